@@ -1,0 +1,160 @@
+"""The form every survey's alerts take inside the service: a batch is arrays."""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import RejectedAlertError
+
+__all__ = [
+    "BAND_NAMES",
+    "OBSERVATION",
+    "AlertBatch",
+    "Band",
+    "DecodedBatch",
+    "Kind",
+    "Observations",
+    "RejectedMessage",
+    "Survey",
+    "object_key",
+]
+
+
+class Survey(StrEnum):
+    """Where an alert comes from; the prefix of a qualified object id."""
+
+    ZTF = "ztf"
+    LSST = "lsst"
+    ELASTICC = "elasticc"
+
+
+class Band(IntEnum):
+    """Passband as stored; the survey says whose g, r, i it is."""
+
+    U = 0
+    G = 1
+    R = 2
+    I = 3  # noqa: E741  the band's name
+    Z = 4
+    Y = 5
+
+
+BAND_NAMES = ("u", "g", "r", "i", "z", "y")
+
+
+class Kind(IntEnum):
+    """What one row of a light curve is, in order of preference."""
+
+    DETECTION = 0
+    FORCED = 1
+    UPPER_LIMIT = 2
+
+
+OBSERVATION = np.dtype(
+    [
+        ("mjd_tai", "<f8"),  # days, middle of the exposure
+        ("flux_njy", "<f4"),  # difference flux, signed; 0 for an upper limit
+        ("flux_err_njy", "<f4"),  # 1 sigma
+        ("band", "u1"),  # Band
+        ("kind", "u1"),  # Kind
+        ("source_id", "<u8"),  # the survey's id of this measurement
+        ("reported_s", "<u4"),  # time of the alert that brought this row: seconds since MJD 40000 TAI
+    ]
+)
+"""One measurement: 30 bytes, packed, little-endian, as stored."""
+
+Observations = NDArray[np.void]
+"""A one-dimensional array of `OBSERVATION`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertBatch:
+    """Decoded alerts as columns; row i of every column is one alert.
+
+    All arrays have shape (n,) unless said otherwise. A value the survey did not give is NaN.
+
+    Attributes
+    ----------
+    message
+        int64, index of the Kafka message (of the decoded list) each alert came from. A container with
+        several records gives several alerts of one message.
+    survey
+        `Survey` of each alert.
+    object_id
+        The survey's own name: ``ZTF21abiuvdk``, or the decimal diaObjectId. An LSST solar-system alert
+        has no diaObject: its name is ``ss`` and the decimal ssObjectId, or ``src`` and the diaSourceId.
+    alert_id
+        uint64: candid, or diaSourceId.
+    mjd_tai
+        float64, days, middle of the exposure that triggered the alert.
+    ra_deg, dec_deg
+        float64, ICRS degrees.
+    band
+        uint8, `Band` of the triggering exposure.
+    is_solar_system
+        bool, the survey associates the source with a solar-system object.
+    real_bogus
+        float32 in [0, 1]: drb, else rb (ZTF); reliability (LSST).
+    star_galaxy
+        float32 in [0, 1], 1 = star: sgscore1 of a counterpart within the survey's radius.
+    star_distance_arcsec
+        float32, distance of that counterpart.
+    redshift, redshift_err
+        float32, of the host, where the packet carries one.
+    mwebv
+        float32, Milky Way E(B-V), mag, where the packet carries one.
+    offsets
+        int64, shape (n + 1,): rows ``offsets[i]:offsets[i + 1]`` of `observations` belong to alert i.
+    observations
+        `OBSERVATION`, the packet's whole light curve, the trigger included, sorted by
+        (mjd_tai, kind, source_id) within an alert.
+    """
+
+    message: NDArray[np.int64]
+    survey: tuple[Survey, ...]
+    object_id: tuple[str, ...]
+    alert_id: NDArray[np.uint64]
+    mjd_tai: NDArray[np.float64]
+    ra_deg: NDArray[np.float64]
+    dec_deg: NDArray[np.float64]
+    band: NDArray[np.uint8]
+    is_solar_system: NDArray[np.bool_]
+    real_bogus: NDArray[np.float32]
+    star_galaxy: NDArray[np.float32]
+    star_distance_arcsec: NDArray[np.float32]
+    redshift: NDArray[np.float32]
+    redshift_err: NDArray[np.float32]
+    mwebv: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    observations: Observations
+
+    def __len__(self) -> int:
+        """Count the alerts."""
+        return len(self.object_id)
+
+    def light_curve(self, index: int) -> Observations:
+        """Give the rows that alert `index` brought."""
+        return self.observations[self.offsets[index] : self.offsets[index + 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedMessage:
+    """A message that gave no alert, by its index in the decoded list."""
+
+    message: int
+    error: RejectedAlertError
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedBatch:
+    """What a list of messages became: every message is in `alerts` or in `rejected`, never in both."""
+
+    alerts: AlertBatch
+    rejected: tuple[RejectedMessage, ...]
+
+
+def object_key(survey: Survey, object_id: str) -> str:
+    """Qualify a survey's object name: ``ztf:ZTF21abiuvdk``."""
+    return f"{survey.value}:{object_id}"

@@ -1,0 +1,1 @@
+"""One batch from messages to results, and the loop that runs it."""

@@ -1,0 +1,117 @@
+"""Settings, read from the environment once and passed on; never imported as a global."""
+
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, RedisDsn, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+__all__ = ["OutputFormat", "Settings", "TopicList"]
+
+
+class OutputFormat(StrEnum):
+    """Encoding of the native output record."""
+
+    JSON = "json"
+    AVRO = "avro"
+
+
+TopicList = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """All that can be set, each as ``NIGHTJAR_<NAME>``.
+
+    Durations are ISO 8601 (``PT0.05S``) or seconds.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="NIGHTJAR_", frozen=True, extra="ignore")
+
+    # Kafka
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated")
+    group_id: str = Field("nightjar", description="Consumer group shared by all workers of one service")
+    worker_id: str = Field(
+        "",
+        description="Name of this worker in its group, stable over restarts where possible; "
+        "empty for host name and process id",
+    )
+    ztf_topics: TopicList = Field((), description="ZTF topics; an item that begins with ^ is a pattern")
+    lsst_topics: TopicList = Field((), description="LSST topics; an item that begins with ^ is a pattern")
+    elasticc_topics: TopicList = Field((), description="ELAsTiCC topics; likewise")
+    output_topic: str = Field("nightjar.classifications", description="One record per alert")
+    output_format: OutputFormat = Field(OutputFormat.JSON, description="Encoding of the output topic")
+    desc_topic: str = Field("", description="Topic for ELAsTiCC brokerClassification records; empty for none")
+    rejected_topic: str = Field("nightjar.rejected", description="Dead letters: original bytes and cause")
+    auto_offset_reset: str = Field(
+        "earliest", pattern="^(earliest|latest)$", description="Where a new group begins"
+    )
+    batch_size: int = Field(500, ge=1, le=100_000, description="Alerts per transaction at most")
+    batch_bytes: int = Field(
+        64 * 2**20, ge=2**20, description="Bytes of messages fetched ahead per worker at most"
+    )
+    batch_wait: timedelta = Field(
+        timedelta(milliseconds=50), description="Longest wait for a full batch; the floor of our latency"
+    )
+    transaction_timeout: timedelta = Field(
+        timedelta(seconds=30),
+        description="After this the broker aborts a dead worker's transaction; until then readers wait",
+    )
+    session_timeout: timedelta = Field(
+        timedelta(seconds=20), description="After this a silent worker's partitions go to another"
+    )
+    kafka_options: str = Field(
+        "", description="Further librdkafka options for every client, as key=value, comma-separated"
+    )
+
+    # Redis
+    redis_url: RedisDsn = Field(RedisDsn("redis://127.0.0.1:6379/0"), description="Light-curve store")
+    redis_password: SecretStr = Field(SecretStr(""), description="Password where the URL carries none")
+    redis_timeout: timedelta = Field(timedelta(seconds=5), description="Longest wait for one reply")
+    object_expiry: timedelta = Field(
+        timedelta(days=400), description="An object is forgotten this long after its last alert"
+    )
+    history_length: int = Field(
+        64, ge=1, le=10_000, description="Classifications kept per object; also the reach of replay safety"
+    )
+
+    # Decoding
+    schema_dir: Path | None = Field(None, description="Directory of further Avro schemas (.avsc)")
+    schema_registry_url: str = Field("", description="Confluent schema registry for unknown LSST schema ids")
+    max_message_bytes: int = Field(16 * 2**20, ge=2**10, description="Larger messages are rejected")
+
+    # Classification
+    ztf_model: str = Field("ztf", description="Bundle for ZTF: a shipped name or a directory")
+    lsst_model: str = Field("lsst", description="Bundle for LSST and ELAsTiCC: a shipped name or a directory")
+    min_real_bogus: float = Field(
+        0.0, ge=0.0, le=1.0, description="Abstain below this real-bogus score or reliability; 0 never"
+    )
+    max_star_score: float = Field(
+        1.0, ge=0.0, le=1.0, description="Abstain above this star-galaxy score within 1.5 arcsec; 1 never"
+    )
+
+    # API
+    api_host: str = Field("127.0.0.1", description="Address the API listens on")
+    api_port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 for any free one")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of a worker's Prometheus metrics; 0 for none"
+    )
+
+    # Running
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level")
+    log_json: bool = Field(False, description="Log JSON lines rather than text")
+
+    # Development
+    shared: Path = Field(Path("../shared"), description="Public test material, for tests only")
+    kafka_home: Path = Field(
+        Path("../shared/kafka"), description="Apache Kafka installation, for demo and tests"
+    )
+
+    @field_validator("ztf_topics", "lsst_topics", "elasticc_topics", mode="before")
+    @classmethod
+    def split_topics(cls, value: object) -> object:
+        """Read a comma-separated list."""
+        if isinstance(value, str):
+            return tuple(item.strip() for item in value.split(",") if item.strip())
+        return value

@@ -1,0 +1,1 @@
+"""Simulation, training, transfer, evaluation and packaging of the models the service runs."""
