@@ -1,0 +1,300 @@
+"""One pass over a batch of light curves: which rows become steps, and what is known at each of them.
+
+Everything here is causal: what is written for a step depends on the rows up to it and on nothing later.
+"""
+
+import math
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.alerts import Observations
+from service.core.jit import compiled
+
+__all__ = ["QUANTITIES", "count_known_steps", "count_steps", "write_quantities"]
+
+N_BANDS = 6
+
+QUANTITIES = (
+    "since_trigger_days",
+    "since_previous_days",
+    "flux_njy",
+    "flux_err_njy",
+    "band",
+    "kind",
+    "n_detections",
+    "peak_njy",
+    "since_peak_days",
+    "same_band_flux_njy",
+    "same_band_days",
+    "other_band",
+    "other_band_flux_njy",
+    "other_band_days",
+    *(f"last_flux_njy_{band}" for band in range(N_BANDS)),
+    *(f"last_days_{band}" for band in range(N_BANDS)),
+)
+"""What `write_quantities` writes for each step, in this order; NaN where nothing was seen yet.
+
+``peak`` is the greatest absolute flux so far, this step included; ``same_band`` the measurement before
+this one in its band; ``other_band`` the latest measurement in any other band; ``last_*`` the latest
+measurement in each band, this step included. Upper limits are steps, but measure nothing.
+"""
+
+(
+    _SINCE_TRIGGER,
+    _SINCE_PREVIOUS,
+    _FLUX,
+    _FLUX_ERR,
+    _BAND,
+    _KIND,
+    _N_DETECTIONS,
+    _PEAK,
+    _SINCE_PEAK,
+    _SAME_FLUX,
+    _SAME_DAYS,
+    _OTHER_BAND,
+    _OTHER_FLUX,
+    _OTHER_DAYS,
+    _LAST_FLUX,
+) = range(15)
+_LAST_DAYS = _LAST_FLUX + N_BANDS
+
+_DETECTION = 0  # Kind.DETECTION and Kind.UPPER_LIMIT as plain numbers, for the compiler
+_UPPER_LIMIT = 2
+
+
+class _Row(Protocol):
+    """One element of `Observations`, as compiled code sees it."""
+
+    mjd_tai: float
+    flux_njy: float
+    flux_err_njy: float
+    band: int
+    kind: int
+
+
+@compiled
+def _is_used(row: _Row, kinds: int, bands: int) -> bool:
+    """Say whether a row is of a kind and band the model reads, and a usable number."""
+    # A shift by more than the width of a number is undefined, hence the first line.
+    return (
+        row.kind <= _UPPER_LIMIT
+        and row.band < N_BANDS
+        and (kinds >> row.kind) & 1 == 1
+        and (bands >> row.band) & 1 == 1
+        and math.isfinite(row.flux_njy)
+        and math.isfinite(row.flux_err_njy)
+        and row.flux_err_njy > 0.0
+    )
+
+
+@compiled
+def count_steps(
+    rows: Observations,
+    offsets: NDArray[np.int64],
+    as_of_mjd_tai: NDArray[np.float64],
+    kinds: int,
+    bands: int,
+    before_days: float,
+    after_days: float,
+    counts: NDArray[np.int64],
+    trigger_mjd_tai: NDArray[np.float64],
+) -> None:
+    """Count the steps of each light curve and find its trigger.
+
+    Parameters
+    ----------
+    rows, offsets
+        Light curves as a packed batch, each sorted by time.
+    as_of_mjd_tai
+        Shape (n,): rows later than this do not count in columns 1 to 3.
+    kinds, bands
+        Bit masks of the `Kind` and `Band` values that become steps.
+    before_days, after_days
+        The window about the trigger, before_days <= 0.
+    counts
+        Written: shape (n, 4): steps, steps as of the given time, detections and rows as of it.
+    trigger_mjd_tai
+        Written: shape (n,): time of the first detection, NaN without one.
+    """
+    for curve in range(len(offsets) - 1):
+        start, end = offsets[curve], offsets[curve + 1]
+        as_of = as_of_mjd_tai[curve]
+        trigger = np.nan
+        n_detections = 0
+        n_rows = 0
+        for index in range(start, end):
+            row = rows[index]
+            is_past = row.mjd_tai <= as_of
+            n_rows += is_past
+            if row.kind == _DETECTION and _is_used(row, kinds, bands):
+                n_detections += is_past
+                if np.isnan(trigger):
+                    trigger = row.mjd_tai
+        n_steps = 0
+        n_past_steps = 0
+        for index in range(start, end):
+            row = rows[index]
+            # Comparisons with NaN are false: without a trigger there are no steps.
+            if before_days <= row.mjd_tai - trigger <= after_days and _is_used(row, kinds, bands):
+                n_steps += 1
+                # Before its first detection an object is not one: nothing is a step yet.
+                n_past_steps += row.mjd_tai <= as_of and trigger <= as_of
+        counts[curve, 0] = n_steps
+        counts[curve, 1] = n_past_steps
+        counts[curve, 2] = n_detections
+        counts[curve, 3] = n_rows
+        trigger_mjd_tai[curve] = trigger
+
+
+@compiled
+def count_known_steps(
+    stored: Observations,
+    stored_offsets: NDArray[np.int64],
+    rows: Observations,
+    offsets: NDArray[np.int64],
+    kinds: int,
+    bands: int,
+    before_days: float,
+    after_days: float,
+    known: NDArray[np.int64],
+) -> None:
+    """Count the steps of each stored light curve where its new form only adds steps at the end.
+
+    Parameters
+    ----------
+    stored, stored_offsets
+        Light curves as they were, a packed batch of n.
+    rows, offsets
+        The same light curves as they are.
+    kinds, bands, before_days, after_days
+        As in `count_steps`.
+    known
+        Written: shape (n,): number of stored steps, or -1 where one of them changed, went, or is
+        preceded by a new one.
+    """
+    for curve in range(len(offsets) - 1):
+        index = offsets[curve]
+        end = offsets[curve + 1]
+        trigger = np.nan
+        count = 0
+        # First the trigger, since forced rows ahead of it may be steps.
+        for other in range(stored_offsets[curve], stored_offsets[curve + 1]):
+            old = stored[other]
+            if old.kind == _DETECTION and _is_used(old, kinds, bands):
+                trigger = old.mjd_tai
+                break
+        for other in range(stored_offsets[curve], stored_offsets[curve + 1]):
+            old = stored[other]
+            if not _is_used(old, kinds, bands):
+                continue
+            while index < end and not _is_used(rows[index], kinds, bands):
+                index += 1
+            if index == end or not _is_same_measurement(old, rows[index]):
+                count = -1
+                break
+            index += 1
+            count += before_days <= old.mjd_tai - trigger <= after_days
+        known[curve] = count
+
+
+@compiled
+def _is_same_measurement(one: _Row, two: _Row) -> bool:
+    return (
+        one.mjd_tai == two.mjd_tai
+        and one.flux_njy == two.flux_njy
+        and one.flux_err_njy == two.flux_err_njy
+        and one.band == two.band
+        and one.kind == two.kind
+    )
+
+
+@compiled
+def write_quantities(
+    rows: Observations,
+    offsets: NDArray[np.int64],
+    trigger_mjd_tai: NDArray[np.float64],
+    first_step: NDArray[np.int64],
+    step_offsets: NDArray[np.int64],
+    kinds: int,
+    bands: int,
+    before_days: float,
+    after_days: float,
+    quantities: NDArray[np.float64],
+    row_index: NDArray[np.int64],
+) -> None:
+    """Write what is known at each step, from a given step of each light curve on.
+
+    Parameters
+    ----------
+    rows, offsets, kinds, bands, before_days, after_days
+        As in `count_steps`.
+    trigger_mjd_tai
+        Shape (n,), from `count_steps`.
+    first_step
+        Shape (n,): steps before this one are walked over, not written.
+    step_offsets
+        Shape (n + 1,): columns ``step_offsets[i]:step_offsets[i + 1]`` receive light curve i.
+    quantities
+        Written: shape (len(QUANTITIES), n_steps).
+    row_index
+        Written: shape (n_steps,): index into `rows` of each step.
+    """
+    last_flux = np.empty(N_BANDS)
+    last_mjd = np.empty(N_BANDS)
+    for curve in range(len(offsets) - 1):
+        last_flux[:] = np.nan
+        last_mjd[:] = np.nan
+        trigger = trigger_mjd_tai[curve]
+        previous_mjd = np.nan
+        peak = 0.0
+        peak_mjd = np.nan
+        latest_band = -1  # bands of the latest measurement and of the latest one in another band
+        other_band = -1
+        n_detections = 0
+        step = 0
+        to = step_offsets[curve]
+        for index in range(offsets[curve], offsets[curve + 1]):
+            row = rows[index]
+            mjd = row.mjd_tai
+            since_trigger = mjd - trigger
+            if not (before_days <= since_trigger <= after_days and _is_used(row, kinds, bands)):
+                continue
+            band = row.band
+            same_flux = last_flux[band]
+            same_mjd = last_mjd[band]
+            if row.kind != _UPPER_LIMIT:
+                last_flux[band] = row.flux_njy
+                last_mjd[band] = mjd
+                if abs(row.flux_njy) > peak or np.isnan(peak_mjd):
+                    peak = abs(row.flux_njy)
+                    peak_mjd = mjd
+                if band != latest_band:
+                    other_band = latest_band
+                    latest_band = band
+            n_detections += row.kind == _DETECTION
+            if step >= first_step[curve]:
+                # An upper limit may be in a band other than that of the latest measurement.
+                beside = other_band if band == latest_band else latest_band
+                quantities[_SINCE_TRIGGER, to] = since_trigger
+                quantities[_SINCE_PREVIOUS, to] = mjd - previous_mjd
+                quantities[_FLUX, to] = row.flux_njy
+                quantities[_FLUX_ERR, to] = row.flux_err_njy
+                quantities[_BAND, to] = band
+                quantities[_KIND, to] = row.kind
+                quantities[_N_DETECTIONS, to] = n_detections
+                quantities[_PEAK, to] = peak
+                quantities[_SINCE_PEAK, to] = mjd - peak_mjd
+                quantities[_SAME_FLUX, to] = same_flux
+                quantities[_SAME_DAYS, to] = mjd - same_mjd
+                quantities[_OTHER_BAND, to] = beside
+                quantities[_OTHER_FLUX, to] = last_flux[beside] if beside >= 0 else np.nan
+                quantities[_OTHER_DAYS, to] = mjd - last_mjd[beside] if beside >= 0 else np.nan
+                for one in range(N_BANDS):
+                    quantities[_LAST_FLUX + one, to] = last_flux[one]
+                    quantities[_LAST_DAYS + one, to] = mjd - last_mjd[one]
+                row_index[to] = index
+                to += 1
+            previous_mjd = mjd
+            step += 1

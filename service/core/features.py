@@ -1,0 +1,291 @@
+"""Light curves to network input: the one featuriser of training and service."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.core.alerts import OBSERVATION, Kind, Observations, Survey
+from service.core.feature_columns import COLUMNS, FEATURE_VERSION, NIGHTJAR_COLUMNS, PAPER_COLUMNS, Steps
+from service.core.feature_scan import QUANTITIES, count_known_steps, count_steps, write_quantities
+
+__all__ = [
+    "FEATURE_VERSION",
+    "WAVELENGTH_UM",
+    "FeatureBatch",
+    "FeatureSpec",
+    "Featuriser",
+    "LightCurveSummary",
+    "nightjar_features",
+    "pack",
+    "paper_features",
+]
+
+_NONE = float("nan")
+_LSST_WAVELENGTH_UM = (0.36, 0.476, 0.6215, 0.7545, 0.870, 1.015)
+
+WAVELENGTH_UM = MappingProxyType(
+    {
+        Survey.ZTF: (_NONE, 0.4827, 0.6223, 0.7886, _NONE, _NONE),
+        Survey.LSST: _LSST_WAVELENGTH_UM,
+        Survey.ELASTICC: _LSST_WAVELENGTH_UM,
+    }
+)
+"""Wavelength of each `Band` in um (arXiv 2502.18558; ZTF i: SVO filter service), NaN where there is none."""
+
+# Larger input is cut: with it a sum of float32 products could overflow, and the network say NaN.
+LARGEST_INPUT = 1e6
+
+# Steps worked on at a time: keeps the float64 intermediates (about 200 bytes a step) within the cache.
+STEPS_AT_A_TIME = 1 << 14
+
+KindName = Literal["detection", "forced", "upper_limit"]
+
+
+class FeatureSpec(BaseModel):
+    """What a network reads; the ``features`` of a bundle.
+
+    Attributes
+    ----------
+    version
+        Meaning of the column names; only `FEATURE_VERSION` is understood.
+    columns
+        Names out of `COLUMNS`, in the order of the network's input.
+    kinds
+        Kinds of rows that become steps. ``detection`` is always one: the first one is the trigger.
+    window_days
+        Steps lie within (first, last) days of the trigger, both included.
+    softening_njy
+        Flux at which the asinh scale turns from linear to logarithmic.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    version: int = FEATURE_VERSION
+    columns: tuple[str, ...] = Field(min_length=1)
+    kinds: tuple[KindName, ...] = ("detection",)
+    window_days: tuple[float, float] = (-30.0, 70.0)
+    softening_njy: float = Field(1000.0, gt=0.0)
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        """Refuse what this program cannot compute."""
+        if self.version != FEATURE_VERSION:
+            raise ValueError(f"feature version {self.version}; this program computes {FEATURE_VERSION}")
+        if unknown := sorted(set(self.columns) - set(COLUMNS)):
+            raise ValueError(f"unknown feature columns: {', '.join(unknown)}")
+        if len(set(self.columns)) < len(self.columns) or len(set(self.kinds)) < len(self.kinds):
+            raise ValueError("a column or kind is listed twice")
+        if "detection" not in self.kinds:
+            raise ValueError("kinds must include detection")
+        if not self.window_days[0] <= 0.0 < self.window_days[1]:
+            raise ValueError("window_days must span the trigger")
+        return self
+
+
+def paper_features() -> FeatureSpec:
+    """Give the input of arXiv 2502.18558."""
+    return FeatureSpec(columns=PAPER_COLUMNS, kinds=("detection", "forced", "upper_limit"))
+
+
+def nightjar_features(softening_njy: float = 1000.0) -> FeatureSpec:
+    """Give our own input."""
+    return FeatureSpec(columns=NIGHTJAR_COLUMNS, softening_njy=softening_njy)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBatch:
+    """Steps of n light curves.
+
+    Attributes
+    ----------
+    x
+        float32, shape (n_steps, n_inputs), C order, finite.
+    offsets
+        int64, shape (n + 1,): rows ``offsets[i]:offsets[i + 1]`` of `x` belong to light curve i.
+    row_index
+        int64, shape (n_steps,): the observation each step came from, an index into the packed rows.
+    """
+
+    x: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    row_index: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class LightCurveSummary:
+    """Counts of n light curves; every array has shape (n,).
+
+    Attributes
+    ----------
+    n_steps
+        int64, steps of the whole light curve.
+    n_steps_as_of
+        int64, steps up to the given time.
+    n_detections, n_observations
+        int64, usable detections, and rows of any kind, up to the given time.
+    trigger_mjd_tai
+        float64, time of the first usable detection, NaN without one.
+    """
+
+    n_steps: NDArray[np.int64]
+    n_steps_as_of: NDArray[np.int64]
+    n_detections: NDArray[np.int64]
+    n_observations: NDArray[np.int64]
+    trigger_mjd_tai: NDArray[np.float64]
+
+
+def pack(light_curves: list[Observations]) -> tuple[Observations, NDArray[np.int64]]:
+    """Put light curves end to end.
+
+    Returns
+    -------
+    rows : ndarray of OBSERVATION
+    offsets : ndarray, shape (n + 1,), int64
+    """
+    offsets = np.zeros(len(light_curves) + 1, np.int64)
+    np.cumsum([len(rows) for rows in light_curves], out=offsets[1:])
+    rows = np.concatenate(light_curves) if light_curves else np.zeros(0, OBSERVATION)
+    return rows, offsets
+
+
+class Featuriser:
+    """Encode light curves of one survey.
+
+    A light curve begins with its trigger, the first usable detection: without one it has no steps, and
+    from then on a prefix of a light curve encodes to a prefix of its encoding, rows of other kinds ahead
+    of the trigger included. A row is usable if its flux and error are finite, its error is positive and
+    the survey has its band; others are passed over.
+
+    Parameters
+    ----------
+    spec
+        What to compute.
+    survey
+        Whose bands the rows are in.
+    """
+
+    def __init__(self, spec: FeatureSpec, survey: Survey) -> None:
+        self.spec = spec
+        self.survey = survey
+        self._wavelength_um = np.array(WAVELENGTH_UM[survey])
+        kinds = sum(1 << Kind[name.upper()] for name in spec.kinds)
+        bands = sum(1 << int(band) for band in np.flatnonzero(np.isfinite(self._wavelength_um)))
+        # In the order in which the scans take them.
+        self._selection = (kinds, bands, *spec.window_days)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of columns."""
+        return len(self.spec.columns)
+
+    def summarise(
+        self,
+        rows: Observations,
+        offsets: NDArray[np.int64],
+        as_of_mjd_tai: NDArray[np.float64] | None = None,
+    ) -> LightCurveSummary:
+        """Count steps and detections.
+
+        Parameters
+        ----------
+        rows
+            `OBSERVATION`, light curves end to end, each sorted by time.
+        offsets
+            int64, shape (n + 1,), ascending from 0 to ``len(rows)``.
+        as_of_mjd_tai
+            float64, shape (n,): rows later than this are not counted in what says "as of"; all are
+            counted where it is left out.
+        """
+        n_curves = len(offsets) - 1
+        as_of = np.full(n_curves, np.inf) if as_of_mjd_tai is None else as_of_mjd_tai
+        counts = np.zeros((n_curves, 4), np.int64)
+        trigger = np.empty(n_curves)
+        count_steps(_plain(rows), offsets, as_of, *self._selection, counts, trigger)
+        columns = np.ascontiguousarray(counts.T)
+        return LightCurveSummary(columns[0], columns[1], columns[2], columns[3], trigger)
+
+    def known_steps(
+        self,
+        stored: Observations,
+        stored_offsets: NDArray[np.int64],
+        rows: Observations,
+        offsets: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Count the stored steps of light curves to which steps were only appended.
+
+        Parameters
+        ----------
+        stored, stored_offsets
+            The n light curves as they were.
+        rows, offsets
+            The same n light curves as they are now.
+
+        Returns
+        -------
+        ndarray, shape (n,), int64
+            The first so many steps are what they were; -1 where a stored step changed.
+        """
+        known = np.empty(len(offsets) - 1, np.int64)
+        count_known_steps(_plain(stored), stored_offsets, _plain(rows), offsets, *self._selection, known)
+        return known
+
+    def encode(
+        self, rows: Observations, offsets: NDArray[np.int64], first_step: NDArray[np.int64] | None = None
+    ) -> FeatureBatch:
+        """Encode light curves, whole or from a given step of each on.
+
+        A step's values are the same bits whichever of its neighbours are asked for with it.
+
+        Parameters
+        ----------
+        rows, offsets
+            As in `summarise`.
+        first_step
+            int64, shape (n,): earlier steps are left out.
+        """
+        summary = self.summarise(rows, offsets)
+        first = np.zeros_like(summary.n_steps) if first_step is None else first_step
+        step_offsets = np.zeros(len(offsets), np.int64)
+        np.cumsum(np.maximum(summary.n_steps - first, 0), out=step_offsets[1:])
+        x = np.empty((int(step_offsets[-1]), self.n_inputs), np.float32)
+        row_index = np.empty(len(x), np.int64)
+        for part in _parts(step_offsets):
+            steps = slice(int(step_offsets[part.start]), int(step_offsets[part.stop]))
+            curves = slice(part.start, part.stop + 1)
+            quantities = np.empty((len(QUANTITIES), steps.stop - steps.start))
+            write_quantities(
+                _plain(rows),
+                offsets[curves],
+                summary.trigger_mjd_tai[part],
+                first[part],
+                step_offsets[curves] - steps.start,
+                *self._selection,
+                quantities,
+                row_index[steps],
+            )
+            x[steps] = self._columns(quantities)
+        return FeatureBatch(x, step_offsets, row_index)
+
+    def _columns(self, quantities: NDArray[np.float64]) -> NDArray[np.float64]:
+        steps = Steps(quantities, self._wavelength_um, self.spec.softening_njy)
+        values = np.stack([COLUMNS[name](steps) for name in self.spec.columns], axis=1)
+        return np.clip(values, -LARGEST_INPUT, LARGEST_INPUT, out=values)
+
+
+def _plain(rows: Observations) -> Observations:
+    """Make all light curves of one type for the compiler: contiguous and read-only."""
+    view = np.ascontiguousarray(rows).view()
+    view.flags.writeable = False
+    return view
+
+
+def _parts(step_offsets: NDArray[np.int64]) -> list[slice]:
+    """Cut light curves into runs of about `STEPS_AT_A_TIME` steps, whole light curves each."""
+    bounds = np.arange(0, int(step_offsets[-1]), STEPS_AT_A_TIME)
+    starts = np.unique(np.searchsorted(step_offsets, bounds, side="right") - 1)
+    stops = np.append(starts[1:], len(step_offsets) - 1)[: len(starts)]
+    return [slice(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
