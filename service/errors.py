@@ -67,7 +67,7 @@ class RejectionCode(StrEnum):
 
 
 class RejectedAlertError(ServiceError):
-    """This alert can never succeed: dead-letter its bytes and go on.
+    """An alert that can never succeed: dead-letter its bytes and go on.
 
     Parameters
     ----------

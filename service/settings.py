@@ -5,10 +5,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, RedisDsn, SecretStr, field_validator
+from pydantic import Field, RedisDsn, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-__all__ = ["OutputFormat", "Settings", "TopicList"]
+from service.errors import SettingsError
+
+__all__ = ["PREFIX", "OutputFormat", "Settings", "TopicList", "read_settings"]
+
+PREFIX = "NIGHTJAR_"
 
 
 class OutputFormat(StrEnum):
@@ -27,7 +31,7 @@ class Settings(BaseSettings):
     Durations are ISO 8601 (``PT0.05S``) or seconds.
     """
 
-    model_config = SettingsConfigDict(env_prefix="NIGHTJAR_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     # Kafka
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated")
@@ -115,3 +119,21 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
+
+
+def read_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises
+    ------
+    SettingsError
+        A variable has a value that cannot be used; the message names each such variable.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        # The value itself is left out: it may be a password or hold one.
+        wrong = [
+            f"{PREFIX}{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()
+        ]
+        raise SettingsError("; ".join(wrong)) from None
