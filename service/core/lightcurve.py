@@ -170,8 +170,8 @@ _FREE = -1
 
 
 def _as_bits(rows: Observations) -> Observations:
-    """View rows as `_OBSERVATION_BITS`."""
-    return np.ascontiguousarray(rows, OBSERVATION).view(_OBSERVATION_BITS)
+    """View rows as `_OBSERVATION_BITS`; copies what is read-only, for which numba would compile anew."""
+    return np.require(rows, OBSERVATION, ["C", "W"]).view(_OBSERVATION_BITS)
 
 
 @compiled

@@ -1,0 +1,239 @@
+import dataclasses
+import math
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from service.core.alerts import OBSERVATION
+from service.core.classification import Classification, Reason
+from service.core.history import History
+from service.core.state import (
+    COUNTER_OFFSET,
+    EMPTY_STATE,
+    ObjectState,
+    StateError,
+    decode_state,
+    encode_counter,
+    encode_state,
+)
+
+U32 = st.integers(0, 2**32 - 1)
+U64 = st.integers(0, 2**64 - 1)
+FLOAT32 = st.floats(width=32)
+
+
+def vector(*values: float) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
+@st.composite
+def classifications(draw: st.DrawFn) -> Classification:
+    n_classes = draw(st.integers(0, 5))
+    probabilities = st.lists(st.floats(0, 1, width=32), min_size=n_classes, max_size=n_classes)
+    return Classification(
+        alert_id=draw(U64),
+        mjd_tai=draw(st.floats(allow_nan=False)),
+        classified_at_ms=draw(st.integers(0, 2**62)),
+        n_detections=draw(U32),
+        n_observations=draw(U32),
+        reason=draw(st.sampled_from(Reason)),
+        model=draw(U64),
+        raw_probability=vector(*draw(probabilities)),
+        probability=vector(*draw(probabilities)),
+    )
+
+
+@st.composite
+def states(draw: st.DrawFn) -> ObjectState:
+    row = st.tuples(st.floats(50000, 70000), FLOAT32, FLOAT32, st.integers(0, 5), st.integers(0, 2), U64, U32)
+    return ObjectState(
+        counter=draw(U64),
+        model=draw(U64),
+        hidden_step=draw(U32),
+        hidden=vector(*draw(st.lists(FLOAT32, max_size=4))),
+        ra_deg=draw(st.floats()),
+        dec_deg=draw(st.floats()),
+        last_alert_mjd_tai=draw(st.floats()),
+        redshift=draw(FLOAT32),
+        redshift_err=draw(FLOAT32),
+        mwebv=draw(FLOAT32),
+        observations=np.array(draw(st.lists(row, max_size=3)), OBSERVATION),
+        history=History.of(draw(st.lists(classifications(), max_size=3))),
+    )
+
+
+def classification(alert_id: int, n_classes: int = 3) -> Classification:
+    return Classification(
+        alert_id=alert_id,
+        mjd_tai=60000.5 + alert_id,
+        classified_at_ms=1_700_000_000_000,
+        n_detections=4,
+        n_observations=9,
+        reason=Reason.CLASSIFIED if n_classes else Reason.STAR,
+        model=77,
+        raw_probability=np.linspace(0, 1, n_classes, dtype=np.float32),
+        probability=np.linspace(1, 0, n_classes, dtype=np.float32),
+    )
+
+
+def typical_state(n_classifications: int = 0) -> ObjectState:
+    return dataclasses.replace(
+        EMPTY_STATE,
+        counter=5,
+        model=77,
+        hidden_step=20,
+        hidden=np.arange(200, dtype=np.float32),
+        observations=np.zeros(20, OBSERVATION),
+        history=History.of(classification(i) for i in range(n_classifications)),
+    )
+
+
+def signed(blob: bytes) -> bytes:
+    """Give damaged bytes a fitting checksum, so that what lies behind it is reached."""
+    return blob[:4] + zlib.crc32(blob[16:]).to_bytes(4, "little") + blob[8:]
+
+
+def as_dict(item: Classification) -> dict[str, object]:
+    values = dataclasses.asdict(item)
+    return values | {name: values[name].tobytes() for name in ("raw_probability", "probability")}
+
+
+@given(states())
+def test_every_state_comes_back_as_it_was(state: ObjectState) -> None:
+    blob = encode_state(state)
+    read = decode_state(blob)
+    assert encode_state(read) == blob
+    assert read.observations.tobytes() == state.observations.tobytes()
+    assert read.hidden.tobytes() == state.hidden.tobytes()
+    assert [as_dict(item) for item in read.history] == [as_dict(item) for item in state.history]
+    for name in ("counter", "model", "hidden_step"):
+        assert getattr(read, name) == getattr(state, name)
+    for name in ("ra_deg", "dec_deg", "last_alert_mjd_tai", "redshift", "redshift_err", "mwebv"):
+        before, after = getattr(state, name), getattr(read, name)
+        assert after == before or (math.isnan(before) and math.isnan(after))
+
+
+def test_twenty_observations_and_two_layers_of_a_hundred_fit_the_budget() -> None:
+    assert len(encode_state(typical_state())) <= 1500
+
+
+def test_the_counter_lies_where_the_store_compares_it() -> None:
+    blob = encode_state(dataclasses.replace(EMPTY_STATE, counter=0x0102030405060708))
+    assert blob[COUNTER_OFFSET : COUNTER_OFFSET + 8] == encode_counter(0x0102030405060708)
+
+
+def test_arrays_of_a_read_state_are_views_of_the_stored_bytes() -> None:
+    state = decode_state(encode_state(typical_state(2)))
+    for array in (state.hidden, state.observations, state.history.entries):
+        assert not array.flags.owndata
+        assert not array.flags.writeable
+    assert state.hidden.flags.aligned
+
+
+@given(st.binary(max_size=400))
+def test_random_bytes_are_refused(blob: bytes) -> None:
+    with pytest.raises(StateError):
+        decode_state(blob)
+
+
+@given(states(), st.data())
+@settings(max_examples=300)
+def test_damaged_bytes_are_refused_or_read_as_a_whole_state(state: ObjectState, data: st.DataObject) -> None:
+    blob = bytearray(encode_state(state))
+    for _ in range(data.draw(st.integers(1, 3))):
+        blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.sampled_from([len(blob), len(blob) - 1, 90]))
+    damaged = signed(bytes(blob[:cut])) if data.draw(st.booleans()) else bytes(blob[:cut])
+    try:
+        read = decode_state(damaged)
+    except StateError:
+        return
+    assert all(item.reason in Reason for item in read.history)
+    assert len(encode_state(read)) == len(damaged)
+
+
+@pytest.mark.parametrize(
+    ("position", "value", "message"),
+    [
+        (0, b"X", "begins with"),
+        (16, b"\x02", "format version 2"),
+        (32, b"\xff\xff\xff\xff", "bytes where the header tells"),
+        (36, b"\xff\xff\xff\xff", "bytes where the header tells"),
+        (40, b"\x03", "bytes where the header tells"),
+        (18, b"\x09", "bytes where the header tells"),
+    ],
+)
+def test_what_does_not_add_up_is_named(position: int, value: bytes, message: str) -> None:
+    blob = encode_state(typical_state(2))
+    damaged = blob[:position] + value + blob[position + len(value) :]
+    with pytest.raises(StateError, match=message):
+        decode_state(signed(damaged))
+
+
+@pytest.mark.parametrize(
+    ("field", "message"), [(42, "unknown reason 200"), (40, "200 classes in room for 3")]
+)
+def test_a_classification_that_cannot_be_is_named(field: int, message: str) -> None:
+    blob = bytearray(encode_state(typical_state(1)))
+    blob[len(blob) - (44 + 2 * 4 * 3) + field] = 200
+    with pytest.raises(StateError, match=message):
+        decode_state(signed(bytes(blob)))
+
+
+def test_a_flipped_bit_is_found_by_the_checksum() -> None:
+    blob = bytearray(encode_state(typical_state()))
+    blob[100] ^= 1
+    with pytest.raises(StateError, match="checksum"):
+        decode_state(bytes(blob))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hidden": np.zeros(3, np.float64)},
+        {"hidden": np.zeros((2, 2), np.float32)},
+        {"observations": np.zeros(3, np.float32)},
+    ],
+)
+def test_arrays_of_another_form_are_not_stored(wrong: dict[str, NDArray[np.generic]]) -> None:
+    with pytest.raises(ValueError, match="not "):
+        encode_state(dataclasses.replace(EMPTY_STATE, **wrong))  # type: ignore[arg-type]
+
+
+def test_a_history_reads_as_a_tuple_of_classifications() -> None:
+    history = History.of([classification(1), classification(2, n_classes=0), classification(3)])
+    assert [item.alert_id for item in history] == [1, 2, 3]
+    assert history[-1].alert_id == 3
+    assert [item.alert_id for item in history[1:]] == [2, 3]
+    assert len(history[1].probability) == 0
+
+
+def test_a_history_keeps_classifications_of_models_with_different_classes() -> None:
+    history = History.of([classification(1, n_classes=2)]).appended([classification(2, n_classes=6)], limit=9)
+    assert [len(item.probability) for item in history] == [2, 6]
+    np.testing.assert_array_equal(history[0].probability, vector(1, 0))
+
+
+def test_a_history_drops_the_oldest_first() -> None:
+    history = History.of(classification(i) for i in range(4)).appended([classification(9)], limit=3)
+    assert history.alert_ids.tolist() == [2, 3, 9]
+
+
+def test_an_alert_is_found_in_a_history_by_its_id() -> None:
+    huge = 2**64 - 1
+    history = History.of([classification(1), classification(huge)])
+    found = history.find(huge)
+    assert found is not None
+    assert as_dict(found) == as_dict(classification(huge))
+    assert history.find(5) is None
+    assert History().find(5) is None
+
+
+def test_probabilities_that_do_not_pair_are_not_stored() -> None:
+    unpaired = dataclasses.replace(classification(1), raw_probability=vector(1))
+    with pytest.raises(ValueError, match="1 raw but 3 calibrated"):
+        History.of([unpaired])
