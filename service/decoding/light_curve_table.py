@@ -1,0 +1,211 @@
+"""Light curves from a CSV or Parquet table: one row per observation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from service.core.alerts import OBSERVATION, Band, Kind, Observations
+from service.errors import InputError
+
+__all__ = ["BAND_OF_NAME", "LightCurveTable", "magnitude_to_flux", "read_light_curve_table", "read_table"]
+
+ZERO_POINT_AB_NJY = 31.4  # AB magnitude of 1 nJy
+DETECTION_SNR = 5.0  # the surveys' own alert threshold
+
+# Upper-case R is the ZTF r of ANTARES exports, upper-case Y the ELAsTiCC spelling.
+BAND_OF_NAME: dict[str, Band] = {
+    f"{prefix}{name}{suffix}": band
+    for band, names in zip(Band, ("uU", "gG", "rR", "iI", "zZ", "yY"), strict=True)
+    for name in names
+    for prefix, suffix in (
+        ("", ""), ("ztf", ""), ("ztf_", ""), ("ZTF_", ""), ("lsst", ""), ("lsst_", ""), ("LSST_", ""),
+        ("LSST-", ""), ("", ".ztf"), ("", ".lsst"), ("zt", ""),
+    )
+}  # fmt: skip
+BAND_OF_NAME |= {"zg": Band.G, "zr": Band.R, "zi": Band.I}
+
+_NUMBERS = ("mjd", "flux_njy", "flux_err_njy", "mag", "mag_err", "redshift", "mwebv", "detected")
+
+
+@dataclass(frozen=True, slots=True)
+class LightCurveTable:
+    """Light curves in the order in which their objects first appear in the file.
+
+    Attributes
+    ----------
+    object_id
+        str, shape (n,).
+    offsets
+        int64, shape (n + 1,): rows ``offsets[i]:offsets[i + 1]`` of `observations` are object i's.
+    observations
+        `OBSERVATION`, by time within an object; `source_id` numbers an object's rows in that order.
+    redshift, mwebv
+        float32, shape (n,), NaN where not given: the first value of each object.
+    """
+
+    object_id: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    observations: Observations
+    redshift: NDArray[np.float32]
+    mwebv: NDArray[np.float32]
+
+
+def magnitude_to_flux(
+    mag: NDArray[np.float64], mag_err: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """AB magnitudes and errors to flux and error in nJy."""
+    flux = 10.0 ** (-0.4 * (mag - ZERO_POINT_AB_NJY))
+    return flux, flux * mag_err * np.log(10.0) / 2.5
+
+
+def read_light_curve_table(
+    path: Path, *, utc: bool = False, detection_snr: float = DETECTION_SNR
+) -> LightCurveTable:
+    """Read ``object_id, mjd, band`` with ``flux_njy, flux_err_njy`` or ``mag, mag_err``.
+
+    Parameters
+    ----------
+    path
+        ``.csv``, ``.csv.gz`` or ``.parquet``. Optional columns: redshift, mwebv, and detected (0 or 1);
+        other columns are left alone. Flux wins where a file has both flux and magnitude.
+    utc
+        The times are UTC, not TAI.
+    detection_snr
+        Without a `detected` column a flux is a detection from this flux / error on, whatever its sign.
+        A magnitude always is one.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, a column is missing, or a value is wrong; with file, column and row.
+    """
+    table = read_table(path)
+    photometry = ("flux_njy", "flux_err_njy") if "flux_njy" in table.column_names else ("mag", "mag_err")
+    for name in ("object_id", "mjd", "band", *photometry):
+        if name not in table.column_names:
+            raise InputError(f"{path}: no column {name!r}; it has {', '.join(table.column_names) or 'none'}")
+    names, codes = _object_codes(path, table)
+    flux, error, detected = _fluxes(path, table, photometry, detection_snr)
+    rows = np.zeros(table.num_rows, dtype=OBSERVATION)
+    rows["mjd_tai"] = _numbers(path, table, "mjd") + (37.0 / 86400.0 if utc else 0.0)
+    rows["band"] = _bands(path, table)
+    rows["flux_njy"], rows["flux_err_njy"] = flux, error
+    rows["kind"] = np.where(detected, Kind.DETECTION, Kind.FORCED)
+    order = np.lexsort((rows["kind"], rows["mjd_tai"], codes))
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(names)))]).astype(np.int64)
+    rows = rows[order]
+    rows["source_id"] = np.arange(len(rows)) - offsets[codes[order]]
+    return LightCurveTable(
+        object_id=names,
+        offsets=offsets,
+        observations=rows,
+        redshift=_per_object(path, table, "redshift", codes, len(names)),
+        mwebv=_per_object(path, table, "mwebv", codes, len(names)),
+    )
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read a CSV (``.gz`` too) or Parquet file; object_id and band stay text.
+
+    Raises
+    ------
+    InputError
+        The file does not exist or is not what its name says.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        if path.suffix.lower() in {".parquet", ".pq"}:
+            return pyarrow.parquet.read_table(path)
+        text = {name: pa.string() for name in ("object_id", "band")}
+        options = pyarrow.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
+        return pyarrow.csv.read_csv(path, convert_options=options)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not a readable table: {str(error).splitlines()[0]}") from error
+
+
+def _object_codes(path: Path, table: pa.Table) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    column = pc.cast(table.column("object_id"), pa.string()).combine_chunks()
+    empty = pc.or_kleene(pc.is_null(column), pc.equal(pc.fill_null(column, ""), ""))
+    _refuse_first(path, "object_id", np.asarray(empty), "is empty")
+    encoded = pc.dictionary_encode(column)
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    return tuple(encoded.dictionary.to_pylist()), np.asarray(encoded.indices).astype(np.int64)
+
+
+def _fluxes(
+    path: Path, table: pa.Table, columns: tuple[str, str], detection_snr: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    first, second = (_numbers(path, table, name) for name in columns)
+    _refuse_first(path, columns[1], ~(second > 0), "must be greater than 0")
+    is_flux = columns[0] == "flux_njy"
+    flux, error = (first, second) if is_flux else magnitude_to_flux(first, second)
+    if "detected" in table.column_names:
+        detected = _numbers(path, table, "detected")
+        _refuse_first(path, "detected", ~np.isin(detected, (0, 1)), "must be 0 or 1")
+        return flux, error, detected == 1
+    return flux, error, np.abs(flux) >= detection_snr * error if is_flux else np.ones(len(flux), np.bool_)
+
+
+def _bands(path: Path, table: pa.Table) -> NDArray[np.uint8]:
+    encoded = pc.dictionary_encode(pc.fill_null(pc.cast(table.column("band"), pa.string()), ""))
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    names = encoded.dictionary.to_pylist()
+    code = np.array([BAND_OF_NAME.get(name.strip(), 255) for name in names], dtype=np.uint8)
+    indices = np.asarray(encoded.indices)
+    bands = code[indices] if len(names) else np.zeros(0, np.uint8)
+    unknown = np.flatnonzero(bands == 255)
+    if len(unknown):
+        value = names[indices[unknown[0]]]
+        raise InputError(f"{path}: column band, row {unknown[0] + 1}: {value!r} is not one of u g r i z y")
+    return bands
+
+
+def _per_object(
+    path: Path, table: pa.Table, name: str, codes: NDArray[np.int64], count: int
+) -> NDArray[np.float32]:
+    values = np.full(count, np.nan, dtype=np.float32)
+    if name in table.column_names:
+        given = _numbers(path, table, name, optional=True)
+        # Written backwards, so that the first value of an object is the one that stays.
+        known = np.flatnonzero(np.isfinite(given))[::-1]
+        values[codes[known]] = given[known]
+    return values
+
+
+def _numbers(path: Path, table: pa.Table, name: str, *, optional: bool = False) -> NDArray[np.float64]:
+    column = table.column(name)
+    if pa.types.is_null(column.type):
+        values = np.full(table.num_rows, np.nan)
+    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        values = _parse(path, name, column)
+    else:
+        try:
+            values = np.asarray(pc.fill_null(pc.cast(column, pa.float64()), np.nan), dtype=np.float64)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InputError(f"{path}: column {name}: holds {column.type}, not numbers") from error
+    if not optional:
+        _refuse_first(path, name, ~np.isfinite(values), "is empty or not a finite number")
+    return values
+
+
+def _parse(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float64]:
+    values = np.empty(len(column))
+    for row, text in enumerate(column.to_pylist()):
+        try:
+            values[row] = float(text) if text not in (None, "") else np.nan
+        except ValueError as error:
+            raise InputError(f"{path}: column {name}, row {row + 1}: {text!r} is not a number") from error
+    return values
+
+
+def _refuse_first(path: Path, name: str, bad: NDArray[np.bool_], what: str) -> None:
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        raise InputError(f"{path}: column {name}, row {rows[0] + 1}: {what}")
