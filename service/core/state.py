@@ -43,8 +43,9 @@ __all__ = [
     "ObjectState",
     "StateError",
     "decode_state",
-    "encode_counter",
     "encode_state",
+    "next_counter",
+    "stored_counter",
 ]
 
 MAGIC = b"NJOB"
@@ -119,9 +120,17 @@ EMPTY_STATE = ObjectState(
 """An object that the store does not know."""
 
 
-def encode_counter(counter: int) -> bytes:
-    """Give a counter as it lies in a stored value."""
-    return _COUNTER.pack(counter)
+def stored_counter(blob: bytes | None) -> bytes:
+    """Give the counter's bytes of a stored value, even one that cannot be decoded; zero for None.
+
+    Fewer than 8 bytes come back where the value ends before them.
+    """
+    return _COUNTER.pack(0) if blob is None else blob[COUNTER_OFFSET : COUNTER_OFFSET + _COUNTER.size]
+
+
+def next_counter(blob: bytes | None) -> int:
+    """Give the counter of the value that may replace `blob`."""
+    return int.from_bytes(stored_counter(blob), "little") % (2**64 - 1) + 1
 
 
 def encode_state(state: ObjectState) -> bytes:
@@ -154,7 +163,7 @@ def encode_state(state: ObjectState) -> bytes:
     )
     columns = (state.hidden.tobytes(), state.observations.tobytes(), state.history.entries.tobytes())
     checked = b"".join((header[_CHECKED_FROM:], *columns))
-    return MAGIC + zlib.crc32(checked).to_bytes(4, "little") + encode_counter(state.counter) + checked
+    return MAGIC + zlib.crc32(checked).to_bytes(4, "little") + _COUNTER.pack(state.counter) + checked
 
 
 def decode_state(blob: bytes) -> ObjectState:

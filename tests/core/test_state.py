@@ -17,8 +17,9 @@ from service.core.state import (
     ObjectState,
     StateError,
     decode_state,
-    encode_counter,
     encode_state,
+    next_counter,
+    stored_counter,
 )
 
 U32 = st.integers(0, 2**32 - 1)
@@ -123,7 +124,15 @@ def test_twenty_observations_and_two_layers_of_a_hundred_fit_the_budget() -> Non
 
 def test_the_counter_lies_where_the_store_compares_it() -> None:
     blob = encode_state(dataclasses.replace(EMPTY_STATE, counter=0x0102030405060708))
-    assert blob[COUNTER_OFFSET : COUNTER_OFFSET + 8] == encode_counter(0x0102030405060708)
+    assert blob[COUNTER_OFFSET : COUNTER_OFFSET + 8] == bytes([8, 7, 6, 5, 4, 3, 2, 1])
+    assert stored_counter(blob) == bytes([8, 7, 6, 5, 4, 3, 2, 1])
+    assert next_counter(blob) == 0x0102030405060709
+
+
+def test_the_counter_of_what_replaces_nothing_or_rubbish_differs_from_what_is_there() -> None:
+    for there in (None, b"", b"rubbish", b"\xff" * 16, b"\x01" * 12):
+        assert next_counter(there).to_bytes(8, "little") != stored_counter(there)
+        assert next_counter(there) > 0
 
 
 def test_arrays_of_a_read_state_are_views_of_the_stored_bytes() -> None:

@@ -1,0 +1,65 @@
+"""Redis's errors as the service's own: the one place where they are translated."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004  its own name
+)
+
+from service.errors import ServiceError, SettingsError, StoreUnavailableError
+
+__all__ = ["translate", "translated"]
+
+_CREDENTIALS = (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
+    NoPermissionError,
+)
+_STATES: tuple[tuple[type[Exception], str], ...] = (
+    (TimeoutError, "does not answer in time"),
+    (BusyLoadingError, "is loading its data"),
+    (ReadOnlyError, "is a read-only replica"),
+    (OutOfMemoryError, "is out of memory"),
+    (ResponseError, "refuses a command"),
+    (RedisError, "cannot be reached"),
+)
+
+
+def translate(error: Exception, address: str) -> ServiceError:
+    """Give the service's own error for one of redis-py's.
+
+    Parameters
+    ----------
+    error
+        What redis-py raised or returned.
+    address
+        Host and port, for the message; never with a password.
+    """
+    # What the server says about a wrong database number, which is in the URL.
+    if isinstance(error, _CREDENTIALS) or "DB index" in str(error):
+        return SettingsError(
+            f"Redis at {address} refuses us; see NIGHTJAR_REDIS_URL and NIGHTJAR_REDIS_PASSWORD: {error}"
+        )
+    state = next((words for kind, words in _STATES if isinstance(error, kind)), "cannot be reached")
+    return StoreUnavailableError(f"Redis at {address} {state}: {error}")
+
+
+@contextmanager
+def translated(address: str) -> Iterator[None]:
+    """Translate every error that redis-py raises within."""
+    try:
+        yield
+    except (RedisError, RedisClusterException) as error:
+        raise translate(error, address) from error

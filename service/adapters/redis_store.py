@@ -1,0 +1,199 @@
+"""The store of objects in Redis.
+
+====================  =====================================================================
+``nj:{ztf:ZTF21...}``  state of one object, `service.core.state`; the braces are a hash tag, so
+                      that a cluster keeps all keys of one object on one node
+``nj:models``         hash: digest as 16 hex digits -> JSON of `RegisteredModel`
+``nj:latest``         list of the latest results, newest first
+====================  =====================================================================
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, Self
+
+import orjson
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+
+from service.adapters.redis_errors import translate, translated
+from service.core.alerts import Survey
+from service.core.classification import Reason
+from service.core.records import Classifier
+from service.core.state import stored_counter
+from service.core.store import LatestResult, RegisteredModel, StateWrite
+from service.errors import SettingsError
+
+__all__ = ["LATEST_KEPT", "RedisStore"]
+
+MODELS_KEY = "nj:models"
+LATEST_KEY = "nj:latest"
+
+LATEST_KEPT = 200
+"""Results in the list of the latest: a page or two to look at."""
+
+_PIPELINE_WRITES = 1000
+"""Writes sent before their replies are read; with values of some 10 kB, 10 MB on their way at most."""
+
+
+class RedisStore:
+    """Objects in Redis; safe to share between threads.
+
+    A command is sent once: who calls decides whether to try again, since only they know what a lost
+    reply means to them.
+
+    Parameters
+    ----------
+    client
+        Gives bytes, not strings, and does not retry; see `connect`.
+    expiry
+        A value is forgotten this long after its last write.
+    """
+
+    def __init__(self, client: Redis, *, expiry: timedelta) -> None:
+        options = client.get_connection_kwargs()
+        self._address = f"{options.get('host', options.get('path'))}:{options.get('port', '')}".rstrip(":")
+        self._client = client
+        self._expiry_ms = max(1, round(expiry / timedelta(milliseconds=1)))
+        self._script = (files("service.adapters") / "compare_and_set.lua").read_bytes()
+        self._script_sha = sha1(self._script, usedforsecurity=False).hexdigest()
+
+    @classmethod
+    def connect(cls, url: str, *, password: str = "", timeout: timedelta, expiry: timedelta) -> Self:
+        """Make a store for a server, without talking to it yet.
+
+        Parameters
+        ----------
+        url
+            ``redis://``, ``rediss://`` (TLS) or ``unix://``, with a database number or none.
+        password
+            Used where the URL carries none; empty for none.
+        timeout
+            Longest wait for a connection and for one reply.
+        expiry
+            A value is forgotten this long after its last write.
+
+        Raises
+        ------
+        SettingsError
+            The URL is none that Redis clients know.
+        """
+        seconds = timeout.total_seconds()
+        try:
+            client = Redis.from_url(
+                url,
+                password=password or None,
+                socket_timeout=seconds,
+                socket_connect_timeout=seconds,
+                retry=Retry(NoBackoff(), 0),
+            )
+        except ValueError as error:
+            raise SettingsError(f"NIGHTJAR_REDIS_URL cannot be used: {error}") from error
+        return cls(client, expiry=expiry)
+
+    def load(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Read the values of many objects in one round trip, None for each that is not stored."""
+        if not keys:
+            return []
+        with translated(self._address):
+            values: list[Any] = self._client.mget([_state_key(key) for key in keys])
+        return values
+
+    def save(self, writes: Sequence[StateWrite]) -> list[bool]:
+        """Write many objects, each unless another writer changed it since it was read.
+
+        Returns
+        -------
+        list of bool
+            Shape (n,); False for each write that lost its race.
+        """
+        written: list[bool] = []
+        for start in range(0, len(writes), _PIPELINE_WRITES):
+            written += self._compare_and_set(writes[start : start + _PIPELINE_WRITES])
+        return written
+
+    def _compare_and_set(self, writes: Sequence[StateWrite]) -> list[bool]:
+        replies = self._run_script(writes)
+        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:  # the server is new, was restarted, or its scripts were flushed
+            with translated(self._address):
+                self._client.script_load(self._script)
+            for i, reply in zip(unknown, self._run_script([writes[i] for i in unknown]), strict=True):
+                replies[i] = reply
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise translate(reply, self._address)
+        return [reply == 1 for reply in replies]
+
+    def _run_script(self, writes: Iterable[StateWrite]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for write in writes:
+            arguments = (_state_key(write.key), write.blob, stored_counter(write.replaces), self._expiry_ms)
+            pipeline.evalsha(self._script_sha, 1, *arguments)
+        with translated(self._address):
+            return list(pipeline.execute(raise_on_error=False))
+
+    def register_model(self, model: RegisteredModel) -> None:
+        """Remember a model for as long as the store lives."""
+        value = orjson.dumps({"survey": model.survey, **asdict(model.classifier)})
+        with translated(self._address):
+            self._client.hset(MODELS_KEY, f"{model.digest:016x}", value)
+
+    def models(self) -> Mapping[int, RegisteredModel]:
+        """Read all models ever registered, by digest."""
+        with translated(self._address):
+            stored = self._client.hgetall(MODELS_KEY)
+        models = (_read_model(int(field, 16), orjson.loads(value)) for field, value in stored.items())
+        return {model.digest: model for model in models}
+
+    def save_latest(self, results: Sequence[LatestResult]) -> None:
+        """Add results, oldest first, to the bounded list of the latest."""
+        if not results:
+            return
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.lpush(LATEST_KEY, *(orjson.dumps(result) for result in results[-LATEST_KEPT:]))
+        pipeline.ltrim(LATEST_KEY, 0, LATEST_KEPT - 1)
+        with translated(self._address):
+            pipeline.execute()
+
+    def latest(self, limit: int) -> list[LatestResult]:
+        """Read the latest results, newest first, each alert once."""
+        with translated(self._address):
+            stored = self._client.lrange(LATEST_KEY, 0, LATEST_KEPT - 1)
+        results: dict[tuple[Survey, int], LatestResult] = {}
+        for value in stored:
+            result = _read_latest(orjson.loads(value))
+            results.setdefault((result.survey, result.alert_id), result)  # a batch may come twice
+        return list(results.values())[:limit]
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        with translated(self._address):
+            self._client.ping()
+
+    def close(self) -> None:
+        """Give up the connections."""
+        self._client.close()
+
+
+def _state_key(key: str) -> str:
+    return f"nj:{{{key}}}"
+
+
+def _read_model(digest: int, value: dict[str, Any]) -> RegisteredModel:
+    classes = tuple((int(number), str(name)) for number, name in value["classes"])
+    classifier = Classifier(value["name"], value["version"], value["feature_version"], classes)
+    return RegisteredModel(digest, Survey(value["survey"]), classifier)
+
+
+def _read_latest(value: dict[str, Any]) -> LatestResult:
+    # JSON knows no NaN: an unknown position was written as null.
+    position = {name: math.nan for name in ("ra_deg", "dec_deg") if value[name] is None}
+    read = {"survey": Survey(value["survey"]), "reason": Reason(value["reason"])}
+    return LatestResult(**value | position | read)

@@ -1,0 +1,117 @@
+"""What the service asks of the store of objects; the store itself is an adapter."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.core.alerts import Survey
+from service.core.classification import Reason
+from service.core.records import Classifier
+
+__all__ = ["LatestResult", "ObjectStore", "RegisteredModel", "StateWrite"]
+
+
+@dataclass(frozen=True, slots=True)
+class StateWrite:
+    """One object to be written, if nobody else wrote it since it was read.
+
+    Attributes
+    ----------
+    key
+        `service.core.alerts.object_key` of the object.
+    blob
+        The new value, from `service.core.state.encode_state` with the counter that
+        `service.core.state.next_counter` gives for `replaces`.
+    replaces
+        The value that was read, None where there was none. Any bytes will do, so that a value that cannot
+        be decoded can be replaced.
+    """
+
+    key: str
+    blob: bytes
+    replaces: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A model that some worker has used; a stored classification names it by its digest.
+
+    Attributes
+    ----------
+    digest
+        First 8 bytes of the bundle's digest, as in `service.core.classification.Classification.model`.
+    survey
+        Whose light curves it was trained on.
+    classifier
+        Its name, version and classes.
+    """
+
+    digest: int
+    survey: Survey
+    classifier: Classifier
+
+
+@dataclass(frozen=True, slots=True)
+class LatestResult:
+    """One result in short, for the list of the latest.
+
+    Attributes
+    ----------
+    survey, object_id, alert_id, mjd_tai, ra_deg, dec_deg
+        Of the alert; NaN for an unknown position.
+    n_detections
+        As of the alert.
+    reason
+        `Reason.CLASSIFIED`, or why not.
+    class_name, probability
+        The most probable class; empty and 0 for an abstention.
+    classified_at_ms
+        Unix time, milliseconds.
+    """
+
+    survey: Survey
+    object_id: str
+    alert_id: int
+    mjd_tai: float
+    ra_deg: float
+    dec_deg: float
+    n_detections: int
+    reason: Reason
+    class_name: str
+    probability: float
+    classified_at_ms: int
+
+
+class ObjectStore(Protocol):
+    """Where the state of objects is kept.
+
+    Every method raises `StoreUnavailableError` where the store does not answer, and `SettingsError` where
+    it answers that these credentials will not do.
+    """
+
+    def load(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Read the values of many objects in one round trip, None for each that is not stored."""
+
+    def save(self, writes: Sequence[StateWrite]) -> list[bool]:
+        """Write many objects in one round trip; False for each that another writer changed meanwhile.
+
+        A key may occur only once. After an error any of the values may have been written.
+        """
+
+    def register_model(self, model: RegisteredModel) -> None:
+        """Remember a model for as long as the store lives."""
+
+    def models(self) -> Mapping[int, RegisteredModel]:
+        """Read all models ever registered, by digest."""
+
+    def save_latest(self, results: Sequence[LatestResult]) -> None:
+        """Add results, oldest first, to the bounded list of the latest."""
+
+    def latest(self, limit: int) -> list[LatestResult]:
+        """Read the latest results, newest first, each alert once."""
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+
+    def close(self) -> None:
+        """Give up the connections."""
