@@ -1,6 +1,5 @@
 """Kafka brokers for the demo and the tests: an embedded one and Apache Kafka, behind one interface."""
 
-import logging
 import os
 import shutil
 import subprocess
@@ -224,9 +223,8 @@ def find_kafka(kafka_home: Path) -> Path:
 
 
 def _admin(bootstrap_servers: str) -> AdminClient:
-    quiet = logging.getLogger("nightjar.quiet")
-    quiet.disabled = True  # a server that is still starting refuses connections, which is no news
-    return AdminClient({"bootstrap.servers": bootstrap_servers, "socket.timeout.ms": 10_000}, logger=quiet)
+    # Not a word from librdkafka: a server that is still starting refuses connections, which is no news.
+    return AdminClient({"bootstrap.servers": bootstrap_servers, "socket.timeout.ms": 10_000, "log_level": 0})
 
 
 def _answers(bootstrap_servers: str) -> bool:

@@ -1,0 +1,285 @@
+"""Whole topics for tools: write messages and know where each landed; follow topics without a group."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Self
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka import Message as KafkaMessage
+
+from service.errors import BrokerUnavailableError
+
+__all__ = ["Position", "TopicReader", "TopicRecord", "TopicWriter", "committed_positions"]
+
+MAX_MESSAGE_BYTES = 20 * 2**20  # above NIGHTJAR_MAX_MESSAGE_BYTES: what is too large is the service's to say
+DELIVERY_TIMEOUT = timedelta(minutes=2)
+METADATA_TIMEOUT_S = 15.0
+POLL_S = 0.1
+
+# A tool reports each error itself, in one line; librdkafka's own lines would stand between its output.
+QUIET = {"log_level": 0}
+
+# librdkafka goes on trying by itself after these.
+PASSING = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
+
+# (topic, partition, offset)
+Position = tuple[str, int, int]
+
+
+@dataclass(slots=True)
+class TopicWriter:
+    """Sends messages unchanged and in order, each exactly once as long as this process lives.
+
+    Parameters
+    ----------
+    bootstrap_servers
+        ``host:port``, comma-separated.
+    options
+        Further librdkafka options.
+    on_delivered
+        Called with each message's tag and position.
+    """
+
+    bootstrap_servers: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    on_delivered: Callable[[int, Position], None] = lambda _tag, _position: None
+    delivered: int = 0
+    _failure: str = ""
+    _producer: Producer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "enable.idempotence": True,
+                "message.max.bytes": MAX_MESSAGE_BYTES,
+                "message.timeout.ms": int(DELIVERY_TIMEOUT.total_seconds() * 1000),
+                "linger.ms": 5,
+                **QUIET,
+                **self.options,
+            }
+        )
+
+    def write(self, topic: str, value: bytes, tag: int) -> None:
+        """Hand over one message without a key, as the surveys send theirs; waits while the queue is full.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            An earlier message could not be delivered.
+        """
+
+        def delivered(error: KafkaError | None, message: KafkaMessage) -> None:
+            self._record(error, message, tag)
+
+        while True:
+            self._raise_failure()
+            try:
+                self._producer.produce(topic, value, on_delivery=delivered)
+                break
+            except BufferError:
+                self._producer.poll(POLL_S)
+            except KafkaException as error:
+                raise BrokerUnavailableError(f"cannot send to {topic}: {error.args[0].str()}") from error
+        self._producer.poll(0)
+
+    def poll(self, timeout: timedelta) -> None:
+        """Wait and meanwhile learn of deliveries."""
+        self._producer.poll(timeout.total_seconds())
+        self._raise_failure()
+
+    def flush(self) -> None:
+        """Wait until the broker has every message.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            It does not take them.
+        """
+        left = self._producer.flush(DELIVERY_TIMEOUT.total_seconds() + 1)
+        self._raise_failure()
+        if left:
+            raise BrokerUnavailableError(f"Kafka at {self.bootstrap_servers} did not take {left} messages")
+
+    def _record(self, error: KafkaError | None, message: KafkaMessage, tag: int) -> None:
+        if error is not None:
+            self._failure = self._failure or f"cannot send to {message.topic()}: {error.str()}"
+            return
+        self.delivered += 1
+        self.on_delivered(tag, (message.topic() or "", message.partition() or 0, message.offset() or 0))
+
+    def _raise_failure(self) -> None:
+        if self._failure:
+            raise BrokerUnavailableError(self._failure)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRecord:
+    """One message as it lies in its topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    value: bytes
+    headers: Mapping[str, bytes]
+
+
+class TopicReader:
+    """Follows every partition of some topics, committed records only, and commits nothing.
+
+    Parameters
+    ----------
+    bootstrap_servers
+        ``host:port``, comma-separated.
+    topics
+        Existing topics.
+    options
+        Further librdkafka options.
+    from_beginning
+        Start with the oldest record rather than with the next one to come.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        The broker does not answer, or a topic does not exist.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topics: Sequence[str],
+        options: Mapping[str, str] | None = None,
+        *,
+        from_beginning: bool = False,
+    ) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "nightjar-tools",  # librdkafka wants one; nothing is ever committed to it
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 50,
+                **QUIET,
+                **(options or {}),
+            }
+        )
+        try:
+            start = OFFSET_BEGINNING if from_beginning else OFFSET_END
+            partitions = [part for topic in topics for part in self._partitions(topic)]
+            self._consumer.assign([TopicPartition(topic, number, start) for topic, number in partitions])
+        except KafkaException as error:
+            self._consumer.close()
+            message = f"no answer from Kafka at {bootstrap_servers}: {error.args[0].str()}"
+            raise BrokerUnavailableError(message) from error
+        except BaseException:
+            self._consumer.close()
+            raise
+        self._unfinished = set(partitions)
+        self.waiting = False  # for a broker that does not answer
+
+    def _partitions(self, topic: str) -> list[tuple[str, int]]:
+        found = self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+        if found.error is not None or not found.partitions:
+            raise BrokerUnavailableError(f"topic {topic} does not exist")
+        return [(topic, number) for number in found.partitions]
+
+    @property
+    def at_end(self) -> bool:
+        """Whether every partition has been read to its end at least once."""
+        return not self._unfinished
+
+    def read(self, timeout: timedelta, *, limit: int = 500) -> Iterator[TopicRecord]:
+        """Give the records that are there, or that come within `timeout`.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            The broker reports an error that does not pass by itself.
+        """
+        for message in self._consumer.consume(limit, timeout.total_seconds()):
+            error = message.error()
+            self.waiting = error is not None and error.code() in PASSING
+            if error is None:
+                yield _record(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._unfinished.discard((message.topic() or "", message.partition() or 0))
+            elif not self.waiting and (error.fatal() or not error.retriable()):
+                raise BrokerUnavailableError(error.str())
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        """Use it in a with statement."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Leave the broker."""
+        self.close()
+
+
+def _record(message: KafkaMessage) -> TopicRecord:
+    headers = message.headers() or []
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return TopicRecord(
+        topic=message.topic() or "",
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        timestamp_ms=message.timestamp()[1],
+        value=message.value() or b"",
+        headers={name: value.encode() if isinstance(value, str) else value or b"" for name, value in pairs},
+    )
+
+
+def committed_positions(
+    bootstrap_servers: str,
+    group_id: str,
+    partitions: Sequence[tuple[str, int]],
+    options: Mapping[str, str] | None = None,
+) -> dict[tuple[str, int], int]:
+    """Ask how far a consumer group has come.
+
+    Parameters
+    ----------
+    bootstrap_servers, options
+        As for `TopicReader`.
+    group_id
+        The group.
+    partitions
+        (topic, partition) of interest.
+
+    Returns
+    -------
+    dict
+        Offset of the next message of each partition; 0 where nothing was committed.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        The broker does not answer.
+    """
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap_servers, "group.id": group_id, "enable.auto.commit": False}
+        | QUIET
+        | dict(options or {})
+    )
+    try:
+        asked = [TopicPartition(topic, number) for topic, number in partitions]
+        found = consumer.committed(asked, timeout=METADATA_TIMEOUT_S)
+        return {(part.topic, part.partition): max(part.offset, 0) for part in found}
+    except KafkaException as error:
+        raise BrokerUnavailableError(f"no answer from Kafka: {error.args[0].str()}") from error
+    finally:
+        consumer.close()

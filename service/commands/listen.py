@@ -1,0 +1,89 @@
+"""``nightjar listen``: classifications as they come."""
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from service.adapters.topics import TopicReader
+from service.commands.results import Filter, Record, parse_record
+from service.core.alerts import Survey
+from service.settings import read_settings
+
+__all__ = ["listen"]
+
+POLL = timedelta(milliseconds=200)
+SHOWN_CLASSES = 3
+
+
+def listen(
+    class_name: Annotated[
+        list[str] | None, typer.Option("--class", help="Only this class; may be given several times.")
+    ] = None,
+    min_probability: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Of that class, or of the most probable one.")
+    ] = 0.0,
+    survey: Annotated[list[Survey] | None, typer.Option(help="Only this survey.")] = None,
+    status: Annotated[str, typer.Option(help="Only classified, or only abstained.")] = "",
+    from_beginning: Annotated[bool, typer.Option(help="Start with the oldest record.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="End after so many; 0 for never.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print whole records as JSON lines.")] = False,
+    brokers: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Instead of NIGHTJAR_BOOTSTRAP_SERVERS.")
+    ] = "",
+) -> None:
+    """Print classifications from the output topic, committed ones only, until Ctrl-C."""
+    settings = read_settings()
+    wanted = Filter(
+        frozenset(class_name or ()),
+        min_probability,
+        frozenset(item.value for item in survey or ()),
+        frozenset({status} - {""}),
+    )
+    address = brokers or settings.bootstrap_servers
+    console = Console(highlight=False, soft_wrap=True)
+    with TopicReader(address, [settings.output_topic], from_beginning=from_beginning) as reader:
+        try:
+            for count, record in enumerate(_matching(reader, wanted), start=1):
+                if json:
+                    sys.stdout.write(orjson.dumps(record).decode() + "\n")
+                    sys.stdout.flush()
+                else:
+                    console.print(line(record))
+                if count == limit:
+                    break
+        except KeyboardInterrupt:
+            return
+
+
+def _matching(reader: TopicReader, wanted: Filter) -> Iterator[Record]:
+    waiting = False
+    while True:
+        for message in reader.read(POLL):
+            record = parse_record(message.value)
+            if wanted.passes(record):
+                yield record
+        if reader.waiting and not waiting:
+            typer.echo("waiting for Kafka to answer", err=True)
+        waiting = reader.waiting
+
+
+def line(record: Record) -> Text:
+    """Write one record in one line for a person."""
+    time = datetime.fromtimestamp(record["timestamps"]["classified"] / 1000, UTC)
+    start = f"{time:%Y-%m-%d %H:%M:%S}  {record['survey']:<8} {record['object_id']:<20} "
+    context = f"  mjd {record['mjd_tai']:.4f} {record['band']}  {record['n_detections']} detections"
+    return Text.assemble(start, _answer(record), (context, "dim"))
+
+
+def _answer(record: Record) -> Text:
+    if record["status"] == "abstained":
+        return Text(f"abstained: {record['reason']}", "yellow")
+    best = sorted(record["classifications"], key=lambda entry: -entry["probability"])[:SHOWN_CLASSES]
+    words = [f"{entry['class_name']} {entry['probability']:.2f}" for entry in best]
+    return Text.assemble((words[0], "bold green"), "".join(f", {word}" for word in words[1:]))

@@ -1,0 +1,86 @@
+"""Published classifications, read back: for tools that print or count them."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import fastavro
+import orjson
+
+from service.core.records import RecordSchema, record_schema, single_object_header
+from service.errors import InputError
+
+__all__ = ["Filter", "parse_record", "top_class"]
+
+Record = dict[str, Any]
+
+
+def parse_record(value: bytes) -> Record:
+    """Read a native record, whether JSON or Avro.
+
+    Raises
+    ------
+    InputError
+        It is neither: the topic is not an output topic of this service.
+    """
+    header = single_object_header()
+    try:
+        if value.startswith(header):
+            schema = record_schema(RecordSchema.NATIVE_AVRO)
+            record: Any = fastavro.schemaless_reader(BytesIO(value[len(header) :]), schema, None)
+        else:
+            record = orjson.loads(value)
+        if record["status"] in {"classified", "abstained"}:
+            return dict(record)
+    except (ValueError, KeyError, TypeError, EOFError, IndexError):
+        pass
+    raise InputError("the topic holds something else than classifications: check NIGHTJAR_OUTPUT_TOPIC")
+
+
+def top_class(record: Record) -> tuple[str, float]:
+    """Give the most probable class and its probability; ("", 0) for an abstention."""
+    best = max(record["classifications"], key=lambda entry: entry["probability"], default=None)
+    return ("", 0.0) if best is None else (str(best["class_name"]), float(best["probability"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which records to show; an empty criterion lets all pass.
+
+    Attributes
+    ----------
+    classes
+        Names, in any case. With `min_probability`: one of them is at least that probable; without: one of
+        them is the most probable.
+    min_probability
+        Without `classes`: the most probable class is at least that probable.
+    surveys, statuses
+        As in the record.
+    """
+
+    classes: frozenset[str] = frozenset()
+    min_probability: float = 0.0
+    surveys: frozenset[str] = frozenset()
+    statuses: frozenset[str] = frozenset()
+
+    def passes(self, record: Record) -> bool:
+        """Decide on one record."""
+        if self.surveys and record["survey"] not in self.surveys:
+            return False
+        if self.statuses and record["status"] not in self.statuses:
+            return False
+        if not self.classes and not self.min_probability:
+            return True
+        return self._class_passes(record)
+
+    def _class_passes(self, record: Record) -> bool:
+        name, probability = top_class(record)
+        if not self.classes:
+            return probability >= self.min_probability
+        wanted = {wanted.lower() for wanted in self.classes}
+        if not self.min_probability:
+            return name.lower() in wanted
+        return any(
+            entry["class_name"].lower() in wanted and entry["probability"] >= self.min_probability
+            for entry in record["classifications"]
+        )
