@@ -1,0 +1,1 @@
+"""Simulated ZTF and LSST light curves: populations, spectra, dust, cadence, noise, detection."""

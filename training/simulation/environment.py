@@ -1,0 +1,88 @@
+"""What every population needs to be drawn: instrument, cosmology, bandpasses, templates."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from service.core.alerts import Band
+from training.simulation.bandpasses import Bandpass, load_bandpasses
+from training.simulation.cosmology import Cosmology
+from training.simulation.magnetar import MagnetarPriors, load_magnetar_priors
+from training.simulation.photometry import Photometer, absolute_magnitude
+from training.simulation.spectra import BLACK_BODY_EDGES_ANGSTROM, TEMPLATE_EDGES_ANGSTROM, black_bodies
+from training.simulation.surveys import Instrument
+from training.simulation.templates import Templates, load_templates
+
+__all__ = ["Environment"]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Everything that does not depend on chance.
+
+    Attributes
+    ----------
+    instrument
+        The survey.
+    bandpasses
+        Its bands.
+    templates
+        Of the data directory, or None: then every class is parametric.
+    magnetars
+        Population of SLSN-I.
+    limit_mag
+        Faintest apparent peak worth drawing, before margins.
+    """
+
+    instrument: Instrument
+    bandpasses: dict[Band, Bandpass]
+    templates: Templates | None
+    magnetars: MagnetarPriors
+    limit_mag: float
+
+    @classmethod
+    def load(cls, instrument: Instrument, data_dir: Path | None, limit_mag: float | None = None) -> Self:
+        """Read what the data directory has; make up the rest."""
+        known = load_bandpasses(instrument.survey, data_dir)
+        return cls(
+            instrument=instrument,
+            bandpasses={band: known[band] for band in instrument.bands},
+            templates=load_templates(data_dir),
+            magnetars=load_magnetar_priors(data_dir),
+            limit_mag=instrument.limit_mag if limit_mag is None else limit_mag,
+        )
+
+    @cached_property
+    def cosmology(self) -> Cosmology:
+        """Distances."""
+        return Cosmology.flat_lcdm()
+
+    @cached_property
+    def template_photometer(self) -> Photometer:
+        """Bands for spectra on `TEMPLATE_EDGES_ANGSTROM`."""
+        return Photometer(TEMPLATE_EDGES_ANGSTROM, self.bandpasses, self.cosmology)
+
+    @cached_property
+    def thermal_photometer(self) -> Photometer:
+        """Bands for black bodies."""
+        return Photometer(BLACK_BODY_EDGES_ANGSTROM, self.bandpasses, self.cosmology)
+
+    @cached_property
+    def black_bodies(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        """Shape (temperatures, w), see `spectra.black_bodies`."""
+        table = black_bodies()
+        return table.reshape(table.shape[0], table.shape[1])
+
+    @cached_property
+    def reference_band(self) -> Bandpass:
+        """The r band, in which luminosity functions are given."""
+        return self.bandpasses[Band.R]
+
+    @cached_property
+    def black_body_magnitude(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Absolute r magnitude of a black body of 1 erg/s, by temperature, shape (temperatures,)."""
+        magnitude = absolute_magnitude(self.black_bodies, BLACK_BODY_EDGES_ANGSTROM, self.reference_band)
+        return magnitude.reshape(-1)

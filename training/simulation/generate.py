@@ -1,0 +1,270 @@
+"""Generate light curves: draw, observe, detect, select; in chunks that carry their own seeds."""
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice, pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.alerts import Band, Kind, Survey
+from training.simulation.cadence import Cadence, Visits, load_cadence
+from training.simulation.dust import draw_milky_way_ebv
+from training.simulation.environment import Environment
+from training.simulation.light_curves import LightCurves, concatenate
+from training.simulation.noise import Measurements, measure
+from training.simulation.photometry import ab_magnitude
+from training.simulation.populations import CLASS_NAMES, population_shares, populations
+from training.simulation.selection import Selection
+from training.simulation.sources import SourceBatch
+from training.simulation.surveys import instrument
+from training.simulation.templates import has_templates
+
+__all__ = ["Chunk", "Recipe", "chunks", "generate", "generate_chunk"]
+
+CHUNK_OBJECTS = 200
+_LONGEST_EVENT_DAYS = 560.0
+_MAX_ROUNDS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to simulate; equal recipes give equal light curves.
+
+    Attributes
+    ----------
+    survey
+        ZTF or LSST.
+    counts
+        Class name to the number of objects.
+    seed
+        Of everything.
+    selection
+        Which objects a sample contains and which rows of them.
+    data_dir
+        Directory with templates, bandpasses, visits; None: made up.
+    bands
+        None: the survey's usual ones.
+    """
+
+    survey: Survey
+    counts: tuple[tuple[str, int], ...]
+    seed: int
+    selection: Selection
+    data_dir: Path | None = None
+    bands: tuple[Band, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a recipe that one process makes.
+
+    Attributes
+    ----------
+    recipe
+        The whole.
+    class_name, population
+        The class, and which of its populations.
+    first
+        Number, within the class, of the first object.
+    count
+        How many objects.
+    """
+
+    recipe: Recipe
+    class_name: str
+    population: int
+    first: int
+    count: int
+
+
+def chunks(recipe: Recipe) -> list[Chunk]:
+    """Cut a recipe into chunks: the cut depends on nothing but the recipe.
+
+    Raises
+    ------
+    ValueError
+        A class is unknown.
+    """
+    result: list[Chunk] = []
+    for class_name, total in recipe.counts:
+        if class_name not in CLASS_NAMES:
+            raise ValueError(f"unknown class {class_name!r}: choose among {', '.join(CLASS_NAMES)}")
+        shares = population_shares(class_name, templates=has_templates(recipe.data_dir))
+        bounds = np.rint(np.concatenate([[0.0], np.cumsum(shares)]) / sum(shares) * total).astype(int)
+        for population, (low, high) in enumerate(pairwise(bounds.tolist())):
+            result.extend(
+                Chunk(recipe, class_name, population, first, min(CHUNK_OBJECTS, high - first))
+                for first in range(low, high, CHUNK_OBJECTS)
+            )
+    return result
+
+
+def generate(recipe: Recipe, processes: int = 1) -> Iterator[LightCurves]:
+    """Give the chunks of a recipe in order; the number of processes changes nothing but the time.
+
+    Raises
+    ------
+    ValueError
+        A class is unknown, or the selection lets (nearly) none of its objects through.
+    """
+    work = chunks(recipe)
+    if processes <= 1:
+        yield from map(generate_chunk, work)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        todo = iter(work)
+        # A window of a few chunks per process: the results of a large recipe do not pile up.
+        futures = [pool.submit(generate_chunk, chunk) for chunk in islice(todo, 3 * processes)]
+        while futures:
+            yield futures.pop(0).result()
+            futures.extend(pool.submit(generate_chunk, chunk) for chunk in islice(todo, 1))
+
+
+def generate_chunk(chunk: Chunk) -> LightCurves:
+    """Make one chunk; a pure function of it."""
+    recipe = chunk.recipe
+    rng = np.random.default_rng(
+        [recipe.seed, CLASS_NAMES.index(chunk.class_name), chunk.population, chunk.first]
+    )
+    environment, cadence = _setting(
+        recipe.survey, recipe.bands, recipe.data_dir, recipe.selection.draw_limit_mag(chunk.class_name)
+    )
+    parts: list[LightCurves] = []
+    found, tried = 0, 0
+    for _ in range(_MAX_ROUNDS):
+        passed = max(found / tried, 0.05) if tried else 0.4
+        attempt = int(np.clip(1.2 * (chunk.count - found) / passed, 8, 1000))
+        part = _round(rng, environment, cadence, chunk, attempt)
+        parts.append(part)
+        found, tried = found + len(part), tried + attempt
+        if found >= chunk.count:
+            name = f"sim-{recipe.survey}-{recipe.seed}-{chunk.class_name.lower()}"
+            ids = [f"{name}-{chunk.first + i:06d}" for i in range(chunk.count)]
+            return replace(concatenate(parts).take(np.arange(chunk.count)), object_id=tuple(ids))
+    raise ValueError(f"the selection lets only {found} of {tried} {chunk.class_name} through")
+
+
+@lru_cache(maxsize=8)
+def _setting(
+    survey: Survey, bands: tuple[Band, ...] | None, data_dir: Path | None, limit_mag: float | None
+) -> tuple[Environment, Cadence]:
+    """Load what does not depend on chance, once a process."""
+    telescope = instrument(survey, bands)
+    return Environment.load(telescope, data_dir, limit_mag), _cadence(survey, bands, data_dir)
+
+
+@lru_cache(maxsize=2)
+def _cadence(survey: Survey, bands: tuple[Band, ...] | None, data_dir: Path | None) -> Cadence:
+    """Load the visit lists once, whatever the magnitude limits."""
+    return load_cadence(instrument(survey, bands), data_dir)
+
+
+def _round(
+    rng: np.random.Generator, environment: Environment, cadence: Cadence, chunk: Chunk, count: int
+) -> LightCurves:
+    """Draw `count` objects and give those that the survey finds and the selection keeps."""
+    selection = chunk.recipe.selection
+    ra, dec = cadence.draw_positions(rng, count)
+    mwebv = draw_milky_way_ebv(rng, ra, dec)
+    population = populations(environment)[chunk.class_name][chunk.population][1]
+    batch = population.draw(rng, environment, mwebv)
+    reference = rng.uniform(*cadence.span_mjd, count)
+    peak_mag = ab_magnitude(batch.peak_flux_njy).min(axis=1)
+    bright = np.flatnonzero(peak_mag < environment.limit_mag)
+    visits = [
+        _visits(rng, environment, cadence, (ra[i], dec[i]), reference[i], selection.days_before)
+        for i in bright
+    ]
+    offsets = np.concatenate([[0], np.cumsum([v.mjd_tai.size for v in visits], dtype=np.int64)])
+    if offsets[-1] == 0:
+        return LightCurves.empty()
+    mjd = np.concatenate([v.mjd_tai for v in visits])
+    band = np.concatenate([v.band for v in visits])
+    depth = np.concatenate([v.depth_mag for v in visits])
+    flux = np.empty(mjd.size)
+    for slot, i in enumerate(bright):
+        rows = slice(offsets[slot], offsets[slot + 1])
+        flux[rows] = _true_flux(batch, int(i), mjd[rows] - reference[i], band[rows], environment)
+    measured = measure(rng, environment.instrument, flux, band, depth)
+    objects = _assemble(environment.instrument.survey, batch, bright, (ra, dec), offsets, mjd, band, measured)
+    return selection.apply(rng, objects, chunk.class_name)
+
+
+def _visits(
+    rng: np.random.Generator,
+    environment: Environment,
+    cadence: Cadence,
+    position_deg: tuple[float, float],
+    reference_mjd: float,
+    days_before: float,
+) -> Visits:
+    """Give the visits about an event, less those that failed."""
+    start = reference_mjd - 150.0 - days_before
+    visits = cadence.visits(rng, *position_deg, start, reference_mjd + _LONGEST_EVENT_DAYS)
+    keep = rng.random(visits.mjd_tai.size) > environment.instrument.drop_fraction
+    return Visits(visits.mjd_tai[keep], visits.band[keep], visits.depth_mag[keep])
+
+
+def _true_flux(
+    batch: SourceBatch,
+    index: int,
+    days: NDArray[np.float64],
+    band: NDArray[np.uint8],
+    environment: Environment,
+) -> NDArray[np.float64]:
+    """Evaluate one object at its visits."""
+    flux = np.zeros(days.size)
+    for position, name in enumerate(environment.instrument.bands):
+        here = band == name
+        flux[here] = batch.flux_njy(index, days[here], position)
+    return flux
+
+
+def _assemble(
+    survey: Survey,
+    batch: SourceBatch,
+    chosen: NDArray[np.int64],
+    position_deg: tuple[NDArray[np.float64], NDArray[np.float64]],
+    offsets: NDArray[np.int64],
+    mjd: NDArray[np.float64],
+    band: NDArray[np.uint8],
+    measured: Measurements,
+) -> LightCurves:
+    """Turn measurements into rows: detections, forced photometry, upper limits."""
+    owner = np.repeat(np.arange(chosen.size), np.diff(offsets))
+    found = measured.detected
+    alert = (measured.alert_flux_njy[found], measured.alert_flux_err_njy[found])
+    blocks = [(np.flatnonzero(found), Kind.DETECTION, *alert)]
+    # LSST's forced photometry of an exposure with a detection repeats it and is dropped on decoding.
+    forced = np.arange(mjd.size) if survey is Survey.ZTF else np.flatnonzero(~found)
+    blocks.append((forced, Kind.FORCED, measured.flux_njy[forced], measured.flux_err_njy[forced]))
+    if survey is Survey.ZTF:
+        limit = np.flatnonzero(~found)
+        blocks.append((limit, Kind.UPPER_LIMIT, np.zeros(limit.size), measured.limit_err_njy[limit]))
+    source = np.concatenate([block[0] for block in blocks])
+    kind = np.repeat([block[1] for block in blocks], [block[0].size for block in blocks]).astype(np.uint8)
+    order = np.lexsort((kind, mjd[source], owner[source]))
+    source, kind = source[order], kind[order]
+    counts = np.bincount(owner[source], minlength=chosen.size)
+    labels = batch.labels
+    return LightCurves(
+        object_id=tuple("" for _ in chosen),
+        class_name=tuple(labels.class_name for _ in chosen),
+        template=tuple(labels.template[i] for i in chosen),
+        redshift=labels.redshift[chosen].astype(np.float32),
+        mwebv=labels.mwebv[chosen].astype(np.float32),
+        ra_deg=position_deg[0][chosen],
+        dec_deg=position_deg[1][chosen],
+        trigger_mjd_tai=np.full(chosen.size, np.nan),
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        mjd_tai=mjd[source],
+        band=band[source],
+        kind=kind,
+        flux_njy=np.concatenate([block[2] for block in blocks])[order].astype(np.float32),
+        flux_err_njy=np.concatenate([block[3] for block in blocks])[order].astype(np.float32),
+    )

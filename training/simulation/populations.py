@@ -1,0 +1,152 @@
+"""Which classes exist and how each is drawn.
+
+Luminosity functions are volumetric, in r, before the host's dust. Their centres follow Li et al. 2011
+(MNRAS 412, 1441) and Richardson et al. 2014 (AJ 147, 118), as the ELAsTiCC simulation does.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.simulation.environment import Environment
+from training.simulation.luminosity import BrokenPowerLaw, Gaussian
+from training.simulation.recurring import ActiveNuclei, DwarfNovae, Novae, PeriodicStars
+from training.simulation.sources import SourceBatch
+from training.simulation.supernovae import TemplatePopulation, TypeIa
+from training.simulation.thermal import ParametricSupernova, SuperluminousI, TidalDisruption
+
+__all__ = ["CLASS_NAMES", "Population", "population_shares", "populations"]
+
+CLASS_NAMES = ("Ia", "91bg", "Iax", "Ib", "Ic", "Ic-BL", "II", "IIn", "IIb", "SLSN-I", "TDE", "AGN", "Other")
+
+
+class Population(Protocol):
+    """Draws objects of one class."""
+
+    def draw(
+        self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
+    ) -> SourceBatch:
+        """Draw one object behind each Milky Way E(B-V) of `mwebv`, shape (n,)."""
+
+
+_IA_91BG = Gaussian(-17.9, 0.5, -19.0)
+_IAX = Gaussian(-16.9, 1.1, -18.8)
+_IB = Gaussian(-17.4, 0.9, -20.0)
+_IC = Gaussian(-17.4, 1.0, -20.3)
+_IC_BL = Gaussian(-18.5, 0.8, -20.8)
+_II = Gaussian(-16.9, 1.1, -20.0)
+_IIN = Gaussian(-18.4, 1.3, -21.8)
+_IIB = Gaussian(-17.1, 0.9, -19.8)
+_TDE = BrokenPowerLaw(faintest=-16.5, brightest=-22.3, slope=1.4)
+
+_TEMPLATE_BASED: dict[str, Sequence[tuple[float, Population]]] = {
+    "Ia": [(1.0, TypeIa())],
+    "91bg": [
+        (
+            1.0,
+            TemplatePopulation(
+                "91bg", (), _IA_91BG, 0.1, stretch=0.72, stretch_sigma=0.09, tilt_mag=0.5, rate_power=1.5
+            ),
+        )
+    ],
+    "Iax": [
+        (
+            1.0,
+            TemplatePopulation(
+                "Iax", (), _IAX, 0.2, stretch=0.85, stretch_sigma=0.18, tilt_mag=0.15, tilt_sigma_mag=0.12
+            ),
+        )
+    ],
+    "Ib": [(1.0, TemplatePopulation("Ib", ("SN Ib",), _IB, 0.4))],
+    "Ic": [(1.0, TemplatePopulation("Ic", ("SN Ic",), _IC, 0.45))],
+    "Ic-BL": [(1.0, TemplatePopulation("Ic-BL", ("SN Ic-BL",), _IC_BL, 0.3))],
+    "II": [
+        (
+            0.97,
+            TemplatePopulation(
+                "II", ("SN IIP", "SN II"), _II, 0.3, decline_sigma=0.006, rise_sigma=0.25, plateau_end=True
+            ),
+        ),
+        (0.03, TemplatePopulation("II", ("SN II-pec",), Gaussian(-16.0, 0.8, -18.0), 0.2)),
+    ],
+    "IIn": [
+        (
+            1.0,
+            TemplatePopulation(
+                "IIn", ("SN IIn",), _IIN, 0.2, stretch_sigma=0.3, rise_sigma=0.25, decline_sigma=0.006
+            ),
+        )
+    ],
+    "IIb": [(1.0, TemplatePopulation("IIb", ("SN IIb",), _IIB, 0.35, rise_sigma=0.2))],
+}
+
+_PARAMETRIC: dict[str, Sequence[tuple[float, Population]]] = {
+    "Ia": [
+        (
+            1.0,
+            ParametricSupernova(
+                "Ia",
+                Gaussian(-19.2, 0.25, -19.9),
+                17.5,
+                16.0,
+                0.0,
+                10_500.0,
+                5000.0,
+                14.0,
+                cutoff_angstrom=4100.0,
+                host_av_mag=0.15,
+                scatter=0.1,
+                bump=0.25,
+                rate_power=1.5,
+            ),
+        )
+    ],
+    "91bg": [
+        (1.0, ParametricSupernova("91bg", _IA_91BG, 13.0, 11.0, 0.0, 7000.0, 4000.0, 14.0, rate_power=1.5))
+    ],
+    "Iax": [(1.0, ParametricSupernova("Iax", _IAX, 14.0, 14.0, 0.0, 8500.0, 4500.0, 12.0))],
+    "Ib": [(1.0, ParametricSupernova("Ib", _IB, 19.0, 22.0, 0.0, 7500.0, 4800.0, 13.0, host_av_mag=0.4))],
+    "Ic": [(1.0, ParametricSupernova("Ic", _IC, 16.0, 19.0, 0.0, 7300.0, 4700.0, 12.0, host_av_mag=0.45))],
+    "Ic-BL": [(1.0, ParametricSupernova("Ic-BL", _IC_BL, 15.0, 18.0, 0.0, 8500.0, 5000.0, 11.0))],
+    "II": [
+        (
+            1.0,
+            ParametricSupernova(
+                "II", _II, 10.0, 20.0, 85.0, 12_000.0, 5400.0, 16.0, cutoff_angstrom=3700.0, scatter=0.25
+            ),
+        )
+    ],
+    "IIn": [(1.0, ParametricSupernova("IIn", _IIN, 22.0, 55.0, 0.0, 12_500.0, 7000.0, 45.0, scatter=0.4))],
+    "IIb": [(1.0, ParametricSupernova("IIb", _IIB, 19.0, 20.0, 0.0, 8200.0, 5000.0, 13.0))],
+}
+
+_ALWAYS: dict[str, Sequence[tuple[float, Population]]] = {
+    "SLSN-I": [(1.0, SuperluminousI())],
+    "TDE": [(1.0, TidalDisruption(_TDE))],
+    "AGN": [(1.0, ActiveNuclei())],
+    "Other": [
+        (0.30, DwarfNovae()),
+        (0.15, Novae()),
+        (0.15, PeriodicStars("rr-lyrae", (-0.55, -0.12), (0.3, 1.1), 0.9, (0.25, 0.12), "sawtooth")),
+        (0.08, PeriodicStars("cepheid", (0.3, 1.6), (0.3, 1.0), 0.9, (0.6, 0.15), "sawtooth")),
+        (0.16, PeriodicStars("eclipsing-binary", (-0.5, 1.0), (0.2, 1.2), 0.05, (0.6, 0.4), "eclipse")),
+        (0.16, PeriodicStars("long-period", (2.0, 2.7), (0.8, 4.0), 0.8, (1.6, 0.4), "sine")),
+    ],
+}
+
+
+def populations(environment: Environment) -> Mapping[str, Sequence[tuple[float, Population]]]:
+    """Give the populations of every class with their shares: templates where present, else parametric."""
+    return _of(templates=environment.templates is not None)
+
+
+def population_shares(class_name: str, *, templates: bool) -> list[float]:
+    """Give the shares of a class's populations among its selected objects."""
+    return [share for share, _ in _of(templates=templates)[class_name]]
+
+
+def _of(*, templates: bool) -> Mapping[str, Sequence[tuple[float, Population]]]:
+    """Put the table together."""
+    return {**(_TEMPLATE_BASED if templates else _PARAMETRIC), **_ALWAYS}

@@ -1,0 +1,99 @@
+"""Which simulated objects make a sample, and which of their rows."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.alerts import Kind
+from training.simulation.light_curves import LightCurves
+from training.simulation.photometry import ab_magnitude
+
+__all__ = ["Selection", "bright_transients", "every_alert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Rules of a sample.
+
+    Attributes
+    ----------
+    min_detections
+        Objects with fewer are left out.
+    peak_limit_mag
+        Completeness is half at this brightest detection; None: no limit.
+    peak_width_mag
+        Width of the logistic fall of the completeness.
+    class_limit_mag
+        Other limits for some classes: those whose samples come from deeper programmes.
+    days_before, days_after
+        Rows kept before the first and after it, days.
+    kinds
+        Rows kept.
+    """
+
+    min_detections: int = 3
+    peak_limit_mag: float | None = None
+    peak_width_mag: float = 0.08
+    class_limit_mag: tuple[tuple[str, float], ...] = ()
+    days_before: float = 40.0
+    days_after: float = 250.0
+    kinds: tuple[Kind, ...] = (Kind.DETECTION, Kind.FORCED, Kind.UPPER_LIMIT)
+
+    def limit_mag(self, class_name: str) -> float | None:
+        """Give the peak limit of a class."""
+        return dict(self.class_limit_mag).get(class_name, self.peak_limit_mag)
+
+    def draw_limit_mag(self, class_name: str) -> float | None:
+        """Give the faintest true peak worth drawing; None: the instrument's."""
+        limit = self.limit_mag(class_name)
+        return None if limit is None else limit + 3 * self.peak_width_mag + 0.15
+
+    def apply(self, rng: np.random.Generator, objects: LightCurves, class_name: str) -> LightCurves:
+        """Set the triggers, cut the rows to the window and keep the objects that qualify."""
+        objects = self._triggered(objects)
+        since = objects.mjd_tai - np.repeat(objects.trigger_mjd_tai, np.diff(objects.offsets))
+        # Objects without a detection have a trigger of NaN: all their rows go.
+        inside = (since >= -self.days_before) & (since <= self.days_after)
+        objects = objects.keep_rows(inside & np.isin(objects.kind, [int(kind) for kind in self.kinds]))
+        detected = objects.kind == Kind.DETECTION
+        count = np.bincount(objects.owner()[detected], minlength=len(objects))
+        keep = count >= self.min_detections
+        limit = self.limit_mag(class_name)
+        if limit is not None:
+            excess = (self._peak_mag(objects, detected) - limit) / self.peak_width_mag
+            keep &= rng.random(len(objects)) < 1 / (1 + np.exp(np.clip(excess, -50, 50)))
+        return objects.take(np.flatnonzero(keep))
+
+    @staticmethod
+    def _triggered(objects: LightCurves) -> LightCurves:
+        """Set the time of the first detection."""
+        trigger = np.full(len(objects), np.inf)
+        detected = objects.kind == Kind.DETECTION
+        np.minimum.at(trigger, objects.owner()[detected], objects.mjd_tai[detected])
+        return replace(objects, trigger_mjd_tai=np.where(np.isfinite(trigger), trigger, np.nan))
+
+    @staticmethod
+    def _peak_mag(objects: LightCurves, detected: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Give the magnitude of the brightest detection."""
+        peak = np.full(len(objects), np.inf)
+        magnitude = ab_magnitude(np.abs(objects.flux_njy[detected].astype(np.float64)))
+        np.minimum.at(peak, objects.owner()[detected], magnitude)
+        return peak
+
+
+def bright_transients(min_detections: int = 5) -> Selection:
+    """Select as ZTF's Bright Transient Survey does: peak brighter than 19 mag, however faint the tail.
+
+    The samples of superluminous supernovae and tidal disruptions come from deeper programmes.
+    """
+    return Selection(
+        min_detections=min_detections,
+        peak_limit_mag=18.95,
+        class_limit_mag=(("SLSN-I", 19.8), ("TDE", 19.4), ("AGN", 20.0), ("Other", 19.5)),
+    )
+
+
+def every_alert(min_detections: int = 3) -> Selection:
+    """Select whatever the survey detects often enough."""
+    return Selection(min_detections=min_detections)
