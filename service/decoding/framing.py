@@ -1,0 +1,243 @@
+"""What a message is, told by its bytes, and where its records lie.
+
+Three framings occur: an Avro Object Container File (ZTF, and files of every survey), Confluent's prefix
+of 0x00 and a four-byte big-endian schema id (LSST), and a bare Avro body (ELAsTiCC). Nothing here trusts
+a length: each is checked against the bytes that are there before anything is done with it.
+"""
+
+import zlib
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import cramjam
+
+from service.errors import RejectedAlertError, RejectionCode
+
+__all__ = [
+    "CONTAINER_MAGIC",
+    "Block",
+    "Container",
+    "Framing",
+    "framing_of",
+    "open_container",
+    "schema_id_of",
+]
+
+CONTAINER_MAGIC = b"Obj\x01"
+"""Avro specification 1.11, "Object Container Files"."""
+
+CONFLUENT_MAGIC = 0
+CONFLUENT_PREFIX_BYTES = 5
+SYNC_BYTES = 16
+MAX_VARINT_BYTES = 10
+SNAPPY_CHECKSUM_BYTES = 4
+
+
+class Framing(Enum):
+    """How a message wraps its records."""
+
+    CONTAINER = auto()
+    CONFLUENT = auto()
+    BARE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive records of one schema.
+
+    Attributes
+    ----------
+    data
+        The bytes they lie in, decompressed.
+    start, end
+        Where in `data` they begin and end.
+    n_records
+        How many there are.
+    """
+
+    data: bytes
+    start: int
+    end: int
+    n_records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """An opened Object Container File: the writer's schema as JSON text, and the records."""
+
+    schema_text: bytes
+    blocks: tuple[Block, ...]
+
+
+def framing_of(value: bytes) -> Framing:
+    """Tell the framing by the first bytes.
+
+    A bare body may begin with a zero byte too (an id of 0, which no survey uses): whoever expects bare
+    bodies tries Confluent's framing first and goes on if the schema id means nothing.
+    """
+    if value.startswith(CONTAINER_MAGIC):
+        return Framing.CONTAINER
+    if len(value) >= CONFLUENT_PREFIX_BYTES and value[0] == CONFLUENT_MAGIC:
+        return Framing.CONFLUENT
+    return Framing.BARE
+
+
+def schema_id_of(value: bytes) -> int:
+    """Give the schema id of a message in Confluent framing; LSST's is 100 * major + minor."""
+    return int.from_bytes(value[1:CONFLUENT_PREFIX_BYTES], "big")
+
+
+def open_container(value: bytes, max_bytes: int) -> Container:
+    """Find the schema and the records of an Object Container File.
+
+    Parameters
+    ----------
+    value
+        The whole file.
+    max_bytes
+        The most that its blocks may take decompressed, together.
+
+    Raises
+    ------
+    RejectedAlertError
+        ``malformed`` where lengths, counts or checksums do not fit, ``framing`` for a codec other than
+        null, deflate and snappy, ``too_large`` beyond `max_bytes`.
+    """
+    cursor = _Cursor(value, len(CONTAINER_MAGIC))
+    metadata = _metadata(cursor)
+    sync = cursor.take(SYNC_BYTES, "the sync marker")
+    try:
+        schema_text = metadata[b"avro.schema"]
+    except KeyError:
+        raise _malformed("the container's header has no avro.schema") from None
+    codec = metadata.get(b"avro.codec", b"null")
+    blocks: list[Block] = []
+    while cursor.position < len(value):
+        blocks.append(_block(cursor, codec, max_bytes, sync))
+        max_bytes -= blocks[-1].end - blocks[-1].start
+    if not any(block.n_records for block in blocks):
+        raise _malformed("the container holds no record")
+    return Container(schema_text, tuple(blocks))
+
+
+class _Cursor:
+    """A position in bytes that never leaves them."""
+
+    __slots__ = ("position", "value")
+
+    def __init__(self, value: bytes, position: int) -> None:
+        self.value = value
+        self.position = position
+
+    def long(self, what: str) -> int:
+        """Read one Avro long: a zigzag varint of at most 64 bits."""
+        result, shift, start = 0, 0, self.position
+        for position in range(start, min(start + MAX_VARINT_BYTES, len(self.value))):
+            byte = self.value[position]
+            result |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                self.position = position + 1
+                result &= 0xFFFF_FFFF_FFFF_FFFF
+                return (result >> 1) ^ -(result & 1)
+            shift += 7
+        raise _malformed(f"{what} at byte {start} is cut off or no number")
+
+    def take(self, size: int, what: str) -> bytes:
+        """Read `size` bytes."""
+        start = self.skip(size, what)
+        return self.value[start : start + size]
+
+    def skip(self, size: int, what: str) -> int:
+        """Pass over `size` bytes; give where they began."""
+        start, left = self.position, len(self.value) - self.position
+        if not 0 <= size <= left:
+            raise _malformed(f"{what} at byte {start} should take {size} bytes, of {left} left")
+        self.position = start + size
+        return start
+
+
+def _malformed(message: str) -> RejectedAlertError:
+    return RejectedAlertError(RejectionCode.MALFORMED, message)
+
+
+def _metadata(cursor: _Cursor) -> dict[bytes, bytes]:
+    """Read the header's map of bytes."""
+    metadata: dict[bytes, bytes] = {}
+    while n_entries := cursor.long("the header's entry count"):
+        if n_entries < 0:  # then the block's size in bytes follows, which we do not need
+            n_entries = -n_entries
+            cursor.long("the header's block size")
+        if n_entries > len(cursor.value) - cursor.position:
+            raise _malformed(f"the container's header announces {n_entries} entries, more than it has bytes")
+        for _ in range(n_entries):
+            key = cursor.take(cursor.long("a header key's length"), "a header key")
+            metadata[key] = cursor.take(cursor.long("a header value's length"), "a header value")
+    return metadata
+
+
+def _block(cursor: _Cursor, codec: bytes, max_bytes: int, sync: bytes) -> Block:
+    """Read one block and the sync marker behind it."""
+    n_records = cursor.long("a block's record count")
+    size = cursor.long("a block's size")
+    start = cursor.skip(size, "a block")
+    end = cursor.position
+    if cursor.take(SYNC_BYTES, "a block's sync marker") != sync:
+        raise _malformed(f"the sync marker at byte {end} is not the header's")
+    if codec == b"null":
+        block = Block(cursor.value, start, end, n_records)
+    else:
+        data = _decompress(cursor.value[start:end], codec, max_bytes)
+        block = Block(data, 0, len(data), n_records)
+    if not 0 <= n_records <= block.end - block.start:
+        raise _malformed(f"a block announces {n_records} records in {block.end - block.start} bytes")
+    return block
+
+
+def _decompress(data: bytes, codec: bytes, max_bytes: int) -> bytes:
+    if codec == b"deflate":
+        return _inflate(data, max_bytes)
+    if codec == b"snappy":
+        return _unsnap(data, max_bytes)
+    raise RejectedAlertError(RejectionCode.FRAMING, f"codec {codec!r:.40} is not supported")
+
+
+def _too_large(max_bytes: int) -> RejectedAlertError:
+    return RejectedAlertError(RejectionCode.TOO_LARGE, f"a block grows beyond {max_bytes} bytes decompressed")
+
+
+def _inflate(data: bytes, max_bytes: int) -> bytes:
+    decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        result = decompressor.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise _malformed(f"a block is not deflated data: {error}") from error
+    if len(result) > max_bytes:
+        raise _too_large(max_bytes)
+    if not decompressor.eof or decompressor.unused_data:
+        raise _malformed("a deflated block is cut off or too long")
+    return result
+
+
+def _unsnap(data: bytes, max_bytes: int) -> bytes:
+    if len(data) <= SNAPPY_CHECKSUM_BYTES:
+        raise _malformed("a snappy block is too short")
+    compressed, checksum = data[:-SNAPPY_CHECKSUM_BYTES], data[-SNAPPY_CHECKSUM_BYTES:]
+    if _snappy_length(compressed) > max_bytes:
+        raise _too_large(max_bytes)
+    try:
+        result = bytes(cramjam.snappy.decompress_raw(compressed))
+    except cramjam.DecompressionError as error:
+        raise _malformed(f"a block is not snappy data: {error}") from error
+    if zlib.crc32(result) != int.from_bytes(checksum, "big"):
+        raise _malformed("a snappy block's checksum does not match")
+    return result
+
+
+def _snappy_length(compressed: bytes) -> int:
+    """Give the length that raw snappy data announces in its first bytes (a plain varint)."""
+    length = 0
+    for shift, byte in zip(range(0, 35, 7), compressed, strict=False):
+        length |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return length
+    raise _malformed("a snappy block does not say how long it is")
