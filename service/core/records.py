@@ -65,7 +65,7 @@ class Classifier:
 
     name: str
     version: str
-    feature_version: str
+    feature_version: int
     classes: tuple[tuple[int, str], ...]
 
 

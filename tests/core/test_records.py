@@ -29,7 +29,7 @@ from service.core.records import (
 
 MODEL = 0x1234_5678_9ABC_DEF0
 CLASSIFIERS = {
-    MODEL: Classifier("ztf", "0.3", "nightjar-1", ((2222, "Ia"), (2223, "Ib"), (2223, "Ic"), (2243, "TDE")))
+    MODEL: Classifier("ztf", "0.3", 1, ((2222, "Ia"), (2223, "Ib"), (2223, "Ic"), (2243, "TDE")))
 }
 CANDID = 3_367_139_732_915_010_140  # beyond the 53 bits of a double
 
@@ -100,7 +100,7 @@ def test_native_record_has_every_field_of_a_classified_alert() -> None:
         "n_observations": 9,
         "status": "classified",
         "reason": None,
-        "classifier": {"name": "ztf", "version": "0.3", "feature_version": "nightjar-1"},
+        "classifier": {"name": "ztf", "version": "0.3", "feature_version": 1},
         "classifications": [
             {"class_id": 2222, "class_name": "Ia", "probability": 0.7, "raw_probability": 0.6},
             {"class_id": 2223, "class_name": "Ib", "probability": 0.1, "raw_probability": 0.2},
