@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": {"core", "decoding", "pipeline", "settings", "logs", "metrics"},
     "adapters": {"core", "decoding", "adapters", "settings", "logs", "metrics"},
     "api": {"core", "decoding", "api", "settings", "logs", "metrics"},
-    "embedded": {"embedded"},
+    "embedded": {"core", "embedded"},
     "wiring": {"core", "decoding", "pipeline", "adapters", "api", "settings", "logs", "metrics"},
     "commands": {
         "core",
@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
         "commands",
     },
     "cli": {"commands"},
+    "__main__": {"cli"},
 }
 ALLOWED_TO_TRAINING = {"core", "decoding", "errors"}
 

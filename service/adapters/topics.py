@@ -22,7 +22,7 @@ __all__ = ["Position", "TopicReader", "TopicRecord", "TopicWriter", "committed_p
 
 MAX_MESSAGE_BYTES = 20 * 2**20  # above NIGHTJAR_MAX_MESSAGE_BYTES: what is too large is the service's to say
 DELIVERY_TIMEOUT = timedelta(minutes=2)
-METADATA_TIMEOUT_S = 15.0
+METADATA_TIMEOUT_S = 10.0
 POLL_S = 0.1
 
 # A tool reports each error itself, in one line; librdkafka's own lines would stand between its output.

@@ -50,6 +50,7 @@ class Accounting:
     objects: set[str] = field(default_factory=set)
     _results: dict[Position, list[int]] = field(default_factory=dict)
     _rejections: Counter[Position] = field(default_factory=Counter)
+    _answered: set[Position] = field(default_factory=set)
 
     def expect(self, position: Position, n_alerts: int) -> None:
         """Note a message that was sent."""
@@ -58,6 +59,7 @@ class Accounting:
     def add(self, record: TopicRecord) -> Mapping[str, Any] | None:
         """Note a result; gives the classification, None for a dead letter."""
         source = source_of(record)
+        self._answered.add(source)
         if record.topic == self.rejected_topic:
             self._rejections[source] += 1
             self.rejected += 1
@@ -84,7 +86,7 @@ class Accounting:
     @property
     def answered(self) -> int:
         """Messages that have a result."""
-        return len(self._results.keys() | self._rejections.keys())
+        return len(self._answered)
 
     def problems(self) -> list[str]:
         """List what does not add up, a few words per kind; empty where everything does."""
@@ -93,7 +95,7 @@ class Accounting:
         return [f"{count} messages {what}" for what, count in wrong.items()]
 
     def _sources(self) -> set[Position]:
-        return self.expected.keys() | self._results.keys() | self._rejections.keys()
+        return self.expected.keys() | self._answered
 
     def _problem(self, source: Position) -> str:
         alert_ids, rejections = self._results.get(source, []), self._rejections[source]

@@ -1,9 +1,12 @@
 """``nightjar listen``: classifications as they come."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -11,14 +14,22 @@ from rich.console import Console
 from rich.text import Text
 
 from service.adapters.topics import TopicReader
+from service.commands.interruption import ended_by_signals
 from service.commands.results import Filter, Record, parse_record
 from service.core.alerts import Survey
 from service.settings import read_settings
 
-__all__ = ["listen"]
+__all__ = ["answer", "line", "listen"]
 
 POLL = timedelta(milliseconds=200)
 SHOWN_CLASSES = 3
+
+
+class Status(StrEnum):
+    """What a record may say of its alert."""
+
+    CLASSIFIED = "classified"
+    ABSTAINED = "abstained"
 
 
 def listen(
@@ -29,10 +40,11 @@ def listen(
         float, typer.Option(min=0.0, max=1.0, help="Of that class, or of the most probable one.")
     ] = 0.0,
     survey: Annotated[list[Survey] | None, typer.Option(help="Only this survey.")] = None,
-    status: Annotated[str, typer.Option(help="Only classified, or only abstained.")] = "",
+    status: Annotated[Status | None, typer.Option(help="Only these.")] = None,
     from_beginning: Annotated[bool, typer.Option(help="Start with the oldest record.")] = False,
     limit: Annotated[int, typer.Option(min=0, help="End after so many; 0 for never.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print whole records as JSON lines.")] = False,
+    topic: Annotated[str, typer.Option(help="Instead of NIGHTJAR_OUTPUT_TOPIC.")] = "",
     brokers: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Instead of NIGHTJAR_BOOTSTRAP_SERVERS.")
     ] = "",
@@ -43,22 +55,21 @@ def listen(
         frozenset(class_name or ()),
         min_probability,
         frozenset(item.value for item in survey or ()),
-        frozenset({status} - {""}),
+        frozenset(() if status is None else {status.value}),
     )
     address = brokers or settings.bootstrap_servers
     console = Console(highlight=False, soft_wrap=True)
-    with TopicReader(address, [settings.output_topic], from_beginning=from_beginning) as reader:
-        try:
-            for count, record in enumerate(_matching(reader, wanted), start=1):
-                if json:
-                    sys.stdout.write(orjson.dumps(record).decode() + "\n")
-                    sys.stdout.flush()
-                else:
-                    console.print(line(record))
-                if count == limit:
-                    break
-        except KeyboardInterrupt:
-            return
+    with (
+        ended_by_signals(),
+        suppress(KeyboardInterrupt),
+        TopicReader(address, [topic or settings.output_topic], from_beginning=from_beginning) as reader,
+    ):
+        for record in islice(_matching(reader, wanted), limit or None):
+            if json:
+                sys.stdout.write(orjson.dumps(record).decode() + "\n")
+                sys.stdout.flush()
+            else:
+                console.print(line(record))
 
 
 def _matching(reader: TopicReader, wanted: Filter) -> Iterator[Record]:
@@ -78,10 +89,11 @@ def line(record: Record) -> Text:
     time = datetime.fromtimestamp(record["timestamps"]["classified"] / 1000, UTC)
     start = f"{time:%Y-%m-%d %H:%M:%S}  {record['survey']:<8} {record['object_id']:<20} "
     context = f"  mjd {record['mjd_tai']:.4f} {record['band']}  {record['n_detections']} detections"
-    return Text.assemble(start, _answer(record), (context, "dim"))
+    return Text.assemble(start, answer(record), (context, "dim"))
 
 
-def _answer(record: Record) -> Text:
+def answer(record: Mapping[str, Any]) -> Text:
+    """Write what the service says, the most probable classes first."""
     if record["status"] == "abstained":
         return Text(f"abstained: {record['reason']}", "yellow")
     best = sorted(record["classifications"], key=lambda entry: -entry["probability"])[:SHOWN_CLASSES]

@@ -14,12 +14,13 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from service.embedded.processes import LOOPBACK, EmbeddedServer
+from service.embedded.processes import LOOPBACK, ChildProcess, EmbeddedServer
 from service.errors import BrokerUnavailableError, FatalError, InputError
 
 __all__ = ["ApacheKafka", "Broker", "EmbeddedBroker", "create_topics", "find_kafka", "topic_names"]
 
 ADMIN_TIMEOUT_S = 30.0
+METADATA_TIMEOUT_S = 10.0
 
 
 class Broker(Protocol):
@@ -44,6 +45,9 @@ class Broker(Protocol):
 
     @property
     def running(self) -> bool: ...  # noqa: D102
+
+    @property
+    def child(self) -> ChildProcess: ...  # noqa: D102
 
     def start(self) -> None: ...  # noqa: D102
 
@@ -234,7 +238,7 @@ def _answers(bootstrap_servers: str) -> bool:
         return False
 
 
-def topic_names(bootstrap_servers: str, *, timeout_s: float = ADMIN_TIMEOUT_S) -> set[str]:
+def topic_names(bootstrap_servers: str, *, timeout_s: float = METADATA_TIMEOUT_S) -> set[str]:
     """List the broker's topics.
 
     Raises

@@ -1,0 +1,119 @@
+"""What a person sees of a running demo: a live table on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from service.commands.demo_run import DemoRun
+from service.commands.listen import answer
+
+__all__ = ["View", "make_view"]
+
+REDRAWS_HZ = 4
+LINE_INTERVAL_S = 2.0
+
+
+class View(Protocol):
+    """Shows what is going on."""
+
+    def report(self, step: str) -> None:
+        """Say in a few words what is being done; nothing for nothing."""
+
+    def show(self, run: DemoRun) -> None:
+        """Show how far a run is."""
+
+
+@contextmanager
+def make_view(console: Console) -> Iterator[View]:
+    """Choose the view that fits where the output goes."""
+    if not console.is_terminal:
+        yield LineView(console)
+        return
+    with Live(console=console, refresh_per_second=REDRAWS_HZ, transient=False) as live:
+        yield LiveView(live)
+
+
+class LineView:
+    """Steps and counts as lines, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last_s = 0.0
+        self._last = ""
+
+    def report(self, step: str) -> None:
+        """Print a step."""
+        if step:
+            self._console.print(step)
+
+    def show(self, run: DemoRun) -> None:
+        """Print the counts every few seconds while they change, and the addresses once."""
+        if not self._last:
+            self._console.print(addresses(run))
+        line = counts(run)
+        now_s = time.monotonic()
+        if line != self._last and now_s - self._last_s >= LINE_INTERVAL_S:
+            self._console.print(line)
+            self._last, self._last_s = line, now_s
+
+
+class LiveView:
+    """Addresses, a progress bar, counts and the latest classifications, redrawn in place."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def report(self, step: str) -> None:
+        """Show a step."""
+        self._live.update(Text(step, "cyan"))
+
+    def show(self, run: DemoRun) -> None:
+        """Draw everything."""
+        bar = ProgressBar(total=run.total, completed=run.accounting.answered)
+        note = "" if run.accounting.results else "the workers are warming up ..."
+        if run.complete:
+            note = "every alert has its result; Ctrl-C ends the demo"
+        self._live.update(Group(addresses(run), bar, counts(run), table(run), Text(note, "cyan")))
+
+
+def addresses(run: DemoRun) -> Text:
+    """Say where everything is."""
+    stack = run.stack
+    return Text.assemble(
+        "page and API  ",
+        (stack.api_url, "bold"),
+        f"   Kafka  {stack.bootstrap_servers}   Redis  {stack.redis.url}\n",
+        "in another terminal:  ",
+        (f"nightjar listen --brokers {stack.bootstrap_servers} --topic {stack.names.output_topic}", "bold"),
+    )
+
+
+def counts(run: DemoRun) -> str:
+    """Say how far it is."""
+    count = run.accounting
+    return (
+        f"{run.delivered} of {run.total} packets sent, {count.classified} alerts classified, "
+        f"{count.abstained.total()} abstained, {count.rejected} rejected, {len(count.objects)} objects"
+    )
+
+
+def table(run: DemoRun) -> Table:
+    """List the latest classifications."""
+    rows = Table("survey", "object", "mjd", "band", "detections", "classification", expand=True)
+    for record in run.latest:
+        rows.add_row(
+            record["survey"],
+            record["object_id"],
+            f"{record['mjd_tai']:.4f}",
+            record["band"],
+            str(record["n_detections"]),
+            answer(record),
+        )
+    return rows

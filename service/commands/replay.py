@@ -1,0 +1,87 @@
+"""``nightjar replay``: alert packets from files to a topic, as the survey would send them."""
+
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from service.adapters.topics import TopicWriter
+from service.commands.packets import Packet, find_packets, in_time_order
+from service.commands.sending import Sender
+from service.core.alerts import Survey
+from service.decoding.decoder import Decoder
+from service.decoding.schemas import SchemaStore
+from service.embedded.broker import create_topics, topic_names
+from service.errors import InputError
+from service.settings import read_settings
+
+__all__ = ["replay"]
+
+PAUSE = timedelta(milliseconds=5)
+
+
+class Order(StrEnum):
+    """In which order packets are sent."""
+
+    TIME = "time"
+    NAME = "name"
+
+
+def replay(
+    paths: Annotated[list[Path], typer.Argument(help="Packet files, or directories of them.")],
+    topic: Annotated[str, typer.Option(help="Topic to send to; made if it does not exist.")],
+    rate: Annotated[float, typer.Option(min=0.0, help="Packets per second; 0 for as fast as it goes.")] = 0.0,
+    survey: Annotated[Survey | None, typer.Option(help="Send this survey's packets only.")] = None,
+    order: Annotated[Order, typer.Option(help="By the time of the alert, or by file name.")] = Order.TIME,
+    partitions: Annotated[int, typer.Option(min=1, help="Of a topic that does not exist yet.")] = 4,
+    brokers: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Instead of NIGHTJAR_BOOTSTRAP_SERVERS.")
+    ] = "",
+) -> None:
+    """Send alert packets from files to a Kafka topic, byte for byte.
+
+    A file is one message, whatever it holds: an Avro container, LSST's wire format or a bare record.
+    """
+    settings = read_settings()
+    address = brokers or settings.bootstrap_servers
+    console = Console(stderr=True)
+    packets = _choose(paths, survey, console)
+    if order is Order.TIME:
+        packets = in_time_order(packets, Decoder(SchemaStore(settings.schema_dir)))
+    if topic not in topic_names(address):
+        create_topics(address, {topic: partitions})
+        console.print(f"made topic {topic} with {partitions} partitions")
+    writer = TopicWriter(address)
+    _send(Sender(packets, dict.fromkeys(Survey, topic), writer, rate), console)
+    console.print(f"sent {writer.delivered} packets to {topic}")
+
+
+def _choose(paths: list[Path], survey: Survey | None, console: Console) -> tuple[Packet, ...]:
+    """Find the packets of one survey."""
+    found = find_packets(paths)
+    if found.skipped:
+        console.print(f"left out {len(found.skipped)} files that are no packets, such as {found.skipped[0]}")
+    surveys = found.surveys()
+    if survey is None and len(surveys) > 1:
+        raise InputError(f"these are packets of {', '.join(surveys)}: choose with --survey")
+    packets = tuple(packet for packet in found.packets if survey in {None, packet.survey})
+    if not packets:
+        raise InputError(f"no packets of {survey} among them, only of {', '.join(surveys)}")
+    return packets
+
+
+def _send(sender: Sender, console: Console) -> None:
+    """Send everything, with a progress bar on a terminal."""
+    columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=len(sender.packets))
+        while not sender.done:
+            sender.step()
+            sender.writer.poll(PAUSE)
+            progress.update(task, completed=sender.writer.delivered)
+        sender.writer.flush()
+        progress.update(task, completed=sender.writer.delivered)

@@ -1,0 +1,234 @@
+"""The whole service on this machine: broker, Redis, workers and API as child processes."""
+
+import http.client
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from service.core.alerts import Survey
+from service.embedded.broker import Broker, create_topics
+from service.embedded.processes import LOOPBACK, ChildProcess, free_port, is_free
+from service.embedded.redis import EmbeddedRedis
+from service.errors import InputError
+
+__all__ = ["Stack", "StackNames"]
+
+PARTITIONS = 4
+API_START = timedelta(seconds=90)
+GRACE = timedelta(seconds=20)
+DEFAULT_API_PORT = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class StackNames:
+    """Topics and group of one run; on somebody's own broker they carry a suffix that no other run has.
+
+    Attributes
+    ----------
+    suffix
+        Appended to every name.
+    """
+
+    suffix: str = ""
+
+    def survey_topic(self, survey: Survey) -> str:
+        """Name the topic that a survey's alerts go to."""
+        return f"demo.{survey.value}{self.suffix}"
+
+    @property
+    def output_topic(self) -> str:
+        """Where classifications come out."""
+        return f"nightjar.classifications{self.suffix}"
+
+    @property
+    def rejected_topic(self) -> str:
+        """Where dead letters come out."""
+        return f"nightjar.rejected{self.suffix}"
+
+    @property
+    def group_id(self) -> str:
+        """The workers' consumer group."""
+        return f"nightjar-demo{self.suffix}"
+
+
+@dataclass(slots=True)
+class Stack:
+    """A running service, as a context manager; nothing of it is left when the context ends.
+
+    Parameters
+    ----------
+    broker
+        One to start and stop, or the ``host:port`` of one that runs already.
+    surveys
+        Those whose alerts will be sent.
+    n_workers
+        Worker processes.
+    api_port
+        Port of the API; None for 8000 where that is free, else any.
+    report
+        Told in a few words what is going on.
+    """
+
+    broker: Broker | str
+    surveys: tuple[Survey, ...]
+    n_workers: int
+    api_port: int | None
+    names: StackNames
+    report: Callable[[str], None]
+    redis: EmbeddedRedis = field(default_factory=EmbeddedRedis)
+    children: list[ChildProcess] = field(default_factory=list)
+    directory: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="nightjar-demo-")))
+    _cleanup: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """``host:port`` of the broker."""
+        return self.broker if isinstance(self.broker, str) else self.broker.bootstrap_servers
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers."""
+        return f"http://{LOOPBACK}:{self.api_port}"
+
+    def __enter__(self) -> Self:
+        """Start everything; the API and the workers may still be warming up.
+
+        Raises
+        ------
+        FatalError
+            A part could not be started; the message says which and why.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self._cleanup.close()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop everything: workers and API first, then what they depend on."""
+        self.report("stopping")
+        self._cleanup.close()
+
+    def _start(self) -> None:
+        self._cleanup.callback(shutil.rmtree, self.directory, ignore_errors=True)
+        self.api_port = _choose_port(self.api_port)
+        if not isinstance(self.broker, str):
+            self.report("starting the broker")
+            self._cleanup.enter_context(self.broker)
+        self.report("starting Redis")
+        self._cleanup.enter_context(self.redis)
+        self._create_topics()
+        self._cleanup.callback(self._stop_children)
+        for number in range(1, self.n_workers + 1):
+            self._start_child("worker", f"worker {number}", {"NIGHTJAR_WORKER_ID": f"demo-{number}"})
+        self._start_child("api", "API", {})
+
+    def _create_topics(self) -> None:
+        topics = [*map(self.names.survey_topic, self.surveys), self.names.output_topic]
+        create_topics(
+            self.bootstrap_servers, dict.fromkeys(topics, PARTITIONS) | {self.names.rejected_topic: 1}
+        )
+
+    def _start_child(self, subcommand: str, name: str, further: Mapping[str, str]) -> None:
+        self.report(f"starting {name}")
+        log = self.directory / f"{name.replace(' ', '-').lower()}.log"
+        command = [sys.executable, "-m", "service", subcommand]
+        child = ChildProcess(name, command, log, {**self.environment(), **further})
+        child.start()
+        self.children.append(child)
+
+    def environment(self) -> dict[str, str]:
+        """Give the settings by which workers and API find the rest; all others are the user's own."""
+        topics = {
+            f"NIGHTJAR_{survey.upper()}_TOPICS": self.names.survey_topic(survey)
+            if survey in self.surveys
+            else ""
+            for survey in Survey
+        }
+        return topics | {
+            "NIGHTJAR_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "NIGHTJAR_REDIS_URL": self.redis.url,
+            "NIGHTJAR_REDIS_PASSWORD": "",
+            "NIGHTJAR_GROUP_ID": self.names.group_id,
+            "NIGHTJAR_OUTPUT_TOPIC": self.names.output_topic,
+            "NIGHTJAR_REJECTED_TOPIC": self.names.rejected_topic,
+            "NIGHTJAR_AUTO_OFFSET_RESET": "earliest",
+            "NIGHTJAR_API_HOST": LOOPBACK,
+            "NIGHTJAR_API_PORT": str(self.api_port),
+            "NIGHTJAR_METRICS_PORT": "0",
+        }
+
+    def check(self) -> None:
+        """Make sure that every part still runs.
+
+        Raises
+        ------
+        FatalError
+            One ended; the message carries the end of its log.
+        """
+        for child in self._all_children():
+            if not child.running:
+                raise child.failure(f"ended with exit code {child.exit_code}")
+
+    def _all_children(self) -> list[ChildProcess]:
+        broker = [] if isinstance(self.broker, str) else [self.broker.child]
+        return [*broker, self.redis.child, *self.children]
+
+    def wait_for_api(self) -> None:
+        """Wait until the API answers.
+
+        Raises
+        ------
+        FatalError
+            It ended, or does not answer in time.
+        """
+        api = self.children[-1]
+        deadline = time.monotonic() + API_START.total_seconds()
+        while not self.api_answers():
+            self.check()
+            if time.monotonic() > deadline:
+                raise api.failure(f"did not answer within {API_START.total_seconds():g} s")
+            time.sleep(0.1)
+
+    def api_answers(self) -> bool:
+        """Tell whether the API answers at all."""
+        connection = http.client.HTTPConnection(LOOPBACK, self.api_port, timeout=2.0)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _stop_children(self) -> None:
+        # All are asked first and waited for then, so that they end side by side.
+        for child in self.children:
+            child.terminate()
+        for child in self.children:
+            child.stop(GRACE)
+
+
+def _choose_port(wanted: int | None) -> int:
+    """Settle the API's port.
+
+    Raises
+    ------
+    InputError
+        The one asked for is taken.
+    """
+    if wanted is None:
+        return DEFAULT_API_PORT if is_free(DEFAULT_API_PORT) else free_port()
+    if wanted == 0:
+        return free_port()
+    if not is_free(wanted):
+        raise InputError(f"port {wanted} is taken: choose another with --port, 0 for any free one")
+    return wanted

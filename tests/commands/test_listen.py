@@ -1,0 +1,116 @@
+"""``nightjar listen`` prints what was committed, filtered, and ends cleanly."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+from confluent_kafka import Producer
+
+from service.core.records import encode_json
+from service.embedded.broker import Broker
+from tests.commands.test_results import ABSTAINED, record
+from tests.conftest import TopicFactory
+from tests.support.command import command_line, environment, nightjar
+from tests.support.kafka import produce
+
+
+@pytest.fixture
+def topic(broker: Broker, unique_topic: TopicFactory) -> str:
+    name = unique_topic(broker, partitions=1)
+    records = [record(object_id="a"), record(object_id="b", survey="lsst"), ABSTAINED]
+    produce(broker.bootstrap_servers, name, encode_json(records))
+    return name
+
+
+def listen(broker: Broker, topic: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return nightjar(
+        *("listen", "--from-beginning", "--topic", topic, "--brokers", broker.bootstrap_servers),
+        *arguments,
+    )
+
+
+def test_one_line_per_record_for_people(broker: Broker, topic: str) -> None:
+    done = listen(broker, topic, "--limit", "3")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    assert "SN Ia 0.70" in lines[0]
+    assert "abstained: star" in lines[2]
+
+
+def test_json_lines_are_whole_records(broker: Broker, topic: str) -> None:
+    done = listen(broker, topic, "--limit", "3", "--json")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        record(object_id="a"),
+        record(object_id="b", survey="lsst"),
+        ABSTAINED,
+    ]
+
+
+def test_filters_choose_what_is_printed(broker: Broker, topic: str) -> None:
+    (line,) = listen(
+        broker, topic, "--limit", "1", "--survey", "lsst", "--class", "SN Ia"
+    ).stdout.splitlines()
+    assert " b " in line
+    (line,) = listen(broker, topic, "--limit", "1", "--status", "abstained").stdout.splitlines()
+    assert "ZTF21abiuvdk" in line
+
+
+def test_uncommitted_records_are_not_printed(apache_kafka: Broker, unique_topic: TopicFactory) -> None:
+    topic = unique_topic(apache_kafka)
+    producer = Producer({"bootstrap.servers": apache_kafka.bootstrap_servers, "transactional.id": topic})
+    producer.init_transactions(30)
+    for object_id, commit in (("aborted", False), ("committed", True)):
+        producer.begin_transaction()
+        producer.produce(topic, encode_json([record(object_id=object_id)])[0])
+        producer.flush(10)
+        producer.commit_transaction(30) if commit else producer.abort_transaction(30)
+
+    done = listen(apache_kafka, topic, "--limit", "1", "--json")
+    assert json.loads(done.stdout)["object_id"] == "committed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_ends_it_quietly(broker: Broker, topic: str, number: signal.Signals) -> None:
+    arguments = ("listen", "--from-beginning", "--topic", topic, "--brokers", broker.bootstrap_servers)
+    with subprocess.Popen(
+        command_line(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(3):
+            assert process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait(30) == 0
+        assert process.stderr.read() == ""
+
+
+def test_reader_that_goes_away_ends_it(broker: Broker, topic: str) -> None:
+    arguments = ("listen", "--from-beginning", "--topic", topic, "--brokers", broker.bootstrap_servers)
+    command = " ".join([*command_line(*arguments), "--json", "--limit", "3", "| head -n 1"])
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env=environment(), check=False, timeout=60
+    )
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_topic_is_one_line(broker: Broker) -> None:
+    done = listen(broker, "no-such-topic")
+    assert done.returncode == 75
+    (line,) = done.stderr.splitlines()
+    assert "topic no-such-topic does not exist" in line
+
+
+def test_topic_of_something_else_is_one_line(broker: Broker, unique_topic: TopicFactory) -> None:
+    topic = unique_topic(broker)
+    produce(broker.bootstrap_servers, topic, [b"Obj\x01"])
+    done = listen(broker, topic)
+    assert done.returncode == 2
+    assert "check NIGHTJAR_OUTPUT_TOPIC" in done.stderr
+
+
+def test_status_that_does_not_exist_is_refused() -> None:
+    assert nightjar("listen", "--status", "maybe").returncode == 2
