@@ -38,6 +38,7 @@ SUBCOMMANDS = (
     Subcommand("demo", "Run the whole service on this machine on a replayed stream.", SERVICE),
     Subcommand("worker", "Classify alerts from Kafka.", SERVICE),
     Subcommand("api", "Serve results over HTTP.", SERVICE),
+    Subcommand("topics", "Make the Kafka topics the settings name.", SERVICE),
     Subcommand("replay", "Send alert packets from files to a Kafka topic.", TOOLS),
     Subcommand("listen", "Print classifications as they come.", TOOLS),
     Subcommand("classify", "Classify light curves of a table, offline.", TOOLS),

@@ -1,0 +1,190 @@
+"""Topics as they should be: made where they are missing, their settings brought in line where not."""
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own type hints hide them
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+)
+from confluent_kafka.cimpl import NewTopic
+
+from service.errors import BrokerUnavailableError, FatalError
+
+__all__ = ["Outcome", "TopicAdmin", "TopicPlan"]
+
+REQUEST_TIMEOUT_S = 30.0
+METADATA_TIMEOUT_S = 5.0
+PAUSE_S = 0.5
+
+Result = TypeVar("Result")
+
+
+class Outcome(StrEnum):
+    """What was done about a topic."""
+
+    MADE = "made"
+    CHANGED = "changed"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """One topic as it should be.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    partitions
+        How many it gets when it is made; a topic that exists keeps its own, because more of them would
+        send an object's records to another partition than before.
+    config
+        Topic settings in Kafka's own names, such as ``retention.ms``.
+    """
+
+    name: str
+    partitions: int
+    config: Mapping[str, str]
+
+
+class TopicAdmin:
+    """Makes and changes topics; every call may be repeated.
+
+    Parameters
+    ----------
+    options
+        librdkafka options, the brokers among them: `service.adapters.kafka_options.common_options`.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._address = str(options["bootstrap.servers"])
+        # Each error is reported by whoever called; librdkafka's own lines would stand between.
+        self._admin = AdminClient({**options, "log_level": 0})
+
+    def wait(self, patience: timedelta) -> None:
+        """Wait until the broker answers.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            It did not within `patience`.
+        """
+        deadline = time.monotonic() + patience.total_seconds()
+        while True:
+            try:
+                self.partitions()
+                return
+            except BrokerUnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(PAUSE_S)
+
+    def partitions(self) -> dict[str, int]:
+        """Give the number of partitions of every topic there is.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            The broker does not answer.
+        """
+        try:
+            topics = self._admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise self._unavailable(error) from error
+        return {name: len(topic.partitions) for name, topic in topics.items()}
+
+    def ensure(self, plans: Sequence[TopicPlan], *, replication: int) -> dict[str, Outcome]:
+        """Make the topics that are missing and change the settings that differ.
+
+        Parameters
+        ----------
+        plans
+            The topics, each once.
+        replication
+            Copies of each partition of a topic that is made.
+
+        Returns
+        -------
+        dict
+            What was done, by name.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            The broker does not answer.
+        FatalError
+            The broker refuses: no right to, fewer brokers than copies, a value it does not take.
+        """
+        made = self._make(plans, replication)
+        changed = self._change([plan for plan in plans if plan.name not in made])
+        outcomes = dict.fromkeys((plan.name for plan in plans), Outcome.KEPT)
+        return outcomes | dict.fromkeys(changed, Outcome.CHANGED) | dict.fromkeys(made, Outcome.MADE)
+
+    def _make(self, plans: Sequence[TopicPlan], replication: int) -> set[str]:
+        new = [NewTopic(plan.name, plan.partitions, replication, config=dict(plan.config)) for plan in plans]
+        made = set()
+        for name, future in self._admin.create_topics(new, request_timeout=REQUEST_TIMEOUT_S).items():
+            try:
+                self._result(future, f"make topic {name}")
+                made.add(name)
+            except _ExistsError:
+                continue
+        return made
+
+    def _change(self, plans: Sequence[TopicPlan]) -> set[str]:
+        current = self._configs([plan.name for plan in plans])
+        changes = {
+            plan.name: different
+            for plan in plans
+            if (different := {k: v for k, v in plan.config.items() if current[plan.name].get(k) != v})
+        }
+        if changes:
+            resources = [_change_of(name, values) for name, values in changes.items()]
+            for resource, future in self._admin.incremental_alter_configs(resources).items():
+                self._result(future, f"change topic {resource.name}")
+        return set(changes)
+
+    def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str | None]]:
+        if not names:
+            return {}
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        return {
+            resource.name: {
+                key: entry.value for key, entry in self._result(future, f"read topic {resource.name}").items()
+            }
+            for resource, future in self._admin.describe_configs(resources).items()
+        }
+
+    def _result(self, future: "Future[Result]", what: str) -> Result:
+        try:
+            return future.result(REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            reason: KafkaError = error.args[0]
+            if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                raise _ExistsError from None
+            if reason.retriable() or reason.code() in {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}:
+                raise self._unavailable(error) from error
+            raise FatalError(f"Kafka refuses to {what}: {reason.str()}") from error
+
+    def _unavailable(self, error: KafkaException) -> BrokerUnavailableError:
+        return BrokerUnavailableError(f"no answer from Kafka at {self._address}: {error.args[0].str()}")
+
+
+class _ExistsError(Exception):
+    """The topic to be made is there already."""
+
+
+def _change_of(name: str, values: Mapping[str, str]) -> ConfigResource:
+    entries = [
+        ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in values.items()
+    ]
+    return ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=entries)
