@@ -1,5 +1,6 @@
 """Settings, read from the environment once and passed on; never imported as a global."""
 
+import os
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -106,6 +107,12 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level")
     log_json: bool = Field(False, description="Log JSON lines rather than text")
 
+    secrets_dir: Path = Field(
+        Path("/run/secrets"),
+        description="Directory of secrets, one file each: `nightjar_redis_password` there is read where "
+        "the variable is not set; so is any other setting",
+    )
+
     # Development
     shared: Path = Field(Path("../shared"), description="Public test material, for tests only")
     kafka_home: Path = Field(
@@ -122,15 +129,17 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Read the settings from the environment.
+    """Read the settings from the environment, and those it does not have from files of secrets.
 
     Raises
     ------
     SettingsError
         A variable has a value that cannot be used; the message names each such variable.
     """
+    # The directory must be known before the rest is read, and may be missing: most machines have none.
+    secrets_dir = Path(os.environ.get(f"{PREFIX}SECRETS_DIR") or Settings.model_fields["secrets_dir"].default)
     try:
-        return Settings()
+        return Settings(_secrets_dir=secrets_dir if secrets_dir.is_dir() else None)
     except ValidationError as error:
         # The value itself is left out: it may be a password or hold one.
         wrong = [
