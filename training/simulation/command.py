@@ -1,4 +1,4 @@
-"""The `simulate` command."""
+"""The commands `simulate` and `packets`."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +18,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from service.core.alerts import BAND_NAMES, Band, Kind, Survey
 from service.errors import InputError
 from training.simulation.generate import Recipe, generate
-from training.simulation.light_curves import LightCurves, write_parquet
+from training.simulation.light_curves import LightCurves, concatenate, write_parquet
+from training.simulation.packets import CUTOUTS, make_packets, shifted, write_packets
 from training.simulation.populations import CLASS_NAMES
 from training.simulation.selection import bright_transients, every_alert
 
-__all__ = ["class_counts", "make_recipe", "simulate"]
+__all__ = ["class_counts", "make_recipe", "packets", "simulate"]
 
 DATA_VARIABLE = "NIGHTJAR_TRAINING_DATA"
+
+# A stream worth watching: mostly supernovae, and something of everything.
+DEMO_CLASSES = "Ia:6,II:3,Ib:1,Ic:1,IIn:1,SLSN-I:2,TDE:2,AGN:2,Other:2"
 
 
 def simulate(
@@ -67,6 +72,44 @@ def simulate(
             raise InputError(str(error)) from error
     seconds = time.perf_counter() - started
     console.print(f"{written} light curves in {seconds:.1f} s ({written / seconds:.0f}/s): {output}")
+
+
+def packets(
+    output: Annotated[Path, typer.Option(help="Directory of .avro files, or one archive named *.tar.xz")],
+    survey: Annotated[
+        list[Survey] | None, typer.Option(help="ztf or lsst; give it twice for both [default: both]")
+    ] = None,
+    objects: Annotated[int, typer.Option(min=1, help="Objects of each survey")] = 20,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after so many packets")] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal bytes")] = 1,
+    classes: Annotated[
+        str, typer.Option(help="'all', or names with optional weights: Ia:3,II,TDE:0.5")
+    ] = DEMO_CLASSES,
+    selection: Annotated[str, typer.Option(help="bright or alerts, as for simulate")] = "alerts",
+    min_detections: Annotated[int, typer.Option(min=1, help="Leave objects with fewer out")] = 3,
+    cutouts: Annotated[str, typer.Option(help=f"Image stamps: {', '.join(CUTOUTS)}")] = "full",
+    start_mjd: Annotated[float, typer.Option(help="First day of the stream, MJD TAI")] = 61_100.0,
+    days: Annotated[float, typer.Option(min=1, help="All objects appear within so many days")] = 60.0,
+    days_after: Annotated[float, typer.Option(min=0, help="Follow each object for so many days")] = 100.0,
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar=DATA_VARIABLE, help="Templates, bandpasses, visits; none: parametric"),
+    ] = None,
+) -> None:
+    """Simulate a stream of alert packets in the surveys' own formats: ZTF 4.02 and LSST 10.0."""
+    if cutouts not in CUTOUTS:
+        raise InputError(f"unknown cutouts {cutouts!r}: choose among {', '.join(CUTOUTS)}")
+    samples = []
+    for each in survey or (Survey.ZTF, Survey.LSST):
+        recipe = make_recipe(each, objects, seed, classes, selection, min_detections, data=data)
+        recipe = replace(recipe, selection=replace(recipe.selection, days_after=days_after))
+        samples.append((each, shifted(concatenate(list(generate(recipe))), start_mjd, days, seed)))
+    stream = islice(make_packets(samples, seed, cutouts), limit)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    console = Console(stderr=True)
+    with console.status("packets"):
+        count = write_packets(stream, output)
+    console.print(f"{count} packets: {output}")
 
 
 def make_recipe(

@@ -1,0 +1,37 @@
+"""Small simulated samples, made on a bare machine (no data directory)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service.core.alerts import Survey
+from training.simulation.command import make_recipe
+from training.simulation.generate import generate
+from training.simulation.light_curves import LightCurves, concatenate
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def bare_sample(survey: Survey, count: int = 39, seed: int = 3) -> LightCurves:
+    return concatenate(list(generate(make_recipe(survey, count, seed))))
+
+
+@pytest.fixture(scope="session")
+def ztf_sample() -> LightCurves:
+    return bare_sample(Survey.ZTF)
+
+
+@pytest.fixture(scope="session")
+def lsst_sample() -> LightCurves:
+    return bare_sample(Survey.LSST)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Give the directory with templates, bandpasses and visit lists."""
+    shared = Path(os.environ.get("NIGHTJAR_SHARED", REPOSITORY.parent / "shared"))
+    directory = Path(os.environ.get("NIGHTJAR_TRAINING_DATA", shared / "lightcurves"))
+    if not (directory / "sed_templates").is_dir():
+        pytest.skip(f"no template files in {directory}")
+    return directory
