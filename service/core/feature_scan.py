@@ -83,6 +83,7 @@ def _is_used(row: _Row, kinds: int, bands: int) -> bool:
         and row.band < N_BANDS
         and (kinds >> row.kind) & 1 == 1
         and (bands >> row.band) & 1 == 1
+        and math.isfinite(row.mjd_tai)
         and math.isfinite(row.flux_njy)
         and math.isfinite(row.flux_err_njy)
         and row.flux_err_njy > 0.0

@@ -157,7 +157,7 @@ class Featuriser:
 
     A light curve begins with its trigger, the first usable detection: without one it has no steps, and
     from then on a prefix of a light curve encodes to a prefix of its encoding, rows of other kinds ahead
-    of the trigger included. A row is usable if its flux and error are finite, its error is positive and
+    of the trigger included. A row is usable if its time, flux and error are finite, its error is positive and
     the survey has its band; others are passed over.
 
     Parameters
@@ -234,7 +234,11 @@ class Featuriser:
         return known
 
     def encode(
-        self, rows: Observations, offsets: NDArray[np.int64], first_step: NDArray[np.int64] | None = None
+        self,
+        rows: Observations,
+        offsets: NDArray[np.int64],
+        first_step: NDArray[np.int64] | None = None,
+        summary: LightCurveSummary | None = None,
     ) -> FeatureBatch:
         """Encode light curves, whole or from a given step of each on.
 
@@ -246,8 +250,10 @@ class Featuriser:
             As in `summarise`.
         first_step
             int64, shape (n,): earlier steps are left out.
+        summary
+            What `summarise` said of these light curves, if it was asked before.
         """
-        summary = self.summarise(rows, offsets)
+        summary = summary or self.summarise(rows, offsets)
         first = np.zeros_like(summary.n_steps) if first_step is None else first_step
         step_offsets = np.zeros(len(offsets), np.int64)
         np.cumsum(np.maximum(summary.n_steps - first, 0), out=step_offsets[1:])

@@ -1,0 +1,169 @@
+"""Classify many light curves at once, going on from stored hidden states wherever that gives the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.alerts import OBSERVATION, Observations
+from service.core.bundle import Bundle
+from service.core.calibration import softmax
+from service.core.features import LightCurveSummary, pack
+from service.core.inference import StepNetwork
+from service.core.network import encode_metadata
+from service.core.state import ObjectState
+
+__all__ = ["ClassifiedBatch", "LightCurveBatch", "ObjectClassifier", "StoredBatch"]
+
+
+@dataclass(frozen=True, slots=True)
+class LightCurveBatch:
+    """Light curves of n different objects, and the time as of which each is to be classified.
+
+    Attributes
+    ----------
+    rows
+        `OBSERVATION`, canonical light curves end to end (`service.core.lightcurve`).
+    offsets
+        int64, shape (n + 1,).
+    as_of_mjd_tai
+        float64, shape (n,): later rows do not count, though the new hidden state includes them.
+    redshift, mwebv
+        float32, shape (n,), NaN where not given.
+    """
+
+    rows: Observations
+    offsets: NDArray[np.int64]
+    as_of_mjd_tai: NDArray[np.float64]
+    redshift: NDArray[np.float32]
+    mwebv: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """What was stored of n objects.
+
+    Attributes
+    ----------
+    rows, offsets
+        Their light curves as they were, end to end.
+    hidden
+        float32, shape (n, n_hidden): the network's state after all steps of those light curves.
+    hidden_step
+        int64, shape (n,): how many steps that was; 0 where there is no state to go on from.
+    """
+
+    rows: Observations
+    offsets: NDArray[np.int64]
+    hidden: NDArray[np.float32]
+    hidden_step: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedBatch:
+    """Results for n light curves.
+
+    Attributes
+    ----------
+    logits, raw_probability, probability
+        float32, shape (n, n_classes): the network's output, its softmax, and calibrated. NaN for a light
+        curve without a step as of the given time.
+    hidden
+        float32, shape (n, n_hidden): state after the last step of the whole light curve.
+    hidden_step
+        int64, shape (n,): how many steps that is.
+    steps_run
+        int64, shape (n,): steps computed for this.
+    summary
+        Counts as of the given time.
+    """
+
+    logits: NDArray[np.float32]
+    raw_probability: NDArray[np.float32]
+    probability: NDArray[np.float32]
+    hidden: NDArray[np.float32]
+    hidden_step: NDArray[np.int64]
+    steps_run: NDArray[np.int64]
+    summary: LightCurveSummary
+
+
+class ObjectClassifier:
+    """One model at work.
+
+    A stored hidden state is used where the stored light curve's steps are, unchanged, the first steps of
+    the new one, and the alert is not older than the last of them; otherwise the light curve is replayed
+    from its start. Either way gives the same bits.
+
+    Parameters
+    ----------
+    bundle
+        The model.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self._network = StepNetwork(bundle.network, bundle.weights)
+
+    def warm_up(self) -> None:
+        """Compile all that `classify` needs, which takes some seconds where no cache has it."""
+        row = np.zeros(1, OBSERVATION)
+        row["band"], row["flux_err_njy"] = 1, 1.0
+        nothing = np.full(1, np.nan, np.float32)
+        batch = LightCurveBatch(row, np.array([0, 1]), np.zeros(1), nothing, nothing)
+        self.classify(batch, self.no_states(1))
+
+    def no_states(self, n: int) -> StoredBatch:
+        """Give the stored form of n objects that are not stored."""
+        return StoredBatch(
+            rows=np.zeros(0, OBSERVATION),
+            offsets=np.zeros(n + 1, np.int64),
+            hidden=self._network.initial_hidden(n),
+            hidden_step=np.zeros(n, np.int64),
+        )
+
+    def recall(self, states: Sequence[ObjectState]) -> StoredBatch:
+        """Put stored states into a batch; a hidden state of another model is left out."""
+        rows, offsets = pack([state.observations for state in states])
+        hidden = self._network.initial_hidden(len(states))
+        hidden_step = np.zeros(len(states), np.int64)
+        for index, state in enumerate(states):
+            if state.model == self.bundle.digest and state.hidden.shape == hidden[index].shape:
+                hidden[index] = state.hidden
+                hidden_step[index] = state.hidden_step
+        return StoredBatch(rows, offsets, hidden, hidden_step)
+
+    def classify(self, batch: LightCurveBatch, stored: StoredBatch) -> ClassifiedBatch:
+        """Classify each light curve as of its time and advance its hidden state to its end.
+
+        Parameters
+        ----------
+        batch
+            The light curves as they are now.
+        stored
+            The same objects as they were stored.
+        """
+        featuriser = self.bundle.featuriser
+        summary = featuriser.summarise(batch.rows, batch.offsets, batch.as_of_mjd_tai)
+        known = featuriser.known_steps(stored.rows, stored.offsets, batch.rows, batch.offsets)
+        goes_on = (known > 0) & (known == stored.hidden_step) & (known <= summary.n_steps_as_of)
+        first = np.where(goes_on, known, 0)
+        features = featuriser.encode(batch.rows, batch.offsets, first, summary)
+        begin = np.where(goes_on[:, np.newaxis], stored.hidden, np.float32(0.0))
+        asked = summary.n_steps_as_of - first
+        hidden, wanted = self._network.replay(features.x, features.offsets, begin, asked)
+        logits = self._network.outputs(wanted, self._metadata(batch))
+        logits[summary.n_steps_as_of == 0] = np.nan
+        return ClassifiedBatch(
+            logits=logits,
+            raw_probability=softmax(logits),
+            probability=self.bundle.calibration.apply(logits, summary.n_detections),
+            hidden=hidden,
+            hidden_step=summary.n_steps,
+            steps_run=summary.n_steps - first,
+            summary=summary,
+        )
+
+    def _metadata(self, batch: LightCurveBatch) -> NDArray[np.float32] | None:
+        spec = self.bundle.network.metadata
+        return None if spec is None else encode_metadata(spec, batch.redshift, batch.mwebv)
