@@ -16,7 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "decoding": {"core", "decoding"},
     "settings": set(),
     "logs": set(),
-    "metrics": set(),
+    "metrics": {"core"},
     "pipeline": {"core", "decoding", "pipeline", "settings", "logs", "metrics"},
     "adapters": {"core", "decoding", "adapters", "settings", "logs", "metrics"},
     "api": {"core", "decoding", "api", "settings", "logs", "metrics"},

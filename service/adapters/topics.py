@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -16,14 +16,16 @@ from confluent_kafka import (
 )
 from confluent_kafka import Message as KafkaMessage
 
-from service.errors import BrokerUnavailableError
+from service.adapters.kafka_errors import translate, translate_configuration
+from service.adapters.kafka_options import LARGEST_MESSAGE_BYTES
+from service.errors import BrokerUnavailableError, ServiceError
 
 __all__ = ["Position", "TopicReader", "TopicRecord", "TopicWriter", "committed_positions"]
 
-MAX_MESSAGE_BYTES = 20 * 2**20  # above NIGHTJAR_MAX_MESSAGE_BYTES: what is too large is the service's to say
 DELIVERY_TIMEOUT = timedelta(minutes=2)
 METADATA_TIMEOUT_S = 10.0
 POLL_S = 0.1
+GROUP_ID = "nightjar-tools"  # librdkafka wants one; nothing is ever committed to it
 
 # A tool reports each error itself, in one line; librdkafka's own lines would stand between its output.
 QUIET = {"log_level": 0}
@@ -41,33 +43,29 @@ class TopicWriter:
 
     Parameters
     ----------
-    bootstrap_servers
-        ``host:port``, comma-separated.
     options
-        Further librdkafka options.
+        librdkafka options, the brokers among them: `service.adapters.kafka_options.common_options`.
     on_delivered
         Called with each message's tag and position.
     """
 
-    bootstrap_servers: str
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any]
     on_delivered: Callable[[int, Position], None] = lambda _tag, _position: None
     delivered: int = 0
-    _failure: str = ""
+    _failure: ServiceError | None = None
     _producer: Producer = field(init=False)
 
     def __post_init__(self) -> None:
-        self._producer = Producer(
-            {
-                "bootstrap.servers": self.bootstrap_servers,
-                "enable.idempotence": True,
-                "message.max.bytes": MAX_MESSAGE_BYTES,
-                "message.timeout.ms": int(DELIVERY_TIMEOUT.total_seconds() * 1000),
-                "linger.ms": 5,
-                **QUIET,
-                **self.options,
-            }
-        )
+        ours = {
+            "enable.idempotence": True,
+            "message.max.bytes": LARGEST_MESSAGE_BYTES,
+            "message.timeout.ms": int(DELIVERY_TIMEOUT.total_seconds() * 1000),
+            "linger.ms": 5,
+        }
+        try:
+            self._producer = Producer({**ours, **self.options, **QUIET})
+        except KafkaException as error:
+            raise translate_configuration(error) from error
 
     def write(self, topic: str, value: bytes, tag: int) -> None:
         """Hand over one message without a key, as the surveys send theirs; waits while the queue is full.
@@ -89,7 +87,7 @@ class TopicWriter:
             except BufferError:
                 self._producer.poll(POLL_S)
             except KafkaException as error:
-                raise BrokerUnavailableError(f"cannot send to {topic}: {error.args[0].str()}") from error
+                raise translate(error, f"send to {topic}") from error
         self._producer.poll(0)
 
     def poll(self, timeout: timedelta) -> None:
@@ -108,18 +106,18 @@ class TopicWriter:
         left = self._producer.flush(DELIVERY_TIMEOUT.total_seconds() + 1)
         self._raise_failure()
         if left:
-            raise BrokerUnavailableError(f"Kafka at {self.bootstrap_servers} did not take {left} messages")
+            raise BrokerUnavailableError(f"Kafka did not take {left} messages")
 
     def _record(self, error: KafkaError | None, message: KafkaMessage, tag: int) -> None:
         if error is not None:
-            self._failure = self._failure or f"cannot send to {message.topic()}: {error.str()}"
+            self._failure = self._failure or translate(error, f"send to {message.topic()}")
             return
         self.delivered += 1
         self.on_delivered(tag, (message.topic() or "", message.partition() or 0, message.offset() or 0))
 
     def _raise_failure(self) -> None:
-        if self._failure:
-            raise BrokerUnavailableError(self._failure)
+        if self._failure is not None:
+            raise self._failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +137,10 @@ class TopicReader:
 
     Parameters
     ----------
-    bootstrap_servers
-        ``host:port``, comma-separated.
+    options
+        librdkafka options, the brokers among them: `service.adapters.kafka_options.common_options`.
     topics
         Existing topics.
-    options
-        Further librdkafka options.
     from_beginning
         Start with the oldest record rather than with the next one to come.
 
@@ -155,41 +151,30 @@ class TopicReader:
     """
 
     def __init__(
-        self,
-        bootstrap_servers: str,
-        topics: Sequence[str],
-        options: Mapping[str, str] | None = None,
-        *,
-        from_beginning: bool = False,
+        self, options: Mapping[str, Any], topics: Sequence[str], *, from_beginning: bool = False
     ) -> None:
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "group.id": "nightjar-tools",  # librdkafka wants one; nothing is ever committed to it
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "fetch.wait.max.ms": 50,
-                **QUIET,
-                **(options or {}),
-            }
-        )
+        self._address = options["bootstrap.servers"]
+        ours = {
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "fetch.wait.max.ms": 50,
+        }
+        self._consumer = _consumer({**ours, **options}, GROUP_ID)
+        self.waiting = False  # for a broker that does not answer
+        start = OFFSET_BEGINNING if from_beginning else OFFSET_END
         try:
-            start = OFFSET_BEGINNING if from_beginning else OFFSET_END
             partitions = [part for topic in topics for part in self._partitions(topic)]
             self._consumer.assign([TopicPartition(topic, number, start) for topic, number in partitions])
-        except KafkaException as error:
-            self._consumer.close()
-            message = f"no answer from Kafka at {bootstrap_servers}: {error.args[0].str()}"
-            raise BrokerUnavailableError(message) from error
         except BaseException:
             self._consumer.close()
             raise
         self._unfinished = set(partitions)
-        self.waiting = False  # for a broker that does not answer
 
     def _partitions(self, topic: str) -> list[tuple[str, int]]:
-        found = self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+        try:
+            found = self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+        except KafkaException as error:
+            raise translate(error, f"reach Kafka at {self._address}") from error
         if found.error is not None or not found.partitions:
             raise BrokerUnavailableError(f"topic {topic} does not exist")
         return [(topic, number) for number in found.partitions]
@@ -215,7 +200,7 @@ class TopicReader:
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._unfinished.discard((message.topic() or "", message.partition() or 0))
             elif not self.waiting and (error.fatal() or not error.retriable()):
-                raise BrokerUnavailableError(error.str())
+                raise translate(error, "read")
 
     def close(self) -> None:
         """Leave the broker."""
@@ -244,16 +229,13 @@ def _record(message: KafkaMessage) -> TopicRecord:
 
 
 def committed_positions(
-    bootstrap_servers: str,
-    group_id: str,
-    partitions: Sequence[tuple[str, int]],
-    options: Mapping[str, str] | None = None,
+    options: Mapping[str, Any], group_id: str, partitions: Sequence[tuple[str, int]]
 ) -> dict[tuple[str, int], int]:
     """Ask how far a consumer group has come.
 
     Parameters
     ----------
-    bootstrap_servers, options
+    options
         As for `TopicReader`.
     group_id
         The group.
@@ -270,16 +252,19 @@ def committed_positions(
     BrokerUnavailableError
         The broker does not answer.
     """
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap_servers, "group.id": group_id, "enable.auto.commit": False}
-        | QUIET
-        | dict(options or {})
-    )
+    consumer = _consumer(options, group_id)
     try:
         asked = [TopicPartition(topic, number) for topic, number in partitions]
         found = consumer.committed(asked, timeout=METADATA_TIMEOUT_S)
         return {(part.topic, part.partition): max(part.offset, 0) for part in found}
     except KafkaException as error:
-        raise BrokerUnavailableError(f"no answer from Kafka: {error.args[0].str()}") from error
+        raise translate(error, f"ask how far group {group_id} is") from error
     finally:
         consumer.close()
+
+
+def _consumer(options: Mapping[str, Any], group_id: str) -> Consumer:
+    try:
+        return Consumer({**options, **QUIET, "group.id": group_id, "enable.auto.commit": False})
+    except KafkaException as error:
+        raise translate_configuration(error) from error

@@ -74,7 +74,7 @@ class DemoRun:
         def delivered(tag: int, position: Position) -> None:
             self.accounting.expect(position, packets[tag].n_alerts)
 
-        writer = TopicWriter(self.stack.bootstrap_servers, on_delivered=delivered)
+        writer = TopicWriter(self.stack.kafka_options, on_delivered=delivered)
         topics = {survey: self.stack.names.survey_topic(survey) for survey in self.stack.surveys}
         sender = Sender(packets, topics, writer, self.rate_hz)
         with self._reader() as reader:
@@ -88,7 +88,7 @@ class DemoRun:
     def _reader(self) -> TopicReader:
         names = self.stack.names
         topics = [names.output_topic, names.rejected_topic]
-        return TopicReader(self.stack.bootstrap_servers, topics, from_beginning=True)
+        return TopicReader(self.stack.kafka_options, topics, from_beginning=True)
 
     def _read(self, reader: TopicReader) -> None:
         for record in reader.read(POLL):
@@ -135,5 +135,5 @@ class DemoRun:
         for topic, partition, offset in self.accounting.expected:
             ends[topic, partition] = max(ends.get((topic, partition), 0), offset + 1)
         group = self.stack.names.group_id
-        committed = committed_positions(self.stack.bootstrap_servers, group, list(ends))
+        committed = committed_positions(self.stack.kafka_options, group, list(ends))
         return all(committed[partition] >= end for partition, end in ends.items())

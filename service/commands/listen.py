@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from service.adapters.topics import TopicReader
+from service.commands.brokers import kafka_options
 from service.commands.interruption import ended_by_signals
 from service.commands.results import Filter, Record, parse_record
 from service.core.alerts import Survey
@@ -57,12 +58,12 @@ def listen(
         frozenset(item.value for item in survey or ()),
         frozenset(() if status is None else {status.value}),
     )
-    address = brokers or settings.bootstrap_servers
+    options = kafka_options(settings, brokers)
     console = Console(highlight=False, soft_wrap=True)
     with (
         ended_by_signals(),
         suppress(KeyboardInterrupt),
-        TopicReader(address, [topic or settings.output_topic], from_beginning=from_beginning) as reader,
+        TopicReader(options, [topic or settings.output_topic], from_beginning=from_beginning) as reader,
     ):
         for record in islice(_matching(reader, wanted), limit or None):
             if json:

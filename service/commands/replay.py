@@ -9,18 +9,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from service.adapters.topic_admin import TopicAdmin, TopicPlan
 from service.adapters.topics import TopicWriter
+from service.commands.brokers import kafka_options
 from service.commands.packets import Packet, find_packets, in_time_order
 from service.commands.sending import Sender
 from service.core.alerts import Survey
 from service.decoding.decoder import Decoder
 from service.decoding.schemas import SchemaStore
-from service.embedded.broker import create_topics, topic_names
 from service.errors import InputError
 from service.settings import read_settings
 
 __all__ = ["replay"]
 
+BROKERS_DEFAULT = -1  # Kafka's word for the broker's own replication factor
 PAUSE = timedelta(milliseconds=5)
 
 
@@ -47,15 +49,16 @@ def replay(
     A file is one message, whatever it holds: an Avro container, LSST's wire format or a bare record.
     """
     settings = read_settings()
-    address = brokers or settings.bootstrap_servers
+    options = kafka_options(settings, brokers)
     console = Console(stderr=True)
     packets = _choose(paths, survey, console)
     if order is Order.TIME:
         packets = in_time_order(packets, Decoder(SchemaStore(settings.schema_dir)))
-    if topic not in topic_names(address):
-        create_topics(address, {topic: partitions})
+    admin = TopicAdmin(options)
+    if topic not in admin.partitions():
+        admin.ensure([TopicPlan(topic, partitions, {})], replication=BROKERS_DEFAULT)
         console.print(f"made topic {topic} with {partitions} partitions")
-    writer = TopicWriter(address)
+    writer = TopicWriter(options)
     _send(Sender(packets, dict.fromkeys(Survey, topic), writer, rate), console)
     console.print(f"sent {writer.delivered} packets to {topic}")
 

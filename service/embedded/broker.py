@@ -8,7 +8,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -21,6 +21,7 @@ __all__ = ["ApacheKafka", "Broker", "EmbeddedBroker", "create_topics", "find_kaf
 
 ADMIN_TIMEOUT_S = 30.0
 METADATA_TIMEOUT_S = 10.0
+BROKERS_DEFAULT = -1  # Kafka's word for the broker's own replication factor
 
 
 class Broker(Protocol):
@@ -226,9 +227,10 @@ def find_kafka(kafka_home: Path) -> Path:
     return kafka_home
 
 
-def _admin(bootstrap_servers: str) -> AdminClient:
+def _admin(bootstrap_servers: str, options: Mapping[str, Any] | None = None) -> AdminClient:
     # Not a word from librdkafka: a server that is still starting refuses connections, which is no news.
-    return AdminClient({"bootstrap.servers": bootstrap_servers, "socket.timeout.ms": 10_000, "log_level": 0})
+    ours = {"bootstrap.servers": bootstrap_servers, "socket.timeout.ms": 10_000, "log_level": 0}
+    return AdminClient(dict(options or {}) | ours)
 
 
 def _answers(bootstrap_servers: str) -> bool:
@@ -252,7 +254,9 @@ def topic_names(bootstrap_servers: str, *, timeout_s: float = METADATA_TIMEOUT_S
         raise BrokerUnavailableError(f"no answer from Kafka at {bootstrap_servers}: {error}") from error
 
 
-def create_topics(bootstrap_servers: str, partitions: Mapping[str, int], *, replication: int = 1) -> None:
+def create_topics(
+    bootstrap_servers: str, partitions: Mapping[str, int], options: Mapping[str, Any] | None = None
+) -> None:
     """Create topics; those that exist stay as they are.
 
     Parameters
@@ -261,19 +265,16 @@ def create_topics(bootstrap_servers: str, partitions: Mapping[str, int], *, repl
         ``host:port``, comma-separated.
     partitions
         Topic name to number of partitions.
-    replication
-        Copies of each partition.
+    options
+        Further librdkafka options, where the broker is somebody's own.
 
     Raises
     ------
     BrokerUnavailableError
         The broker does not answer or refuses.
     """
-    new = [
-        NewTopic(name, num_partitions=count, replication_factor=replication)
-        for name, count in partitions.items()
-    ]
-    admin = _admin(bootstrap_servers)  # kept in a name: its requests end with it
+    new = [NewTopic(name, count, BROKERS_DEFAULT) for name, count in partitions.items()]
+    admin = _admin(bootstrap_servers, options)  # kept in a name: its requests end with it
     for name, future in admin.create_topics(new, request_timeout=ADMIN_TIMEOUT_S).items():
         try:
             future.result(ADMIN_TIMEOUT_S)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from service.core.alerts import Survey
 from service.embedded.broker import Broker, create_topics
@@ -74,6 +74,8 @@ class Stack:
         Port of the API; None for 8000 where that is free, else any.
     report
         Told in a few words what is going on.
+    options
+        Further librdkafka options, where the broker is somebody's own.
     """
 
     broker: Broker | str
@@ -82,6 +84,7 @@ class Stack:
     api_port: int | None
     names: StackNames
     report: Callable[[str], None]
+    options: Mapping[str, Any] = field(default_factory=dict)
     redis: EmbeddedRedis = field(default_factory=EmbeddedRedis)
     children: list[ChildProcess] = field(default_factory=list)
     directory: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="nightjar-demo-")))
@@ -91,6 +94,11 @@ class Stack:
     def bootstrap_servers(self) -> str:
         """``host:port`` of the broker."""
         return self.broker if isinstance(self.broker, str) else self.broker.bootstrap_servers
+
+    @property
+    def kafka_options(self) -> dict[str, Any]:
+        """Options of a Kafka client of this service."""
+        return {**self.options, "bootstrap.servers": self.bootstrap_servers}
 
     @property
     def api_url(self) -> str:
@@ -133,9 +141,8 @@ class Stack:
 
     def _create_topics(self) -> None:
         topics = [*map(self.names.survey_topic, self.surveys), self.names.output_topic]
-        create_topics(
-            self.bootstrap_servers, dict.fromkeys(topics, PARTITIONS) | {self.names.rejected_topic: 1}
-        )
+        partitions = dict.fromkeys(topics, PARTITIONS) | {self.names.rejected_topic: 1}
+        create_topics(self.bootstrap_servers, partitions, self.options)
 
     def _start_child(self, subcommand: str, name: str, further: Mapping[str, str]) -> None:
         self.report(f"starting {name}")
@@ -153,7 +160,11 @@ class Stack:
             else ""
             for survey in Survey
         }
-        return topics | {
+        # The user's security options are those of the user's broker.
+        own = {} if isinstance(self.broker, str) else {"NIGHTJAR_KAFKA_OPTIONS": ""}
+        return {
+            **topics,
+            **own,
             "NIGHTJAR_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "NIGHTJAR_REDIS_URL": self.redis.url,
             "NIGHTJAR_REDIS_PASSWORD": "",
