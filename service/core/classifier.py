@@ -122,16 +122,27 @@ class ObjectClassifier:
             hidden_step=np.zeros(n, np.int64),
         )
 
-    def recall(self, states: Sequence[ObjectState]) -> StoredBatch:
-        """Put stored states into a batch; a hidden state of another model is left out."""
-        rows, offsets = pack([state.observations for state in states])
-        hidden = self._network.initial_hidden(len(states))
-        hidden_step = np.zeros(len(states), np.int64)
-        for index, state in enumerate(states):
-            if state.model == self.bundle.digest and state.hidden.shape == hidden[index].shape:
-                hidden[index] = state.hidden
-                hidden_step[index] = state.hidden_step
-        return StoredBatch(rows, offsets, hidden, hidden_step)
+    def recall(
+        self,
+        states: Sequence[ObjectState],
+        light_curves: tuple[Observations, NDArray[np.int64]] | None = None,
+    ) -> StoredBatch:
+        """Put stored states into a batch; a hidden state of another model is left out.
+
+        Parameters
+        ----------
+        states
+            Of n objects.
+        light_curves
+            Their observations end to end and offsets, if they were packed before.
+        """
+        rows, offsets = light_curves or pack([state.observations for state in states])
+        digest, nothing = self.bundle.digest, self._network.initial_hidden(1)[0]
+        fits = [state.model == digest and len(state.hidden) == len(nothing) for state in states]
+        hidden = [state.hidden if fit else nothing for state, fit in zip(states, fits, strict=True)]
+        steps = [state.hidden_step if fit else 0 for state, fit in zip(states, fits, strict=True)]
+        stacked = np.concatenate([nothing[:0], *hidden]).reshape(len(states), len(nothing))
+        return StoredBatch(rows, offsets, stacked, np.array(steps, np.int64))
 
     def classify(self, batch: LightCurveBatch, stored: StoredBatch) -> ClassifiedBatch:
         """Classify each light curve as of its time and advance its hidden state to its end.

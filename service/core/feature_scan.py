@@ -247,55 +247,60 @@ def write_quantities(
     for curve in range(len(offsets) - 1):
         last_flux[:] = np.nan
         last_mjd[:] = np.nan
-        trigger = trigger_mjd_tai[curve]
         previous_mjd = np.nan
-        peak = 0.0
-        peak_mjd = np.nan
-        latest_band = -1  # bands of the latest measurement and of the latest one in another band
-        other_band = -1
+        peak, peak_mjd = 0.0, np.nan
+        latest_band, other_band = -1, -1  # of the latest measurement, and of the latest in another band
         n_detections = 0
         step = 0
         to = step_offsets[curve]
         for index in range(offsets[curve], offsets[curve + 1]):
             row = rows[index]
-            mjd = row.mjd_tai
-            since_trigger = mjd - trigger
+            since_trigger = row.mjd_tai - trigger_mjd_tai[curve]
             if not (before_days <= since_trigger <= after_days and _is_used(row, kinds, bands)):
                 continue
-            band = row.band
-            same_flux = last_flux[band]
-            same_mjd = last_mjd[band]
+            same_flux, same_mjd = last_flux[row.band], last_mjd[row.band]
             if row.kind != _UPPER_LIMIT:
-                last_flux[band] = row.flux_njy
-                last_mjd[band] = mjd
+                last_flux[row.band] = row.flux_njy
+                last_mjd[row.band] = row.mjd_tai
                 if abs(row.flux_njy) > peak or np.isnan(peak_mjd):
-                    peak = abs(row.flux_njy)
-                    peak_mjd = mjd
-                if band != latest_band:
-                    other_band = latest_band
-                    latest_band = band
+                    peak, peak_mjd = abs(row.flux_njy), row.mjd_tai
+                if row.band != latest_band:
+                    latest_band, other_band = row.band, latest_band
             n_detections += row.kind == _DETECTION
             if step >= first_step[curve]:
+                out = quantities[:, to]
+                out[_SINCE_TRIGGER] = since_trigger
+                out[_SINCE_PREVIOUS] = row.mjd_tai - previous_mjd
+                out[_N_DETECTIONS] = n_detections
+                out[_PEAK] = peak
+                out[_SINCE_PEAK] = row.mjd_tai - peak_mjd
+                out[_SAME_FLUX] = same_flux
+                out[_SAME_DAYS] = row.mjd_tai - same_mjd
                 # An upper limit may be in a band other than that of the latest measurement.
-                beside = other_band if band == latest_band else latest_band
-                quantities[_SINCE_TRIGGER, to] = since_trigger
-                quantities[_SINCE_PREVIOUS, to] = mjd - previous_mjd
-                quantities[_FLUX, to] = row.flux_njy
-                quantities[_FLUX_ERR, to] = row.flux_err_njy
-                quantities[_BAND, to] = band
-                quantities[_KIND, to] = row.kind
-                quantities[_N_DETECTIONS, to] = n_detections
-                quantities[_PEAK, to] = peak
-                quantities[_SINCE_PEAK, to] = mjd - peak_mjd
-                quantities[_SAME_FLUX, to] = same_flux
-                quantities[_SAME_DAYS, to] = mjd - same_mjd
-                quantities[_OTHER_BAND, to] = beside
-                quantities[_OTHER_FLUX, to] = last_flux[beside] if beside >= 0 else np.nan
-                quantities[_OTHER_DAYS, to] = mjd - last_mjd[beside] if beside >= 0 else np.nan
-                for one in range(N_BANDS):
-                    quantities[_LAST_FLUX + one, to] = last_flux[one]
-                    quantities[_LAST_DAYS + one, to] = mjd - last_mjd[one]
+                beside = other_band if row.band == latest_band else latest_band
+                _write_bands(out, row, beside, last_flux, last_mjd)
                 row_index[to] = index
                 to += 1
-            previous_mjd = mjd
+            previous_mjd = row.mjd_tai
             step += 1
+
+
+@compiled
+def _write_bands(
+    out: NDArray[np.float64],
+    row: _Row,
+    beside: int,
+    last_flux: NDArray[np.float64],
+    last_mjd: NDArray[np.float64],
+) -> None:
+    """Write a row itself, the latest measurement of each band, and that of the band `beside` it."""
+    out[_FLUX] = row.flux_njy
+    out[_FLUX_ERR] = row.flux_err_njy
+    out[_BAND] = row.band
+    out[_KIND] = row.kind
+    out[_OTHER_BAND] = beside
+    out[_OTHER_FLUX] = last_flux[beside] if beside >= 0 else np.nan
+    out[_OTHER_DAYS] = row.mjd_tai - last_mjd[beside] if beside >= 0 else np.nan
+    for band in range(N_BANDS):
+        out[_LAST_FLUX + band] = last_flux[band]
+        out[_LAST_DAYS + band] = row.mjd_tai - last_mjd[band]
