@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from service.core.alerts import Survey
+from service.core.bundle import Bundle
 from service.core.classification import Reason
 from service.core.records import Classifier
 
@@ -49,6 +50,13 @@ class RegisteredModel:
     digest: int
     survey: Survey
     classifier: Classifier
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        """Give what there is to remember of a loaded model."""
+        classes = tuple(zip(bundle.class_ids, bundle.class_names, strict=True))
+        classifier = Classifier(bundle.name, bundle.version, bundle.feature_version, classes)
+        return cls(bundle.digest, bundle.survey, classifier)
 
 
 @dataclass(frozen=True, slots=True)

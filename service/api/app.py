@@ -1,0 +1,80 @@
+"""The application: all endpoints over one store."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.api import catalogue, classify, health, objects, page, problems
+from service.api.limits import BodyLimitMiddleware
+from service.api.metrics import RequestMetrics, RequestMetricsMiddleware
+from service.api.registry import ModelRegistry
+from service.api.resources import Resources
+from service.core.alerts import Survey
+from service.core.classifier import ObjectClassifier
+from service.core.store import ObjectStore, RegisteredModel
+from service.settings import Settings
+
+__all__ = ["create_app"]
+
+DESCRIPTION = """\
+Classifications of transients in the alert streams of ZTF and LSST, one for each alert, as of the alert's own
+time.
+
+Times are MJD TAI in days, with UTC beside them. Fluxes are difference fluxes in nJy (AB zero point 31.4),
+with AB magnitudes beside them, null where a flux has none. Class ids are those of the DESC taxonomy. Ids of
+alerts and sources are 64-bit integers, more than a JavaScript number holds exactly. Every error is a problem
+document (RFC 9457).
+"""
+
+
+def create_app(
+    settings: Settings, store: ObjectStore, classifiers: Mapping[Survey, ObjectClassifier]
+) -> FastAPI:
+    """Make the application; it talks to the store only when asked something.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+    store
+        Safe to be used from many threads; stays the caller's to close.
+    classifiers
+        Models for ``/v1/classify``, by the survey whose light curves they take.
+    """
+    # The framework's own documentation pages fetch their scripts from another host.
+    app = FastAPI(
+        title="nightjar", version=version("nightjar"), description=DESCRIPTION, docs_url=None, redoc_url=None
+    )
+    metrics = RequestMetrics()
+    loaded = [RegisteredModel.of(classifier.bundle) for classifier in classifiers.values()]
+    app.state.resources = Resources(
+        settings=settings,
+        store=store,
+        registry=ModelRegistry(store, loaded),
+        classifiers=classifiers,
+        metrics=metrics.registry,
+    )
+    for module in (objects, classify, catalogue, health, page):
+        app.include_router(module.router)
+    problems.install(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(RequestMetricsMiddleware, metrics=metrics)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Describe the API; the problem document is added, since no endpoint returns one as its result."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        definitions = schema.pop("$defs")
+        document["components"]["schemas"] |= {"Problem": schema} | definitions
+        app.openapi_schema = document
+    return app.openapi_schema

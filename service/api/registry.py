@@ -1,0 +1,50 @@
+"""Names for the models that stored classifications refer to by digest."""
+
+from collections.abc import Iterable
+
+from service.core.store import ObjectStore, RegisteredModel
+
+__all__ = ["ModelRegistry"]
+
+
+class ModelRegistry:
+    """Looks models up in the store, once each: what a digest stands for never changes.
+
+    Parameters
+    ----------
+    store
+        Where workers register the models they use.
+    loaded
+        Models that this process itself has loaded; they need no registration.
+    """
+
+    def __init__(self, store: ObjectStore, loaded: Iterable[RegisteredModel] = ()) -> None:
+        self._store = store
+        self.loaded = {model.digest: model for model in loaded}
+        self._known = dict(self.loaded)
+
+    def find(self, digest: int) -> RegisteredModel | None:
+        """Give the model of a digest; None for 0, which stands for no model, and for one never registered.
+
+        Raises
+        ------
+        StoreUnavailableError
+            The model is not yet known here and the store does not answer.
+        """
+        if digest and digest not in self._known:
+            self._known.update(self._store.models())
+        return self._known.get(digest)
+
+    def all(self) -> list[RegisteredModel]:
+        """Read every model ever registered, and those loaded here, by survey, name and version.
+
+        Raises
+        ------
+        StoreUnavailableError
+            The store does not answer.
+        """
+        self._known.update(self._store.models())
+        models = self._known.values()
+        return sorted(
+            models, key=lambda model: (model.survey, model.classifier.name, model.classifier.version)
+        )

@@ -1,0 +1,23 @@
+"""Times as the API gives them: MJD TAI for computing, UTC for reading."""
+
+from datetime import UTC, datetime, timedelta
+
+from service.core.photometry import TAI_MINUS_UTC_S
+
+__all__ = ["utc_of_mjd_tai", "utc_of_unix_ms"]
+
+_MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
+_UNIX_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def utc_of_mjd_tai(mjd_tai: float) -> datetime | None:
+    """Give a time in UTC, to the millisecond; None for one outside of the years 1 to 9999, and for NaN."""
+    try:
+        return _MJD_ZERO + timedelta(milliseconds=round(mjd_tai * 86_400_000 - TAI_MINUS_UTC_S * 1000))
+    except (OverflowError, ValueError):
+        return None
+
+
+def utc_of_unix_ms(unix_ms: int) -> datetime:
+    """Give a time that a clock of ours wrote."""
+    return _UNIX_ZERO + timedelta(milliseconds=unix_ms)
