@@ -27,6 +27,8 @@ class Augmentation:
         Standard deviation of the logarithm of the time stretch.
     drop
         Largest fraction of rows dropped; each object draws its own fraction uniformly.
+    night_drop
+        Likewise of whole nights: a survey that comes back less often.
     late
         Probability that an object is found late.
     late_days
@@ -45,6 +47,7 @@ class Augmentation:
     brighten_mag: float = 0.3
     stretch: float = 0.08
     drop: float = 0.5
+    night_drop: float = 0.0
     late: float = 0.25
     late_days: float = 25.0
     thin: float = 0.5
@@ -62,6 +65,7 @@ def augment(curves: LightCurves, how: Augmentation, generator: np.random.Generat
     since_first = rows["mjd_tai"] - first_mjd[owner]
     keep = rows["flux_njy"] > how.snr * rows["flux_err_njy"]
     keep &= generator.random(len(rows)) >= (how.drop * generator.random(len(curves)))[owner]
+    keep &= ~_missed_nights(rows, owner, len(curves), how, generator)
     keep &= ~_before_discovery(since_first, len(curves), owner, how, generator)
     keep &= ~_repeats_of_a_night(rows, owner, len(curves), how, generator)
     keep &= ~_missing_band(rows, owner, len(curves), how, generator)
@@ -87,6 +91,25 @@ def _dim(
     extra = np.sqrt(np.maximum(wanted**2 - (scale * error) ** 2, 0.0))
     rows["flux_njy"] = scale * flux + extra * generator.normal(size=len(rows))
     rows["flux_err_njy"] = np.maximum(wanted, scale * error)
+
+
+def _missed_nights(
+    rows: NDArray[np.void],
+    owner: NDArray[np.int64],
+    count: int,
+    how: Augmentation,
+    generator: np.random.Generator,
+) -> NDArray[np.bool_]:
+    if how.night_drop == 0.0:
+        return np.zeros(len(rows), dtype=np.bool_)
+    fraction = how.night_drop * generator.random(count)
+    # A hash of (object, night) instead of a draw: rows of one night must go together.
+    mixed = (owner.astype(np.uint64) << np.uint64(20)) + rows["mjd_tai"].astype(np.uint64)
+    mixed = (mixed ^ generator.integers(1 << 62, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    missed: NDArray[np.bool_] = (mixed >> np.uint64(11)) * 2.0**-53 < fraction[owner]
+    return missed
 
 
 def _before_discovery(

@@ -69,9 +69,9 @@ class LightCurves:
         """Index of the object that each row belongs to, shape (rows,)."""
         return np.repeat(np.arange(len(self)), self.counts)
 
-    def take(self, index: ArrayLike) -> "LightCurves":
-        """Select objects, by index or by mask, in the order given."""
-        chosen = np.arange(len(self))[np.asarray(index)]
+    def take(self, index: ArrayLike | slice) -> "LightCurves":
+        """Select objects, by index, mask or slice, in the order given."""
+        chosen = np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index)]
         columns: dict[str, Any] = {name: getattr(self, name)[chosen] for name in _PER_OBJECT}
         lengths = self.counts[chosen]
         picked = ragged_index(self.offsets[chosen], lengths)
