@@ -72,6 +72,7 @@ class KafkaSource:
         self, options: Mapping[str, Any], topics: Sequence[str], limits: BatchLimits, logger: Logger
     ) -> None:
         self._servers = options["bootstrap.servers"]
+        self._topics = list(topics)
         self._limits = limits
         self._batch: list[SourceMessage] = []
         self._begun: dict[Partition, int] = {}  # first offset read since the last commit
@@ -81,8 +82,11 @@ class KafkaSource:
             self._consumer = Consumer({**options, "error_cb": self._on_error}, logger=logger)
         except KafkaException as error:
             raise translate_configuration(error) from error
+
+    def open(self) -> None:
+        """Join the group; from here on `poll` has to be called often enough."""
         self._consumer.subscribe(
-            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
 
     def poll(self) -> Sequence[SourceMessage]:

@@ -10,18 +10,15 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from service.adapters.kafka import Progress
 from service.adapters.kafka_errors import describe, may_be_retried, translate, translate_configuration
-from service.core.stream import OutgoingMessage
+from service.core.stream import OnWait, OutgoingMessage
 from service.errors import BrokerUnavailableError, FatalError
 
-__all__ = ["KafkaSink", "OnWait"]
+__all__ = ["KafkaSink"]
 
 log = structlog.get_logger(__name__)
 
 # Long enough for a broker that is alive, short enough to notice a request to stop.
 CALL_TIMEOUT = timedelta(seconds=2)
-
-OnWait = Callable[[BrokerUnavailableError], None]
-"""Called each time the broker has not yet answered; it may raise to give up."""
 
 
 class KafkaSink:
@@ -43,6 +40,7 @@ class KafkaSink:
     def __init__(self, options: Mapping[str, Any], logger: Logger) -> None:
         self._servers = options["bootstrap.servers"]
         self._open = False
+        self._unanswered = False
         self._refused: FatalError | None = None
         try:
             self._producer = Producer({**options, "error_cb": self._on_error}, logger=logger)
@@ -101,12 +99,15 @@ class KafkaSink:
     def abort(self) -> None:
         """End the transaction, if one is open, without a trace.
 
+        One that was given up while the broker had not answered is left to the broker: it ends it when its
+        time is over, or when our name is taken up again.
+
         Raises
         ------
         BrokerUnavailableError
             Not answered yet; call again.
         """
-        if self._open:
+        if self._open and not self._unanswered:
             timeout_s = CALL_TIMEOUT.total_seconds()
             self._call(self._producer.abort_transaction, timeout_s, doing="abort a transaction")
             self._open = False
@@ -115,16 +116,17 @@ class KafkaSink:
         while True:
             try:
                 call(CALL_TIMEOUT.total_seconds())
-                return
             except KafkaException as error:
-                if self._refused is not None:
-                    raise self._refused from error
-                failure = translate(error, doing)
+                failure = self._refused or translate(error, doing)
                 # Aborting what may be tried again makes the broker refuse the producer for good: it then
                 # knows of no transaction that could be aborted.
-                if not may_be_retried(error) or not isinstance(failure, BrokerUnavailableError):
+                self._unanswered = may_be_retried(error) and isinstance(failure, BrokerUnavailableError)
+                if not isinstance(failure, BrokerUnavailableError) or not self._unanswered:
                     raise failure from error
                 on_wait(failure)
+            else:
+                self._unanswered = False
+                return
 
     def _call(self, call: Callable[..., Any], *arguments: Any, doing: str) -> None:
         try:

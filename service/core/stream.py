@@ -1,10 +1,16 @@
-"""Messages as the pipeline takes and gives them, whatever carries them."""
+"""Messages as the pipeline takes and gives them, and what it asks of whatever carries them."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Header", "OutgoingMessage", "SourceMessage"]
+from service.errors import TransientError
+
+__all__ = ["Header", "MessageSink", "MessageSource", "OnWait", "OutgoingMessage", "SourceMessage"]
 
 Header = tuple[str, bytes]
+
+OnWait = Callable[[TransientError], None]
+"""Called each time an answer is not there yet; it may raise to give up."""
 
 
 class SourceMessage(NamedTuple):
@@ -40,3 +46,53 @@ class OutgoingMessage(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: list[Header]
+
+
+class MessageSource(Protocol):
+    """Where batches come from; `service.adapters.kafka.KafkaSource` says more."""
+
+    def open(self) -> None:
+        """Join the others that read the same topics."""
+
+    def poll(self) -> Sequence[SourceMessage]:
+        """Wait for a batch; empty where nothing came within the limit of time."""
+
+    def progress(self) -> Any:
+        """Say where the batch just polled ends, for the sink to commit."""
+
+    def committed(self) -> None:
+        """Note that the batch just polled was committed."""
+
+    def rewind(self) -> None:
+        """Go back to where the last commit ended."""
+
+    def check(self) -> None:
+        """Ask for a sign of life."""
+
+    def lag(self) -> Mapping[tuple[str, int], int]:
+        """Count the messages after our position, by (topic, partition)."""
+
+    def close(self) -> None:
+        """Leave the others."""
+
+
+class MessageSink(Protocol):
+    """Where results go, all of a batch or none; `service.adapters.kafka_sink.KafkaSink` says more."""
+
+    def connect(self) -> None:
+        """End what an earlier holder of our name left open."""
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+
+    def produce(self, messages: Iterable[OutgoingMessage]) -> None:
+        """Put messages into the transaction."""
+
+    def send_offsets(self, progress: Any, on_wait: OnWait) -> None:
+        """Put the source's progress into the transaction."""
+
+    def commit(self, on_wait: OnWait) -> None:
+        """Commit the transaction."""
+
+    def abort(self) -> None:
+        """End the transaction, if one is open, without a trace."""

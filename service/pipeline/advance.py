@@ -1,0 +1,278 @@
+"""One alert of each of many objects: merge its rows, classify as of its time, give the new states."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.abstention import AbstentionPolicy
+from service.core.alerts import AlertBatch, Kind, Observations, Survey
+from service.core.classification import Classification, Reason
+from service.core.classifier import ClassifiedBatch, LightCurveBatch, ObjectClassifier
+from service.core.features import pack
+from service.core.lightcurve import MergedLightCurves, merge_many, one_per_exposure
+from service.core.state import ObjectState
+from service.pipeline.models import ModelShelf
+
+__all__ = ["Advancer", "Work"]
+
+NO_PROBABILITIES = np.empty(0, np.float32)
+
+
+@dataclass(slots=True)
+class Work:
+    """One object while a batch is processed.
+
+    Attributes
+    ----------
+    key
+        Its key in the store.
+    alerts
+        Indices of its alerts in the batch, in order of arrival.
+    blob
+        The value that was read, None where there was none.
+    counter
+        Counter of the value to be written.
+    state
+        As of the alerts processed so far.
+    changed
+        Whether `state` is to be written.
+    """
+
+    key: str
+    alerts: list[int]
+    blob: bytes | None
+    counter: int
+    state: ObjectState
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What comes of n merged light curves; arrays of shape (n,) and (n, ...)."""
+
+    reasons: list[int]
+    n_detections: list[int]
+    n_observations: list[int]
+    model: int
+    raw_probability: NDArray[np.float32]
+    probability: NDArray[np.float32]
+    hidden: NDArray[np.float32]
+    hidden_step: list[int]
+
+
+class Advancer:
+    """Takes objects one alert further, many objects per call.
+
+    Parameters
+    ----------
+    models
+        Model of each survey.
+    policy
+        When to abstain.
+    history_length
+        Classifications kept per object.
+    """
+
+    def __init__(self, models: ModelShelf, policy: AbstentionPolicy, history_length: int) -> None:
+        self._models = models
+        self._policy = policy
+        self._history_length = history_length
+
+    def advance(
+        self, alerts: AlertBatch, index: Sequence[int], objects: Sequence[Work], now_ms: int
+    ) -> list[Classification]:
+        """Process alert ``index[i]`` of object ``objects[i]``, whose state is replaced.
+
+        Parameters
+        ----------
+        alerts
+            Where the alerts are.
+        index
+            Shape (n,), one alert of each object.
+        objects
+            n different objects.
+        now_ms
+            Unix time of the classifications.
+        """
+        results: dict[int, Classification] = {}
+        surveys = [alerts.survey[i] for i in index]
+        for survey in dict.fromkeys(surveys):
+            members = [place for place, one in enumerate(surveys) if one is survey]
+            chosen = np.array([index[place] for place in members], np.int64)
+            group = [objects[place] for place in members]
+            made = self._advance(survey, alerts, chosen, group, now_ms)
+            results.update(zip(members, made, strict=True))
+        return [results[place] for place in range(len(index))]
+
+    def _advance(
+        self,
+        survey: Survey,
+        alerts: AlertBatch,
+        index: NDArray[np.int64],
+        objects: Sequence[Work],
+        now_ms: int,
+    ) -> list[Classification]:
+        """Do the same for objects of one survey."""
+        states = [one.state for one in objects]
+        merged = _merge(survey, alerts, index, states)
+        context = _context(alerts, index, states)
+        classifier = self._models.at_work.get(survey)
+        if classifier is None:
+            verdicts = _no_model(merged, alerts.mjd_tai[index])
+        else:
+            verdicts = self._classify(classifier, alerts, index, states, merged, context)
+        results = _classifications(alerts, index, verdicts, now_ms)
+        self._replace_states(objects, alerts, index, merged, context, verdicts, results)
+        return results
+
+    def _classify(
+        self,
+        classifier: ObjectClassifier,
+        alerts: AlertBatch,
+        index: NDArray[np.int64],
+        states: Sequence[ObjectState],
+        merged: MergedLightCurves,
+        context: NDArray[np.float32],
+    ) -> Verdicts:
+        batch = LightCurveBatch(merged.rows, merged.offsets, alerts.mjd_tai[index], context[0], context[2])
+        outcome: ClassifiedBatch = classifier.classify(batch, classifier.recall(states))
+        reasons = self._policy.reasons(
+            alerts,
+            index,
+            outcome.summary,
+            window_days=classifier.bundle.window_days,
+            min_detections=classifier.bundle.min_detections,
+        )
+        return Verdicts(
+            reasons=reasons.tolist(),
+            n_detections=outcome.summary.n_detections.tolist(),
+            n_observations=outcome.summary.n_observations.tolist(),
+            model=classifier.bundle.digest,
+            raw_probability=outcome.raw_probability,
+            probability=outcome.probability,
+            hidden=outcome.hidden,
+            hidden_step=outcome.hidden_step.tolist(),
+        )
+
+    def _replace_states(
+        self,
+        objects: Sequence[Work],
+        alerts: AlertBatch,
+        index: NDArray[np.int64],
+        merged: MergedLightCurves,
+        context: NDArray[np.float32],
+        verdicts: Verdicts,
+        results: Sequence[Classification],
+    ) -> None:
+        bounds = merged.offsets.tolist()
+        positions = zip(
+            alerts.ra_deg[index].tolist(),
+            alerts.dec_deg[index].tolist(),
+            alerts.mjd_tai[index].tolist(),
+            strict=True,
+        )
+        columns = zip(objects, positions, *context.tolist(), verdicts.hidden_step, results, strict=True)
+        for place, (one, position, redshift, redshift_err, mwebv, step, result) in enumerate(columns):
+            old = one.state
+            # An alert that comes late brings rows, but does not say where the object was seen last.
+            is_late = position[2] < old.last_alert_mjd_tai
+            ra_deg, dec_deg, mjd_tai = (
+                (old.ra_deg, old.dec_deg, old.last_alert_mjd_tai) if is_late else position
+            )
+            one.state = ObjectState(
+                counter=one.counter,
+                model=verdicts.model,
+                hidden_step=step,
+                hidden=verdicts.hidden[place],
+                ra_deg=ra_deg,
+                dec_deg=dec_deg,
+                last_alert_mjd_tai=mjd_tai,
+                redshift=redshift,
+                redshift_err=redshift_err,
+                mwebv=mwebv,
+                observations=merged.rows[bounds[place] : bounds[place + 1]],
+                history=old.history.appended((result,), limit=self._history_length),
+            )
+            one.changed = True
+
+
+def _merge(
+    survey: Survey, alerts: AlertBatch, index: NDArray[np.int64], states: Sequence[ObjectState]
+) -> MergedLightCurves:
+    stored, stored_offsets = pack([state.observations for state in states])
+    new, new_offsets = _rows(alerts, index)
+    rule = np.full(len(index), one_per_exposure(survey))
+    return merge_many(stored, stored_offsets, new, new_offsets, rule)
+
+
+def _rows(alerts: AlertBatch, index: NDArray[np.int64]) -> tuple[Observations, NDArray[np.int64]]:
+    """Put the rows of some alerts end to end."""
+    starts = alerts.offsets[index]
+    lengths = alerts.offsets[index + 1] - starts
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    source = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+    return alerts.observations[source], offsets
+
+
+def _context(
+    alerts: AlertBatch, index: NDArray[np.int64], states: Sequence[ObjectState]
+) -> NDArray[np.float32]:
+    """Give redshift, its error and E(B-V), the alert's own before what is stored; float32, shape (3, n)."""
+    own = np.stack([alerts.redshift[index], alerts.redshift_err[index], alerts.mwebv[index]])
+    stored = np.array([(one.redshift, one.redshift_err, one.mwebv) for one in states], np.float32).T
+    # A redshift and its error belong together: neither is combined with the other of another packet.
+    given = np.isfinite(own)
+    given[1] = given[0]
+    return np.where(given, own, stored)
+
+
+def _no_model(merged: MergedLightCurves, as_of_mjd_tai: NDArray[np.float64]) -> Verdicts:
+    """Count rows, and nothing else."""
+    n = len(as_of_mjd_tai)
+    seen = merged.rows["mjd_tai"] <= np.repeat(as_of_mjd_tai, np.diff(merged.offsets))
+    detected = seen & (merged.rows["kind"] == Kind.DETECTION)
+    return Verdicts(
+        reasons=[int(Reason.NO_MODEL)] * n,
+        n_detections=_counts(detected, merged.offsets),
+        n_observations=_counts(seen, merged.offsets),
+        model=0,
+        raw_probability=np.empty((n, 0), np.float32),
+        probability=np.empty((n, 0), np.float32),
+        hidden=np.empty((n, 0), np.float32),
+        hidden_step=[0] * n,
+    )
+
+
+def _counts(flags: NDArray[np.bool_], offsets: NDArray[np.int64]) -> list[int]:
+    running = np.concatenate([np.zeros(1, np.int64), np.cumsum(flags)])
+    counts: list[int] = np.diff(running[offsets]).tolist()
+    return counts
+
+
+def _classifications(
+    alerts: AlertBatch, index: NDArray[np.int64], verdicts: Verdicts, now_ms: int
+) -> list[Classification]:
+    columns = zip(
+        alerts.alert_id[index].tolist(),
+        alerts.mjd_tai[index].tolist(),
+        verdicts.n_detections,
+        verdicts.n_observations,
+        verdicts.reasons,
+        strict=True,
+    )
+    return [
+        Classification(
+            alert_id=alert_id,
+            mjd_tai=mjd_tai,
+            classified_at_ms=now_ms,
+            n_detections=n_detections,
+            n_observations=n_observations,
+            reason=Reason(reason),
+            model=verdicts.model,
+            raw_probability=NO_PROBABILITIES if reason else verdicts.raw_probability[place],
+            probability=NO_PROBABILITIES if reason else verdicts.probability[place],
+        )
+        for place, (alert_id, mjd_tai, n_detections, n_observations, reason) in enumerate(columns)
+    ]

@@ -1,0 +1,190 @@
+"""One batch: from messages to messages, with the objects' states in the store in between."""
+
+import random
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from service.core.alerts import AlertBatch, DecodedBatch, object_key
+from service.core.classification import Classification
+from service.core.state import EMPTY_STATE, ObjectState, StateError, decode_state, encode_state, next_counter
+from service.core.store import ObjectStore, StateWrite
+from service.core.stream import SourceMessage
+from service.decoding.decoder import RawMessage
+from service.errors import StoreUnavailableError
+from service.pipeline.advance import Advancer, Work
+from service.pipeline.clock import Clock
+from service.pipeline.models import ModelShelf
+from service.pipeline.publish import BatchResult, Publisher
+from service.pipeline.topics import SourceTopics
+
+__all__ = ["BatchProcessor", "MessageDecoder"]
+
+log = structlog.get_logger(__name__)
+
+# Each time a writer loses a race another one wins it, so many losses in a row mean that something is wrong.
+MOST_ATTEMPTS = 30
+FIRST_PAUSE_S = 0.001
+LONGEST_PAUSE_S = 0.1
+
+
+class MessageDecoder(Protocol):
+    """What makes alerts of bytes."""
+
+    def decode(self, messages: Sequence[RawMessage]) -> DecodedBatch:
+        """Decode messages; each gives its alerts or one rejection."""
+
+
+class BatchProcessor:
+    """Decode, merge, classify, store, encode.
+
+    An alert that was processed before, as its object's history tells, gives its stored result again and
+    changes nothing. Alerts of one object are processed in order of arrival, each as if alone, so that the
+    results do not depend on how messages fall into batches.
+
+    Parameters
+    ----------
+    topics
+        Survey of each topic.
+    decoder
+        Bytes to alerts.
+    store
+        States of objects.
+    models
+        Models at work and their register.
+    advancer
+        Takes objects one alert further.
+    publisher
+        Results to messages.
+    clock
+        Time.
+    """
+
+    def __init__(
+        self,
+        topics: SourceTopics,
+        decoder: MessageDecoder,
+        store: ObjectStore,
+        models: ModelShelf,
+        advancer: Advancer,
+        publisher: Publisher,
+        clock: Clock,
+    ) -> None:
+        self._topics = topics
+        self._decoder = decoder
+        self._store = store
+        self._models = models
+        self._advancer = advancer
+        self._publisher = publisher
+        self._clock = clock
+        self._random = random.Random()  # noqa: S311  for pauses
+
+    def prepare(self) -> None:
+        """Register the models and compile what is not compiled yet.
+
+        Raises
+        ------
+        StoreUnavailableError
+            The store does not answer.
+        """
+        self._models.register()
+        self._models.warm_up()
+
+    def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
+        """Process a batch; safe to be repeated with the same messages.
+
+        Raises
+        ------
+        TransientError
+            The store or the schema registry does not answer. Some objects may have been stored.
+        """
+        ingested_ms = self._clock.now_ms()
+        raw = [RawMessage(message.value or b"", self._topics.survey(message.topic)) for message in messages]
+        decoded = self._decoder.decode(raw)
+        results = self._classify(decoded.alerts)
+        batch = self._publisher.publish(messages, decoded, results, self._models.known, ingested_ms)
+        self._store.save_latest(batch.latest)
+        return batch
+
+    def _classify(self, alerts: AlertBatch) -> list[Classification]:
+        """Bring every alert into its object's state, and give the result of each."""
+        results: dict[int, Classification] = {}
+        todo = _by_object(alerts)
+        for attempt in range(MOST_ATTEMPTS):
+            todo = self._attempt(alerts, todo, results)
+            if not todo:
+                return [results[index] for index in range(len(alerts))]
+            # Without chance two workers on the same objects could keep step for ever.
+            pause_s = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
+            self._clock.sleep(pause_s * self._random.random())
+        raise StoreUnavailableError(
+            f"{len(todo)} objects were changed by others at each of {MOST_ATTEMPTS} attempts"
+        )
+
+    def _attempt(
+        self, alerts: AlertBatch, todo: dict[str, list[int]], results: dict[int, Classification]
+    ) -> dict[str, list[int]]:
+        """Process the alerts of some objects; gives those objects that another worker changed meanwhile."""
+        blobs = self._store.load(list(todo))
+        objects = [
+            Work(key, own, blob, next_counter(blob), _read(key, blob))
+            for (key, own), blob in zip(todo.items(), blobs, strict=True)
+        ]
+        self._learn_models(objects)
+        self._run(alerts, objects, results)
+        changed = [one for one in objects if one.changed]
+        written = self._store.save(
+            [StateWrite(one.key, encode_state(one.state), one.blob) for one in changed]
+        )
+        return {one.key: one.alerts for one, won in zip(changed, written, strict=True) if not won}
+
+    def _run(self, alerts: AlertBatch, objects: list[Work], results: dict[int, Classification]) -> None:
+        """Process the first alert of every object, then the second of those that have one, and so on."""
+        now_ms = self._clock.now_ms()
+        alert_ids = alerts.alert_id.tolist()
+        turn = 0
+        while objects := [one for one in objects if len(one.alerts) > turn]:
+            fresh: list[Work] = []
+            for one in objects:
+                index = one.alerts[turn]
+                known = self._result_of(one.state, alert_ids[index])
+                if known is None:
+                    fresh.append(one)
+                else:
+                    results[index] = known
+            index_of_fresh = [one.alerts[turn] for one in fresh]
+            made = self._advancer.advance(alerts, index_of_fresh, fresh, now_ms)
+            results.update(zip(index_of_fresh, made, strict=True))
+            turn += 1
+
+    def _result_of(self, state: ObjectState, alert_id: int) -> Classification | None:
+        """Give the stored result of an alert, if there is one that we can publish again."""
+        result = state.history.find(alert_id) if len(state.history) else None
+        is_readable = result is not None and (result.model == 0 or result.model in self._models.known)
+        return result if is_readable else None
+
+    def _learn_models(self, objects: Sequence[Work]) -> None:
+        """Ask the store for models that results name and we do not know: a worker with another one runs."""
+        named = {model for one in objects for model in one.state.history.entries["model"].tolist()}
+        if not named <= {0, *self._models.known}:
+            self._models.learn()
+
+
+def _by_object(alerts: AlertBatch) -> dict[str, list[int]]:
+    """Give the alerts of each object, in order of arrival."""
+    owned: dict[str, list[int]] = {}
+    for index, (survey, object_id) in enumerate(zip(alerts.survey, alerts.object_id, strict=True)):
+        owned.setdefault(object_key(survey, object_id), []).append(index)
+    return owned
+
+
+def _read(key: str, blob: bytes | None) -> ObjectState:
+    if blob is None:
+        return EMPTY_STATE
+    try:
+        return decode_state(blob)
+    except StateError as error:
+        # The packet carries the light curve: the object is built anew from it.
+        log.warning("stored object cannot be read and is replaced", object=key, error=str(error))
+        return EMPTY_STATE

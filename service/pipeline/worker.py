@@ -1,0 +1,152 @@
+"""The worker: batches in, results out, each alert's result exactly once."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from threading import Event
+
+import structlog
+
+from service.core.stream import MessageSink, MessageSource, SourceMessage
+from service.errors import TransientError
+from service.metrics import WorkerMetrics
+from service.pipeline.outage import Outage
+from service.pipeline.process import BatchProcessor
+from service.pipeline.publish import BatchResult
+
+__all__ = ["Worker"]
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE = timedelta(milliseconds=100)
+# Short enough that nobody waits long for us when what was away is back.
+LONGEST_PAUSE = timedelta(seconds=2)
+LAG_INTERVAL = timedelta(seconds=1)
+
+
+class Worker:
+    """One member of the group of workers.
+
+    Parameters
+    ----------
+    source, sink
+        Where batches come from and results go, for instance Kafka.
+    processor
+        What is done with a batch.
+    metrics
+        Counts.
+    stop
+        Set from outside to end `run`: the batch in hand is finished, or aborted where it cannot be.
+    """
+
+    def __init__(
+        self,
+        source: MessageSource,
+        sink: MessageSink,
+        processor: BatchProcessor,
+        metrics: WorkerMetrics,
+        stop: Event,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._processor = processor
+        self._metrics = metrics
+        self._stop = stop
+        self._outage = Outage(metrics)
+        self._holds_a_batch = False
+        self._pause = FIRST_PAUSE
+        self._lag_told_s = 0.0
+
+    def run(self) -> None:
+        """Process batches until told to stop.
+
+        1. Poll a batch.
+        2. Decode, merge, classify and store it. What is stored is keyed by measurement and by alert, so
+           doing this twice changes nothing and gives the same results.
+        3. Begin a transaction.
+        4. Produce the results and the dead letters.
+        5. Put the source's offsets into the transaction.
+        6. Commit. From here on the alerts count as answered; a failure anywhere before aborts, goes back
+           to the last commit and does it all again.
+
+        Raises
+        ------
+        FencedError
+            The broker has done with us: start anew.
+        FatalError
+            No retry can help.
+        """
+        try:
+            self._prepare()
+            while not self._stop.is_set():
+                try:
+                    started_s = time.monotonic()
+                    messages = self._source.poll()
+                    if messages:
+                        self._holds_a_batch = True
+                        result = self._processor.process(messages)
+                        self._sink.begin()
+                        self._sink.produce(result.outgoing)
+                        self._sink.send_offsets(self._source.progress(), self._on_wait)
+                        self._sink.commit(self._on_wait)
+                        self._on_commit(messages, result, started_s)
+                    self._outage.ends(by_commit=bool(messages))
+                    self._tell_lag()
+                except TransientError as error:
+                    self._wait_after(error)
+                    self._persist(self._back_to_last_commit)
+        finally:
+            self._source.close()
+
+    def _prepare(self) -> None:
+        """Wait for the store and the broker, in this order, then join the group."""
+        for step in (self._processor.prepare, self._source.check, self._sink.connect):
+            self._persist(step)
+        if not self._stop.is_set():
+            self._outage.ends(by_commit=True)
+            self._source.open()
+            log.info("ready")
+
+    def _persist(self, step: Callable[[], None]) -> None:
+        """Do something until it works or we are told to stop."""
+        while not self._stop.is_set():
+            try:
+                return step()
+            except TransientError as error:
+                self._wait_after(error)
+        return None
+
+    def _wait_after(self, error: TransientError) -> None:
+        """Pause, longer after each failure since the last commit."""
+        self._outage.goes_on(error, holds_a_batch=self._holds_a_batch)
+        # By chance, so that the workers of a group do not all come at once.
+        self._stop.wait(self._pause.total_seconds() * random.uniform(0.5, 1.0))  # noqa: S311
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _back_to_last_commit(self) -> None:
+        self._sink.abort()
+        self._source.rewind()
+        self._holds_a_batch = False
+
+    def _on_wait(self, error: TransientError) -> None:
+        """Wait on for the broker's answer, unless we are to stop."""
+        self._outage.goes_on(error, holds_a_batch=True)
+        if self._stop.is_set():
+            raise error
+
+    def _on_commit(self, messages: Sequence[SourceMessage], result: BatchResult, started_s: float) -> None:
+        self._source.committed()
+        self._holds_a_batch = False
+        self._pause = FIRST_PAUSE
+        for (topic, partition), count in result.consumed.items():
+            self._metrics.count_consumed(topic, partition, count)
+        for outcome, count in result.outcomes.items():
+            self._metrics.count_outcome(*outcome, count)
+        self._metrics.time_batch(timedelta(seconds=time.monotonic() - started_s), len(messages))
+
+    def _tell_lag(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._lag_told_s >= LAG_INTERVAL.total_seconds():
+            self._lag_told_s = now_s
+            self._metrics.set_lag(self._source.lag())

@@ -1,0 +1,143 @@
+"""From settings to working parts: the only place that builds adapters."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from threading import Event
+
+from service.adapters.kafka import BatchLimits, KafkaSource
+from service.adapters.kafka_options import consumer_options, librdkafka_logger, producer_options
+from service.adapters.kafka_sink import KafkaSink
+from service.adapters.redis_store import RedisStore
+from service.adapters.schema_registry import SchemaRegistry
+from service.core.abstention import AbstentionPolicy
+from service.core.alerts import Survey
+from service.core.bundle import Bundle, load_bundle
+from service.core.store import ObjectStore
+from service.decoding.decoder import Decoder
+from service.decoding.schemas import SchemaStore
+from service.metrics import WorkerMetrics
+from service.pipeline.advance import Advancer
+from service.pipeline.clock import SystemClock
+from service.pipeline.models import ModelShelf
+from service.pipeline.process import BatchProcessor
+from service.pipeline.publish import Destinations, Publisher
+from service.pipeline.topics import SourceTopics
+from service.pipeline.worker import Worker
+from service.settings import Settings
+
+__all__ = ["bundles_of", "decoder", "processor", "source_topics", "store", "worker_factory"]
+
+
+def store(settings: Settings) -> RedisStore:
+    """Make the store of objects, without talking to it yet.
+
+    Raises
+    ------
+    SettingsError
+        The address cannot be used.
+    """
+    return RedisStore.connect(
+        str(settings.redis_url),
+        password=settings.redis_password.get_secret_value(),
+        timeout=settings.redis_timeout,
+        expiry=settings.object_expiry,
+    )
+
+
+def decoder(settings: Settings) -> Decoder:
+    """Make the decoder of all surveys' alerts.
+
+    Raises
+    ------
+    SettingsError
+        The schema directory or the registry's address cannot be used.
+    """
+    url = settings.schema_registry_url
+    schemas = SchemaStore(settings.schema_dir, SchemaRegistry(url) if url else None)
+    return Decoder(schemas, settings.max_message_bytes)
+
+
+def source_topics(settings: Settings) -> SourceTopics:
+    """Read which topics belong to which survey.
+
+    Raises
+    ------
+    SettingsError
+        There are none, or they contradict each other.
+    """
+    by_survey = {
+        Survey.ZTF: settings.ztf_topics,
+        Survey.LSST: settings.lsst_topics,
+        Survey.ELASTICC: settings.elasticc_topics,
+    }
+    written = [settings.output_topic, settings.rejected_topic, *filter(None, [settings.desc_topic])]
+    return SourceTopics(by_survey, written)
+
+
+def bundles_of(settings: Settings) -> dict[Survey, Bundle]:
+    """Load the model of each survey that has one; an empty setting means none.
+
+    Raises
+    ------
+    BundleError
+        A bundle must not be loaded.
+    """
+    named = {
+        Survey.ZTF: settings.ztf_model,
+        Survey.LSST: settings.lsst_model,
+        Survey.ELASTICC: settings.lsst_model,
+    }
+    loaded = {name: load_bundle(name) for name in set(named.values()) if name}
+    return {survey: loaded[name] for survey, name in named.items() if name}
+
+
+def processor(settings: Settings, objects: ObjectStore) -> BatchProcessor:
+    """Make what processes batches.
+
+    Parameters
+    ----------
+    settings
+        All settings.
+    objects
+        The store of objects.
+    """
+    topics = source_topics(settings)
+    models = ModelShelf(bundles_of(settings), objects)
+    policy = AbstentionPolicy(settings.min_real_bogus, settings.max_star_score)
+    destinations = Destinations(
+        output=settings.output_topic,
+        rejected=settings.rejected_topic,
+        desc=settings.desc_topic,
+        output_format=settings.output_format,
+        service_version=version("nightjar"),
+    )
+    return BatchProcessor(
+        topics,
+        decoder(settings),
+        objects,
+        models,
+        Advancer(models, policy, settings.history_length),
+        Publisher(destinations, topics),
+        SystemClock(),
+    )
+
+
+def worker_factory(settings: Settings, metrics: WorkerMetrics, stop: Event) -> Callable[[], Worker]:
+    """Load everything a worker needs, once; each call then gives a worker with new Kafka clients.
+
+    Raises
+    ------
+    FatalError
+        A setting, model or schema cannot be used.
+    """
+    process = processor(settings, store(settings))
+    limits = BatchLimits(settings.batch_size, settings.batch_bytes, settings.batch_wait)
+    subscription = source_topics(settings).subscription
+    logger = librdkafka_logger(settings)
+
+    def make() -> Worker:
+        sink = KafkaSink(producer_options(settings), logger)
+        source = KafkaSource(consumer_options(settings), subscription, limits, logger)
+        return Worker(source, sink, process, metrics, stop)
+
+    return make
