@@ -1,0 +1,99 @@
+"""``nightjar model``: what a bundle says of itself."""
+
+from typing import Annotated
+
+import orjson
+import typer
+from pydantic import JsonValue
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Column, Table
+
+from service.core.bundle import Bundle, load_bundle, shipped_bundles
+from service.core.taxonomy import taxonomy_name
+from service.errors import InputError
+
+__all__ = ["app", "show"]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+@app.callback()
+def model() -> None:
+    """Look into model bundles."""
+
+
+@app.command()
+def show(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME|PATH]", help="A shipped model or a directory; all shipped ones if left out."
+        ),
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each model.")] = False,
+    card: Annotated[bool, typer.Option("--card", help="Print the model card as well.")] = False,
+) -> None:
+    """Check a model as the service would and print what it is."""
+    sources = [source] if source else sorted(shipped_bundles())
+    if not sources:
+        raise InputError("no model is shipped with this installation: name a bundle's directory")
+    console = Console(highlight=False)
+    for one in sources:
+        bundle = load_bundle(one)
+        if as_json:
+            typer.echo(orjson.dumps(_summary(bundle)))
+        else:
+            _print_summary(console, bundle)
+        if card and not as_json:
+            console.print(Markdown(bundle.readme))
+
+
+def _summary(bundle: Bundle) -> dict[str, JsonValue]:
+    """Give what there is to say, as JSON values."""
+    content: dict[str, JsonValue] = bundle.card.model_dump(mode="json")
+    return {
+        "name": content.pop("name"),
+        "version": content.pop("version"),
+        "digest": f"{bundle.digest:016x}",
+        "n_weights": bundle.network.n_weights,
+        "n_hidden": bundle.network.n_hidden,
+        **content,
+    }
+
+
+def _print_summary(console: Console, bundle: Bundle) -> None:
+    summary = _summary(bundle)
+    classes = Table("class", "taxonomy id", "taxonomy name", title=f"{bundle.name} {bundle.version}")
+    for one in bundle.classes:
+        classes.add_row(one.name, str(one.class_id), taxonomy_name(one.class_id))
+    console.print(classes)
+    table = Table(Column(no_wrap=True), Column(overflow="fold"), show_header=False, box=None)
+    for name, value in _flat(summary, skip={"classes", "name", "version"}):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def _flat(content: dict[str, JsonValue], skip: set[str], prefix: str = "") -> list[tuple[str, str]]:
+    """List nested values with dotted names, short ones as they are."""
+    rows: list[tuple[str, str]] = []
+    for name, value in content.items():
+        if name in skip:
+            continue
+        if isinstance(value, dict):
+            rows += _flat(value, set(), f"{prefix}{name}.")
+        else:
+            rows.append((f"{prefix}{name}", _text(value)))
+    return rows
+
+
+def _text(value: JsonValue) -> str:
+    """Write lists with room to break lines in."""
+    match value:
+        case str():
+            return value
+        case float():
+            return f"{value:.6g}"
+        case [str() | int() | float(), *_]:
+            return ", ".join(map(_text, value))
+    return orjson.dumps(value).decode().replace(",", ", ")
