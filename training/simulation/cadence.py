@@ -78,6 +78,10 @@ class ZtfCadence:
     """
 
     half_width_deg = 3.4
+    # The list holds all programmes, the public stream less: repeats within a night, and the nights of the
+    # one-day programmes, are mostly not in it. Part of the positions with each shortest repeat, days.
+    repeat_days = (0.0, 0.5, 1.7)
+    repeat_share = (0.3, 0.4, 0.3)
     chip_gap_fraction = 0.13  # of the field of view (Dekany et al. 2020); a position keeps its place in it
 
     def __init__(self, instrument: Instrument, arrays: dict[str, NDArray[np.generic]]) -> None:
@@ -91,7 +95,11 @@ class ZtfCadence:
         self._band = band[keep]
         self._depth = arrays["m5"].astype(np.float64)[keep]
         self._offsets = np.searchsorted(field, np.arange(self._ra.size + 1))
-        self._busy = np.diff(self._offsets) >= 20
+        # Every position gets light curves in both of the public bands.
+        counts = [
+            np.bincount(field[self._band == band], minlength=self._ra.size) for band in (Band.G, Band.R)
+        ]
+        self._busy = np.min(counts, axis=0) >= 40
 
     @property
     def span_mjd(self) -> tuple[float, float]:
@@ -130,6 +138,8 @@ class ZtfCadence:
             slices.append(np.arange(inside[0], inside[1]))
         rows = np.concatenate(slices) if slices else np.empty(0, np.int64)
         rows = rows[np.argsort(self._mjd[rows], kind="stable")]
+        repeat = float(rng.choice(self.repeat_days, p=self.repeat_share))
+        rows = rows[_thinned(self._mjd[rows], self._band[rows], repeat)]
         return Visits(self._mjd[rows], self._band[rows], self._depth[rows])
 
 
@@ -267,6 +277,18 @@ class GeneratedCadence:
         band = np.concatenate([first, second])
         depth = np.array([23.7, 24.5, 24.1, 23.6, 22.95, 22.1])[band] + rng.normal(0, 0.25, band.size)
         return mjd, band, depth
+
+
+def _thinned(mjd: NDArray[np.float64], band: NDArray[np.uint8], repeat_days: float) -> NDArray[np.bool_]:
+    """Keep the visits of each band that are at least `repeat_days` after the last one kept."""
+    keep = np.zeros(mjd.size, np.bool_)
+    last: dict[int, float] = {}
+    for i, (time, name) in enumerate(zip(mjd.tolist(), band.tolist(), strict=True)):
+        # The list's times are rounded to minutes: equal ones are one exposure.
+        if time - last.get(name, -np.inf) > max(repeat_days, 1e-6):
+            keep[i] = True
+            last[name] = time
+    return keep
 
 
 _Columns = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]

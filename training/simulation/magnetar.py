@@ -90,7 +90,7 @@ def load_magnetar_priors(data_dir: Path | None) -> MagnetarPriors:
     sample = _read_sample(path) if path is not None and path.is_file() else _made_up_sample()
     # Flux-limited: an object a magnitude brighter is found in a volume four times as large. The range is
     # clipped so that no single faint object outweighs the others.
-    relative = np.clip(sample["peak_magnitude"] + 21.5, -1.5, 1.0)
+    relative = np.clip(sample["peak_magnitude"] + 21.8, -1.5, 0.5)
     weight = 10 ** (0.6 * relative)
     return MagnetarPriors(sample, weight / weight.sum())
 

@@ -31,14 +31,15 @@ class Population(Protocol):
         """Draw one object behind each Milky Way E(B-V) of `mwebv`, shape (n,)."""
 
 
-_IA_91BG = Gaussian(-17.9, 0.5, -19.0)
-_IAX = Gaussian(-16.9, 1.1, -18.8)
-_IB = Gaussian(-17.4, 0.9, -20.0)
-_IC = Gaussian(-17.4, 1.0, -20.3)
-_IC_BL = Gaussian(-18.5, 0.8, -20.8)
-_II = Gaussian(-16.9, 1.1, -20.0)
-_IIN = Gaussian(-18.4, 1.3, -21.8)
-_IIB = Gaussian(-17.1, 0.9, -19.8)
+_IA_91BG = Gaussian(-17.7, 0.5, -19.0)
+_IAX = Gaussian(-16.9, 1.0, -18.8)
+_IB = Gaussian(-16.95, 0.75, -20.0)
+_IBN = Gaussian(-18.5, 0.6, -20.3)
+_IC = Gaussian(-16.95, 0.85, -20.3)
+_IC_BL = Gaussian(-17.7, 0.85, -20.8)
+_II = Gaussian(-17.05, 0.8, -20.0)
+_IIN = Gaussian(-17.7, 0.9, -21.5)
+_IIB = Gaussian(-16.95, 0.75, -19.8)
 _TDE = BrokenPowerLaw(faintest=-16.5, brightest=-22.3, slope=1.4)
 
 _TEMPLATE_BASED: dict[str, Sequence[tuple[float, Population]]] = {
@@ -47,7 +48,16 @@ _TEMPLATE_BASED: dict[str, Sequence[tuple[float, Population]]] = {
         (
             1.0,
             TemplatePopulation(
-                "91bg", (), _IA_91BG, 0.1, stretch=0.72, stretch_sigma=0.09, tilt_mag=0.5, rate_power=1.5
+                "91bg",
+                (),
+                _IA_91BG,
+                0.1,
+                stretch=0.72,
+                stretch_sigma=0.09,
+                tilt_mag=0.45,
+                tilt_sigma_mag=0.12,
+                cooling_mag=0.2,
+                rate_power=1.5,
             ),
         )
     ],
@@ -55,18 +65,44 @@ _TEMPLATE_BASED: dict[str, Sequence[tuple[float, Population]]] = {
         (
             1.0,
             TemplatePopulation(
-                "Iax", (), _IAX, 0.2, stretch=0.85, stretch_sigma=0.18, tilt_mag=0.15, tilt_sigma_mag=0.12
+                "Iax",
+                (),
+                _IAX,
+                0.2,
+                stretch=1.0,
+                stretch_sigma=0.18,
+                tilt_mag=0.15,
+                tilt_sigma_mag=0.12,
+                cooling_mag=0.5,
             ),
         )
     ],
-    "Ib": [(1.0, TemplatePopulation("Ib", ("SN Ib",), _IB, 0.4))],
-    "Ic": [(1.0, TemplatePopulation("Ic", ("SN Ic",), _IC, 0.45))],
-    "Ic-BL": [(1.0, TemplatePopulation("Ic-BL", ("SN Ic-BL",), _IC_BL, 0.3))],
+    "Ib": [
+        (0.94, TemplatePopulation("Ib", ("SN Ib",), _IB, 0.3)),
+        # Interacting helium stars (Ibn) count as Ib/c in spectroscopic surveys (Hosseinzadeh et al. 2017).
+        (
+            0.06,
+            ParametricSupernova(
+                "Ib", _IBN, 6.0, 8.0, 0.0, 14_000.0, 7000.0, 18.0, cutoff_angstrom=3000.0, template="Ibn"
+            ),
+        ),
+    ],
+    "Ic": [(1.0, TemplatePopulation("Ic", ("SN Ic",), _IC, 0.35))],
+    "Ic-BL": [(1.0, TemplatePopulation("Ic-BL", ("SN Ic-BL",), _IC_BL, 0.3, stretch=1.1, decline=-0.005))],
     "II": [
         (
             0.97,
             TemplatePopulation(
-                "II", ("SN IIP", "SN II"), _II, 0.3, decline_sigma=0.006, rise_sigma=0.25, plateau_end=True
+                "II",
+                ("SN IIP", "SN II"),
+                _II,
+                0.2,
+                rise_sigma=0.25,
+                decline=-0.0015,
+                decline_sigma=0.0055,
+                tilt_mag=-0.06,
+                tilt_sigma_mag=0.1,
+                plateau_end=True,
             ),
         ),
         (0.03, TemplatePopulation("II", ("SN II-pec",), Gaussian(-16.0, 0.8, -18.0), 0.2)),
@@ -75,11 +111,18 @@ _TEMPLATE_BASED: dict[str, Sequence[tuple[float, Population]]] = {
         (
             1.0,
             TemplatePopulation(
-                "IIn", ("SN IIn",), _IIN, 0.2, stretch_sigma=0.3, rise_sigma=0.25, decline_sigma=0.006
+                "IIn",
+                ("SN IIn",),
+                _IIN,
+                0.2,
+                stretch_sigma=0.3,
+                rise_sigma=0.25,
+                decline=-0.004,
+                decline_sigma=0.007,
             ),
         )
     ],
-    "IIb": [(1.0, TemplatePopulation("IIb", ("SN IIb",), _IIB, 0.35, rise_sigma=0.2))],
+    "IIb": [(1.0, TemplatePopulation("IIb", ("SN IIb", "SN Ib"), _IIB, 0.3, rise_sigma=0.2))],
 }
 
 _PARAMETRIC: dict[str, Sequence[tuple[float, Population]]] = {

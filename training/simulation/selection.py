@@ -11,6 +11,8 @@ from training.simulation.photometry import ab_magnitude
 
 __all__ = ["Selection", "bright_transients", "every_alert"]
 
+_WATCH_DAYS = 7.0
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -26,6 +28,9 @@ class Selection:
         Width of the logistic fall of the completeness.
     class_limit_mag
         Other limits for some classes: those whose samples come from deeper programmes.
+    unwatched_share
+        Part kept of the objects that no visit missed shortly before their first detection: spectra are
+        taken of what is seen to rise, rarely of what was there when the season began.
     days_before, days_after
         Rows kept before the first and after it, days.
     kinds
@@ -36,6 +41,7 @@ class Selection:
     peak_limit_mag: float | None = None
     peak_width_mag: float = 0.08
     class_limit_mag: tuple[tuple[str, float], ...] = ()
+    unwatched_share: float = 1.0
     days_before: float = 40.0
     days_after: float = 250.0
     kinds: tuple[Kind, ...] = (Kind.DETECTION, Kind.FORCED, Kind.UPPER_LIMIT)
@@ -55,6 +61,9 @@ class Selection:
         since = objects.mjd_tai - np.repeat(objects.trigger_mjd_tai, np.diff(objects.offsets))
         # Objects without a detection have a trigger of NaN: all their rows go.
         inside = (since >= -self.days_before) & (since <= self.days_after)
+        watched = np.bincount(
+            objects.owner()[(since >= -_WATCH_DAYS) & (since < 0)], minlength=len(objects)
+        ).astype(np.bool_)
         objects = objects.keep_rows(inside & np.isin(objects.kind, [int(kind) for kind in self.kinds]))
         detected = objects.kind == Kind.DETECTION
         count = np.bincount(objects.owner()[detected], minlength=len(objects))
@@ -63,6 +72,7 @@ class Selection:
         if limit is not None:
             excess = (self._peak_mag(objects, detected) - limit) / self.peak_width_mag
             keep &= rng.random(len(objects)) < 1 / (1 + np.exp(np.clip(excess, -50, 50)))
+        keep &= watched | (rng.random(len(objects)) < self.unwatched_share)
         return objects.take(np.flatnonzero(keep))
 
     @staticmethod
@@ -90,7 +100,8 @@ def bright_transients(min_detections: int = 5) -> Selection:
     return Selection(
         min_detections=min_detections,
         peak_limit_mag=18.95,
-        class_limit_mag=(("SLSN-I", 19.8), ("TDE", 19.4), ("AGN", 20.0), ("Other", 19.5)),
+        class_limit_mag=(("SLSN-I", 19.5), ("TDE", 19.3), ("AGN", 20.0), ("Other", 19.5)),
+        unwatched_share=0.3,
     )
 
 

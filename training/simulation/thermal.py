@@ -11,7 +11,7 @@ from training.simulation.luminosity import Luminosity, VolumeSample, draw_visibl
 from training.simulation.magnetar import Magnetars, magnetar_light_curve
 from training.simulation.sources import Labels, TabulatedSources
 from training.simulation.spectra import BLACK_BODY_EDGES_ANGSTROM, LOG_TEMPERATURE
-from training.simulation.supernovae import host_dust
+from training.simulation.supernovae import colour_warp, host_dust
 
 __all__ = ["ParametricSupernova", "SuperluminousI", "TidalDisruption", "thermal_flux"]
 
@@ -105,6 +105,8 @@ class SuperluminousI:
         luminosity, temperature = magnetar_light_curve(chosen, since)
         factor = _ultraviolet_cutoff(chosen.cutoff_angstrom, chosen.cutoff_slope)
         factor *= host_dust(chosen.host_av_mag, _PER_EBV)
+        # A black body with a cutoff is too red: without this, real ones are 0.1 mag bluer in g - r at peak.
+        factor *= colour_warp(rng, count, 0.06, _MIDDLE, mean_mag=-0.1)
         labels = Labels("SLSN-I", ["magnetar"] * count, sample.redshift, mwebv)
         flux = thermal_flux(environment, labels, luminosity, temperature, factor)
         peak = since[luminosity.argmax(axis=1)]
@@ -143,18 +145,18 @@ class TidalDisruption:
             z_range=(0.005, 2.0),
         )
         shape = self._shape(rng, count)
-        log_peak = np.clip(rng.normal(4.32, 0.14, count), 4.0, 4.7)
+        log_peak = np.clip(rng.normal(4.26, 0.14, count), 4.0, 4.7)
         warming = rng.normal(15.0, 30.0, count)[:, None] * np.clip(TIME_DAYS, 0.0, 200.0)
         temperature = np.clip(10 ** log_peak[:, None] + warming, 9e3, 6e4)
         labels = Labels("TDE", ["black-body"] * count, sample.redshift, mwebv)
-        factor = host_dust(rng.exponential(0.12, count), _PER_EBV)
+        factor = host_dust(rng.exponential(0.25, count), _PER_EBV)
         return _normalised(environment, labels, sample, shape, temperature, factor)
 
     @staticmethod
     def _shape(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
         """Give luminosities relative to their peaks, shape (count, t): Gaussian rise, two kinds of decay."""
-        sigma = (10 ** rng.normal(1.05, 0.25, count))[:, None]
-        scale = (10 ** rng.normal(1.70, 0.28, count))[:, None]
+        sigma = (10 ** rng.normal(1.12, 0.25, count))[:, None]
+        scale = (10 ** rng.normal(1.62, 0.28, count))[:, None]
         index = np.clip(rng.normal(1.9, 0.6, count), 0.8, 3.5)[:, None]
         after = np.maximum(TIME_DAYS, 0.0)
         power = (1 + after / (index * scale)) ** -index
@@ -190,6 +192,8 @@ class ParametricSupernova:
         Height of a second maximum in units of the first (SN Ia in the red).
     rate_power
         Evolution of the rate.
+    template
+        Name put on the light curves.
     """
 
     class_name: str
@@ -205,6 +209,7 @@ class ParametricSupernova:
     scatter: float = 0.2
     bump: float = 0.0
     rate_power: float = 2.7
+    template: str = "parametric"
 
     def draw(
         self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
@@ -225,7 +230,7 @@ class ParametricSupernova:
         late = (self.late_kelvin * rng.lognormal(0, 0.05, count))[:, None]
         cooling = (self.cooling_days * rng.lognormal(0, self.scatter, count))[:, None]
         temperature = late + (peak - late) * np.exp(-np.clip(TIME_DAYS, -self.rise_days, None) / cooling)
-        labels = Labels(self.class_name, ["parametric"] * count, sample.redshift, mwebv)
+        labels = Labels(self.class_name, [self.template] * count, sample.redshift, mwebv)
         cutoff = self.cutoff_angstrom * rng.lognormal(0, 0.03, count)
         factor = _ultraviolet_cutoff(cutoff, np.full(count, 3.0))
         factor *= host_dust(rng.exponential(self.host_av_mag, count), _PER_EBV)

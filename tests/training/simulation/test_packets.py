@@ -102,7 +102,7 @@ def test_lsst_packets_decode_to_the_light_curve_since_the_first_detection(lsst_s
 
 def match_objects(alerts: AlertBatch, sample: LightCurves) -> dict[str, int]:
     """Find the sample's object of each name by its position."""
-    result = {}
+    result: dict[str, int] = {}
     for i, name in enumerate(alerts.object_id):
         distance = np.hypot(sample.ra_deg - alerts.ra_deg[i], sample.dec_deg - alerts.dec_deg[i])
         result.setdefault(name, int(np.argmin(distance)))
