@@ -3,7 +3,6 @@
 import json
 import sys
 import uuid
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from service.commands.demo_run import DemoRun
 from service.commands.demo_view import View, make_view
 from service.commands.interruption import ended_by_signals
-from service.commands.packets import PacketSet, find_packets, in_time_order, packets_of_archive
+from service.commands.packets import PacketSet, find_packets, in_time_order, shipped_packets
 from service.decoding.decoder import Decoder
 from service.decoding.schemas import SchemaStore
 from service.embedded.broker import ApacheKafka, Broker, EmbeddedBroker, find_kafka
@@ -23,7 +22,6 @@ from service.settings import Settings, read_settings
 
 __all__ = ["demo"]
 
-ARCHIVE = "demo_packets.tar.xz"
 DEMO_RATE_HZ = 20.0  # what a person can follow, and LSST's mean rate divided by 17
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -52,7 +50,7 @@ def demo(
     Nothing else needs to be installed or running. Ctrl-C ends everything.
     """
     settings = read_settings()
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     packets = _packets(alerts, console)
     rate_hz = rate if rate is not None else (0.0 if once else DEMO_RATE_HZ)
     names = StackNames("" if broker in {"embedded", "kafka"} else f"-{uuid.uuid4().hex[:8]}")
@@ -66,8 +64,7 @@ def demo(
 def _packets(alerts: Path | None, console: Console) -> PacketSet:
     """Give the user's packets, or those that come with the service."""
     if alerts is None:
-        with as_file(files("service.embedded") / ARCHIVE) as archive:
-            return packets_of_archive(archive)
+        return shipped_packets()
     found = find_packets([alerts])
     if found.skipped:
         console.print(f"left out {len(found.skipped)} files that are no packets, such as {found.skipped[0]}")

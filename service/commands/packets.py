@@ -4,6 +4,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from service.decoding.decoder import Decoder, RawMessage
 from service.decoding.framing import CONTAINER_MAGIC, Framing, framing_of, open_container, schema_id_of
 from service.errors import InputError, RejectedAlertError
 
-__all__ = ["Packet", "PacketSet", "find_packets", "in_time_order", "packets_of_archive"]
+__all__ = ["Packet", "PacketSet", "find_packets", "in_time_order", "packets_of_archive", "shipped_packets"]
 
 PACKET_SUFFIX = ".avro"
+SHIPPED_ARCHIVE = "demo_packets.tar.xz"
 MAX_BYTES = 16 * 2**20
 
 # LSST's schema ids are 100 * major + minor, from 7.0 on.
@@ -95,6 +97,12 @@ def find_packets(paths: Sequence[Path]) -> PacketSet:
     if not packets:
         raise InputError(f"no alert packets below {', '.join(map(str, paths))}: they are files named *.avro")
     return PacketSet(tuple(packets), tuple(skipped))
+
+
+def shipped_packets() -> PacketSet:
+    """Read the simulated packets that come with the service."""
+    with as_file(files("service.embedded") / SHIPPED_ARCHIVE) as archive:
+        return packets_of_archive(archive)
 
 
 def packets_of_archive(path: Path) -> PacketSet:

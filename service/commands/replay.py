@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from service.adapters.topic_admin import TopicAdmin, TopicPlan
 from service.adapters.topics import TopicWriter
 from service.commands.brokers import kafka_options
-from service.commands.packets import Packet, find_packets, in_time_order
+from service.commands.packets import Packet, PacketSet, find_packets, in_time_order, shipped_packets
 from service.commands.sending import Sender
 from service.core.alerts import Survey
 from service.decoding.decoder import Decoder
@@ -34,8 +34,11 @@ class Order(StrEnum):
 
 
 def replay(
-    paths: Annotated[list[Path], typer.Argument(help="Packet files, or directories of them.")],
     topic: Annotated[str, typer.Option(help="Topic to send to; made if it does not exist.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Packet files, or directories of them.", show_default=False)
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Send the demo's simulated packets instead.")] = False,
     rate: Annotated[float, typer.Option(min=0.0, help="Packets per second; 0 for as fast as it goes.")] = 0.0,
     survey: Annotated[Survey | None, typer.Option(help="Send this survey's packets only.")] = None,
     order: Annotated[Order, typer.Option(help="By the time of the alert, or by file name.")] = Order.TIME,
@@ -51,7 +54,9 @@ def replay(
     settings = read_settings()
     options = kafka_options(settings, brokers)
     console = Console(stderr=True)
-    packets = _choose(paths, survey, console)
+    if demo == bool(paths):
+        raise InputError("say what to send: packet files, directories of them, or --demo")
+    packets = _choose(find_packets(paths) if paths else shipped_packets(), survey, console)
     if order is Order.TIME:
         packets = in_time_order(packets, Decoder(SchemaStore(settings.schema_dir)))
     admin = TopicAdmin(options)
@@ -63,9 +68,8 @@ def replay(
     console.print(f"sent {writer.delivered} packets to {topic}")
 
 
-def _choose(paths: list[Path], survey: Survey | None, console: Console) -> tuple[Packet, ...]:
-    """Find the packets of one survey."""
-    found = find_packets(paths)
+def _choose(found: PacketSet, survey: Survey | None, console: Console) -> tuple[Packet, ...]:
+    """Take the packets of one survey."""
     if found.skipped:
         console.print(f"left out {len(found.skipped)} files that are no packets, such as {found.skipped[0]}")
     surveys = found.surveys()
