@@ -144,12 +144,17 @@ class Decoder:
         if message.survey is not Survey.ELASTICC:
             raise instead or _unframed(message.value)
         block = Block(message.value, 0, len(message.value), 1)
+        first: RejectedAlertError | None = None
         for schema in self._schemas.bare:
             try:
                 return schema, read_block(block, schema)
             except RejectedAlertError as error:
-                instead = instead or error
-        raise instead or _unframed(message.value)
+                first = first or error
+        reason = f"; as a bare body: {first.message}" if first else ""
+        raise RejectedAlertError(
+            instead.code if instead else RejectionCode.MALFORMED,
+            (instead or _unframed(message.value)).message + reason,
+        )
 
 
 def _unframed(value: bytes) -> RejectedAlertError:

@@ -213,8 +213,9 @@ def _inflate(data: bytes, max_bytes: int) -> bytes:
         raise _malformed(f"a block is not deflated data: {error}") from error
     if len(result) > max_bytes:
         raise _too_large(max_bytes)
-    if not decompressor.eof or decompressor.unused_data:
-        raise _malformed("a deflated block is cut off or too long")
+    # Bytes may follow: some writers leave part of zlib's own checksum behind the data.
+    if not decompressor.eof:
+        raise _malformed("a deflated block is cut off")
     return result
 
 
