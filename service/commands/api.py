@@ -1,19 +1,19 @@
 """``nightjar api``: results over HTTP."""
 
-import signal
 import socket
+from contextlib import closing, suppress
 
 import structlog
 import uvicorn
 
-from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
+from service.commands.interruption import ended_by_signals
 from service.core.alerts import Survey
-from service.core.bundle import load_bundle
 from service.core.classifier import ObjectClassifier
 from service.errors import SettingsError
 from service.logs import configure_logging
 from service.settings import Settings, read_settings
+from service.wiring import bundles_of, store
 
 __all__ = ["api"]
 
@@ -29,28 +29,27 @@ def api() -> None:
     """Serve results over HTTP until told to end; starts whether Redis answers or not."""
     settings = read_settings()
     configure_logging(settings.log_level, json=settings.log_json)
-    # The server ends by itself on these, and then raises them once more, for a handler such as this.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    store = RedisStore.connect(
-        str(settings.redis_url),
-        password=settings.redis_password.get_secret_value(),
-        timeout=settings.redis_timeout,
-        expiry=settings.object_expiry,
-    )
-    with _listen(settings) as listener:
-        app = create_app(settings, store, _load_classifiers(settings))
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S)
-        log.info("listening", url=_url(listener))
-        uvicorn.Server(config).run(sockets=[listener])
-    store.close()
+    # The server answers what it has begun to, and then raises the signal that ended it once more.
+    with suppress(KeyboardInterrupt), ended_by_signals():
+        _serve(settings)
     log.info("stopped")
 
 
-def _load_classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:
-    ztf = ObjectClassifier(load_bundle(settings.ztf_model))
-    lsst = ObjectClassifier(load_bundle(settings.lsst_model))
-    return {Survey.ZTF: ztf, Survey.LSST: lsst, Survey.ELASTICC: lsst}
+def _serve(settings: Settings) -> None:
+    with _listen(settings) as listener, closing(store(settings)) as objects:
+        app = create_app(settings, objects, _classifiers(settings))
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S
+        )
+        log.info("listening", url=_url(listener))
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:
+    """Load the models, each once: LSST's serves ELAsTiCC too."""
+    bundles = bundles_of(settings)
+    loaded = {bundle.digest: ObjectClassifier(bundle) for bundle in bundles.values()}
+    return {survey: loaded[bundle.digest] for survey, bundle in bundles.items()}
 
 
 def _listen(settings: Settings) -> socket.socket:

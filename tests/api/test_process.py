@@ -1,0 +1,100 @@
+"""The real command in a real process."""
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.adapters.redis_store import RedisStore
+from service.core.alerts import Survey
+from tests.support.bundles import write_random_bundle
+from tests.support.command import command_line, environment, nightjar
+from tests.support.objects import object_state, put
+
+NO_REDIS = "redis://127.0.0.1:1/0"
+STOP_TIMEOUT_S = 30
+
+Start = Callable[..., tuple[subprocess.Popen[str], str]]
+
+
+@pytest.fixture(scope="module")
+def model_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    directory = tmp_path_factory.mktemp("bundles")
+    return {
+        "NIGHTJAR_ZTF_MODEL": str(write_random_bundle(directory / "ztf")),
+        "NIGHTJAR_LSST_MODEL": str(write_random_bundle(directory / "lsst", survey=Survey.LSST)),
+    }
+
+
+@pytest.fixture
+def start(model_settings: dict[str, str]) -> Iterator[Start]:
+    """Start ``nightjar api`` and give the process and its address."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(redis_url: str) -> tuple[subprocess.Popen[str], str]:
+        variables = {"NIGHTJAR_REDIS_URL": redis_url, "NIGHTJAR_API_PORT": "0", "NIGHTJAR_LOG_JSON": "true"}
+        process = subprocess.Popen(
+            command_line("api"),
+            env=environment(**variables, **model_settings),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        assert process.stderr is not None
+        for line in process.stderr:
+            entry = json.loads(line)
+            if entry["event"] == "listening":
+                return process, entry["url"]
+        raise AssertionError(f"ended with {process.wait()} before it listened")
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_the_command_serves_what_is_stored(start: Start, store: RedisStore, redis_url: str) -> None:
+    put(store, "ztf:ZTF21abiuvdk", object_state())
+    _, url = start(redis_url)
+    assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
+    response = httpx.get(f"{url}/v1/objects/ZTF21abiuvdk/lightcurve", timeout=30)
+    assert response.json()["n_observations"] == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_the_command_starts_without_redis_and_ends_cleanly_when_told(
+    start: Start, number: signal.Signals
+) -> None:
+    process, url = start(NO_REDIS)
+    assert httpx.get(f"{url}/healthz", timeout=30).status_code == 200
+    assert httpx.get(f"{url}/readyz", timeout=30).status_code == 503
+    process.send_signal(number)
+    _, log = process.communicate(timeout=STOP_TIMEOUT_S)
+    assert process.returncode == 0
+    assert json.loads(log.splitlines()[-1])["event"] == "stopped"
+    assert "Traceback" not in log
+
+
+def test_a_port_in_use_is_said_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = nightjar("api", NIGHTJAR_API_PORT=str(port), NIGHTJAR_REDIS_URL=NO_REDIS)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith(
+        f"nightjar: cannot listen on 127.0.0.1:{port}: Address already"
+    )
+    assert "NIGHTJAR_API_PORT" in result.stderr
+
+
+def test_a_model_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+    result = nightjar(
+        "api", NIGHTJAR_API_PORT="0", NIGHTJAR_REDIS_URL=NO_REDIS, NIGHTJAR_ZTF_MODEL=str(tmp_path / "none")
+    )
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("nightjar: model ")
