@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.kernel import LANES, dense_layer, gru_step
+from service.core.kernel import LANES, ROWS, aligned_zeros, dense_layer, gru_step
 from service.core.network import DenseSpec, NetworkSpec, Weights, check_weights
 
 __all__ = ["StepNetwork"]
@@ -144,23 +144,24 @@ class _GruLayer:
         reset, update, new = (slice(gate * size, (gate + 1) * size) for gate in range(3))
         from_x = [weights[f"{name}.weight_ih"][gate].T for gate in (new, reset, update)]
         from_h = [weights[f"{name}.weight_hh"][gate].T for gate in (reset, update, new)]
-        width = _padded(3 * size)
-        n_sums = max(4 * size, width)
-        # Input adds to the first `width` sums, state to the last: the zeros of either lie over sums that
-        # only the other adds to.
-        self._weight_x = np.zeros((from_x[0].shape[0], width), np.float32)
+        # Input adds to the sums from 0 on, state from `size` on, or the whole vector in which that lies:
+        # where their weights are zeros, the sum is the other's.
+        first_h = size // LANES * LANES
+        width_h = _padded(4 * size - first_h)
+        self._weight_x = aligned_zeros(from_x[0].shape[0], _padded(3 * size))
         self._weight_x[:, : 3 * size] = np.concatenate(from_x, axis=1)
-        at = size - (n_sums - width)
-        self._weight_h = np.zeros((size, width), np.float32)
-        self._weight_h[:, at : at + 3 * size] = np.concatenate(from_h, axis=1)
+        self._weight_h = aligned_zeros(size, width_h)
+        self._weight_h[:, size - first_h : 4 * size - first_h] = np.concatenate(from_h, axis=1)
         bias_x, bias_h = weights[f"{name}.bias_ih"], weights[f"{name}.bias_hh"]
-        self._bias = np.zeros(n_sums, np.float32)
+        self._bias = aligned_zeros(1, first_h + width_h)[0]
         self._bias[: 4 * size] = np.concatenate(
             [bias_x[new], bias_x[reset] + bias_h[reset], bias_x[update] + bias_h[update], bias_h[new]]
         )
 
     def step(self, x: Array, x_at: int, hidden: Array, at: int) -> None:
-        gru_step(x, x_at, hidden, at, self.size, self._weight_x, self._weight_h, self._bias)
+        """Advance columns ``at : at + size`` of `hidden` by one step."""
+        sums = aligned_zeros(ROWS, len(self._bias))  # not kept: calls may run in parallel
+        gru_step(x, x_at, hidden, at, self.size, self._weight_x, self._weight_h, self._bias, sums)
 
 
 class _DenseLayer:
@@ -170,13 +171,14 @@ class _DenseLayer:
         weight = weights[f"{name}.weight"]
         self.size = len(weight)
         self._activation = _ACTIVATION_CODES[activation]
-        self._weight = np.zeros((weight.shape[1], _padded(self.size)), np.float32)
+        self._weight = aligned_zeros(weight.shape[1], _padded(self.size))
         self._weight[:, : self.size] = weight.T
-        self._bias = np.zeros(_padded(self.size), np.float32)
+        self._bias = aligned_zeros(1, _padded(self.size))[0]
         self._bias[: self.size] = weights[f"{name}.bias"]
 
     def run(self, x: Array) -> Array:
-        out = np.empty((len(x), len(self._bias)), np.float32)
+        """Give the layer's output, shape (n, size padded to whole vectors)."""
+        out = aligned_zeros(len(x), len(self._bias))
         dense_layer(x, self._weight, self._bias, self._activation, out)
         return out
 

