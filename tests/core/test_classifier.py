@@ -1,4 +1,8 @@
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from service.core.lightcurve import merge
 from service.core.state import EMPTY_STATE, ObjectState
 from tests.support.bundles import random_bundle
 from tests.support.curves import light_curves, random_light_curve
+from tests.support.fingerprint import fingerprint
 
 ALL_KINDS = FeatureSpec(columns=tuple(COLUMNS), kinds=("detection", "forced", "upper_limit"))
 CLASSIFIERS = {
@@ -161,3 +166,19 @@ def test_empty_batch_and_warm_up_are_no_special_case(classifier: ObjectClassifie
     nothing = np.zeros(0, np.float32)
     batch = LightCurveBatch(rows, np.zeros(1, np.int64), np.zeros(0), nothing, nothing)
     assert classifier.classify(batch, classifier.no_states(0)).probability.shape == (0, 7)
+
+
+def test_plain_processor_gives_the_same_bits(tmp_path: Path) -> None:
+    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    plain = {
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": "",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "NPY_DISABLE_CPU_FEATURES": " ".join(found),
+    }
+    command = [sys.executable, "-m", "tests.support.fingerprint"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        command, env=os.environ | plain, cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == fingerprint()
