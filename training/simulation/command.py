@@ -40,11 +40,13 @@ def simulate(
         str, typer.Option(help="'all', or names with optional weights: Ia:3,II,TDE:0.5")
     ] = "all",
     selection: Annotated[
-        str, typer.Option(help="bright (as the Bright Transient Survey) or alerts (whatever is detected)")
+        str,
+        typer.Option(help="bright (what spectroscopic surveys classify) or alerts (whatever is detected)"),
     ] = "alerts",
     min_detections: Annotated[int, typer.Option(min=1, help="Leave objects with fewer out")] = 3,
     bands: Annotated[str, typer.Option(help="Bands, such as gri; empty: the survey's usual ones")] = "",
     detections_only: Annotated[bool, typer.Option(help="No forced photometry, no limits")] = False,
+    days_after: Annotated[float, typer.Option(min=1, help="Follow each object for so many days")] = 250.0,
     data: Annotated[
         Path | None,
         typer.Option(envvar=DATA_VARIABLE, help="Templates, bandpasses, visits; none: parametric"),
@@ -53,7 +55,7 @@ def simulate(
 ) -> None:
     """Simulate light curves of all classes and write them to a Parquet file."""
     recipe = make_recipe(
-        survey, count, seed, classes, selection, min_detections, bands, detections_only, data
+        survey, count, seed, classes, selection, min_detections, bands, detections_only, data, days_after
     )
     console = Console(stderr=True)
     started = time.perf_counter()
@@ -101,8 +103,9 @@ def packets(
         raise InputError(f"unknown cutouts {cutouts!r}: choose among {', '.join(CUTOUTS)}")
     samples = []
     for each in survey or (Survey.ZTF, Survey.LSST):
-        recipe = make_recipe(each, objects, seed, classes, selection, min_detections, data=data)
-        recipe = replace(recipe, selection=replace(recipe.selection, days_after=days_after))
+        recipe = make_recipe(
+            each, objects, seed, classes, selection, min_detections, data=data, days_after=days_after
+        )
         samples.append((each, shifted(concatenate(list(generate(recipe))), start_mjd, days, seed)))
     stream = islice(make_packets(samples, seed, cutouts), limit)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -122,6 +125,7 @@ def make_recipe(
     bands: str = "",
     detections_only: bool = False,
     data: Path | None = None,
+    days_after: float = 250.0,
 ) -> Recipe:
     """Turn the command's options into a recipe.
 
@@ -135,7 +139,7 @@ def make_recipe(
         raise InputError(f"unknown selection {selection!r}: choose bright or alerts")
     if data is not None and not data.is_dir():
         raise InputError(f"no such data directory: {data}")
-    chosen = rules[selection](min_detections)
+    chosen = replace(rules[selection](survey, min_detections), days_after=days_after)
     if detections_only:
         chosen = replace(chosen, kinds=(Kind.DETECTION,))
     unknown = [letter for letter in bands if letter not in BAND_NAMES]

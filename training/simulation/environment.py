@@ -35,6 +35,8 @@ class Environment:
         Population of SLSN-I.
     limit_mag
         Faintest apparent peak worth drawing, before margins.
+    window_days
+        Sources that never end are followed from the first to the second of these about their reference.
     """
 
     instrument: Instrument
@@ -42,9 +44,16 @@ class Environment:
     templates: Templates | None
     magnetars: MagnetarPriors
     limit_mag: float
+    window_days: tuple[float, float] = (-220.0, 560.0)
 
     @classmethod
-    def load(cls, instrument: Instrument, data_dir: Path | None, limit_mag: float | None = None) -> Self:
+    def load(
+        cls,
+        instrument: Instrument,
+        data_dir: Path | None,
+        limit_mag: float | None = None,
+        days_after: float = 250.0,
+    ) -> Self:
         """Read what the data directory has; make up the rest."""
         known = load_bandpasses(instrument.survey, data_dir)
         return cls(
@@ -53,6 +62,7 @@ class Environment:
             templates=load_templates(data_dir),
             magnetars=load_magnetar_priors(data_dir),
             limit_mag=instrument.limit_mag if limit_mag is None else limit_mag,
+            window_days=(-220.0, max(560.0, days_after + 310.0)),
         )
 
     @cached_property

@@ -27,7 +27,6 @@ from training.simulation.templates import has_templates
 __all__ = ["Chunk", "Recipe", "chunks", "generate", "generate_chunk"]
 
 CHUNK_OBJECTS = 200
-_LONGEST_EVENT_DAYS = 560.0
 _MAX_ROUNDS = 400
 
 
@@ -83,7 +82,7 @@ class Chunk:
 
 
 def chunks(recipe: Recipe) -> list[Chunk]:
-    """Cut a recipe into chunks: the cut depends on nothing but the recipe.
+    """Cut a recipe into chunks in a mixed order; the cut depends on nothing but the recipe.
 
     Raises
     ------
@@ -101,7 +100,8 @@ def chunks(recipe: Recipe) -> list[Chunk]:
                 Chunk(recipe, class_name, population, first, min(CHUNK_OBJECTS, high - first))
                 for first in range(low, high, CHUNK_OBJECTS)
             )
-    return result
+    # Mixed, so that the progress bar's estimate holds and any part of the file has all classes.
+    return [result[i] for i in np.random.default_rng(recipe.seed).permutation(len(result))]
 
 
 def generate(recipe: Recipe, processes: int = 1) -> Iterator[LightCurves]:
@@ -132,7 +132,11 @@ def generate_chunk(chunk: Chunk) -> LightCurves:
         [recipe.seed, CLASS_NAMES.index(chunk.class_name), chunk.population, chunk.first]
     )
     environment, cadence = _setting(
-        recipe.survey, recipe.bands, recipe.data_dir, recipe.selection.draw_limit_mag(chunk.class_name)
+        recipe.survey,
+        recipe.bands,
+        recipe.data_dir,
+        recipe.selection.draw_limit_mag(chunk.class_name),
+        recipe.selection.days_after,
     )
     parts: list[LightCurves] = []
     found, tried = 0, 0
@@ -151,11 +155,15 @@ def generate_chunk(chunk: Chunk) -> LightCurves:
 
 @lru_cache(maxsize=8)
 def _setting(
-    survey: Survey, bands: tuple[Band, ...] | None, data_dir: Path | None, limit_mag: float | None
+    survey: Survey,
+    bands: tuple[Band, ...] | None,
+    data_dir: Path | None,
+    limit_mag: float | None,
+    days_after: float,
 ) -> tuple[Environment, Cadence]:
     """Load what does not depend on chance, once a process."""
     telescope = instrument(survey, bands)
-    return Environment.load(telescope, data_dir, limit_mag), _cadence(survey, bands, data_dir)
+    return Environment.load(telescope, data_dir, limit_mag, days_after), _cadence(survey, bands, data_dir)
 
 
 @lru_cache(maxsize=2)
@@ -205,7 +213,7 @@ def _visits(
 ) -> Visits:
     """Give the visits about an event, less those that failed."""
     start = reference_mjd - 150.0 - days_before
-    visits = cadence.visits(rng, *position_deg, start, reference_mjd + _LONGEST_EVENT_DAYS)
+    visits = cadence.visits(rng, *position_deg, start, reference_mjd + environment.window_days[1])
     keep = rng.random(visits.mjd_tai.size) > environment.instrument.drop_fraction
     return Visits(visits.mjd_tai[keep], visits.band[keep], visits.depth_mag[keep])
 

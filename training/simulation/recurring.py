@@ -15,7 +15,6 @@ from training.simulation.sources import Labels, SourceBatch, TabulatedSources
 
 __all__ = ["ActiveNuclei", "DwarfNovae", "Novae", "PeriodicSources", "PeriodicStars"]
 
-_WINDOW_DAYS = (-220.0, 520.0)
 _BAND_ANGSTROM = {
     Band.U: 3680.0,
     Band.G: 4790.0,
@@ -66,7 +65,8 @@ class ActiveNuclei:
         wavelength = _wavelengths(environment)
         absolute = magnitude - environment.cosmology.distance_modulus(redshift)
         amplitude, tau = self._walk(rng, absolute, redshift, wavelength)
-        days = np.arange(_WINDOW_DAYS[0] - 400, _WINDOW_DAYS[1], self.step_days)
+        start, end = environment.window_days
+        days = np.arange(start - 400, end, self.step_days)
         walk = self._damped_random_walk(rng, tau, days.size)
         # f_nu ~ nu^-0.5 and what varies is bluer: the amplitude grows to the blue.
         slope = rng.normal(0.5, 0.2, count)[:, None]
@@ -75,7 +75,7 @@ class ActiveNuclei:
         # The tabulated amplitude is that of the structure function: sqrt(2) times the walk's.
         delta = walk[:, :, None] * (amplitude / np.sqrt(2))[:, None, :]
         flux = flux_njy(np.clip(mean_mag[:, None, :] - delta, 8.0, 35.0))
-        before = days < _WINDOW_DAYS[0]
+        before = days < start
         epochs = rng.choice(np.flatnonzero(before), 15)
         difference = flux[:, ~before] - flux[:, epochs].mean(axis=1, keepdims=True)
         labels = Labels("AGN", ["damped-random-walk"] * count, redshift, mwebv)
@@ -228,7 +228,7 @@ class DwarfNovae:
     ) -> TabulatedSources:
         """Draw one binary behind each Milky Way E(B-V) of `mwebv`."""
         count = mwebv.size
-        days = np.arange(*_WINDOW_DAYS, 0.5)
+        days = np.arange(*environment.window_days, 0.5)
         peak_mag = _power_law_magnitudes(rng, count, (13.5, environment.limit_mag), 0.15)
         recurrence = 10 ** rng.normal(2.0, 0.4, count)
         since = days % np.maximum(recurrence, 15.0)[:, None]

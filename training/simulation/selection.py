@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.alerts import Kind
+from service.core.alerts import Kind, Survey
 from training.simulation.light_curves import LightCurves
 from training.simulation.photometry import ab_magnitude
 
@@ -92,11 +92,27 @@ class Selection:
         return peak
 
 
-def bright_transients(min_detections: int = 5) -> Selection:
-    """Select as ZTF's Bright Transient Survey does: peak brighter than 19 mag, however faint the tail.
+def bright_transients(survey: Survey, min_detections: int = 5) -> Selection:
+    """Select what gets classified by spectra.
 
-    The samples of superluminous supernovae and tidal disruptions come from deeper programmes.
+    ZTF: as its Bright Transient Survey, peak brighter than 19 mag, however faint the tail; samples of
+    superluminous supernovae and tidal disruptions come from deeper programmes. LSST: what spectrographs of
+    the next years reach, and the brightness of the MALLORN and ELAsTiCC light curves.
+
+    Parameters
+    ----------
+    survey
+        ZTF or LSST.
+    min_detections
+        Objects with fewer are left out.
     """
+    if survey is Survey.LSST:
+        return Selection(
+            min_detections=min_detections,
+            peak_limit_mag=22.4,
+            peak_width_mag=0.2,
+            class_limit_mag=(("AGN", 23.3), ("TDE", 22.8)),
+        )
     return Selection(
         min_detections=min_detections,
         peak_limit_mag=18.95,
@@ -105,6 +121,6 @@ def bright_transients(min_detections: int = 5) -> Selection:
     )
 
 
-def every_alert(min_detections: int = 3) -> Selection:
+def every_alert(survey: Survey, min_detections: int = 3) -> Selection:  # noqa: ARG001  as the other
     """Select whatever the survey detects often enough."""
     return Selection(min_detections=min_detections)
