@@ -1,6 +1,6 @@
 """From settings to working parts: the only place that builds adapters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from threading import Event
 
@@ -15,7 +15,7 @@ from service.core.bundle import Bundle, load_bundle
 from service.core.store import ObjectStore
 from service.decoding.decoder import Decoder
 from service.decoding.schemas import SchemaStore
-from service.metrics import WorkerMetrics
+from service.metrics import ModelLabels, WorkerMetrics
 from service.pipeline.advance import Advancer
 from service.pipeline.clock import SystemClock
 from service.pipeline.models import ModelShelf
@@ -91,7 +91,9 @@ def bundles_of(settings: Settings) -> dict[Survey, Bundle]:
     return {survey: loaded[name] for survey, name in named.items() if name}
 
 
-def processor(settings: Settings, objects: ObjectStore) -> BatchProcessor:
+def processor(
+    settings: Settings, objects: ObjectStore, bundles: Mapping[Survey, Bundle] | None = None
+) -> BatchProcessor:
     """Make what processes batches.
 
     Parameters
@@ -100,9 +102,11 @@ def processor(settings: Settings, objects: ObjectStore) -> BatchProcessor:
         All settings.
     objects
         The store of objects.
+    bundles
+        The surveys' models; None to load those that the settings name.
     """
     topics = source_topics(settings)
-    models = ModelShelf(bundles_of(settings), objects)
+    models = ModelShelf(bundles_of(settings) if bundles is None else bundles, objects)
     policy = AbstentionPolicy(settings.min_real_bogus, settings.max_star_score)
     destinations = Destinations(
         output=settings.output_topic,
@@ -130,7 +134,9 @@ def worker_factory(settings: Settings, metrics: WorkerMetrics, stop: Event) -> C
     FatalError
         A setting, model or schema cannot be used.
     """
-    process = processor(settings, store(settings))
+    bundles = bundles_of(settings)
+    metrics.set_models(ModelLabels(survey, one.name, one.version) for survey, one in bundles.items())
+    process = processor(settings, store(settings), bundles)
     limits = BatchLimits(settings.batch_size, settings.batch_bytes, settings.batch_wait)
     subscription = source_topics(settings).subscription
     logger = librdkafka_logger(settings)

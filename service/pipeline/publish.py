@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.core.alerts import AlertBatch, DecodedBatch, RejectedMessage, Survey
 from service.core.classification import Classification
@@ -90,12 +91,19 @@ class BatchResult:
         How many alerts became what.
     latest
         The last results in short.
+    classes
+        How many alerts have which class as their most probable one, by survey, model and class name.
+    published_ms
+        Survey to the times at which its alerts were published, Unix milliseconds; without those whose
+        broker did not say.
     """
 
     outgoing: list[OutgoingMessage]
     consumed: Counter[tuple[str, int]]
     outcomes: Counter[Outcome]
     latest: list[LatestResult]
+    classes: Counter[tuple[str, str, str]]
+    published_ms: dict[Survey, NDArray[np.int64]]
 
 
 class Publisher:
@@ -149,6 +157,8 @@ class Publisher:
             _consumed(messages, decoded),
             self._outcomes(messages, decoded, results),
             _latest(alerts, results, classifiers),
+            _classes(alerts, results, classifiers),
+            _published(alerts, times.published_ms),
         )
 
     def _native(
@@ -226,6 +236,26 @@ def _source_headers(messages: Sequence[SourceMessage], alerts: AlertBatch) -> li
             seen[owner] += 1
         headers.append(header)
     return headers
+
+
+def _classes(
+    alerts: AlertBatch, results: Sequence[Classification], classifiers: Mapping[int, Classifier]
+) -> Counter[tuple[str, str, str]]:
+    """Count the most probable classes of what was classified."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for survey, result in zip(alerts.survey, results, strict=True):
+        if not result.reason:
+            model = classifiers[result.model]
+            best = model.classes[int(result.probability.argmax())][1]
+            counts[survey, f"{model.name} {model.version}", best] += 1
+    return counts
+
+
+def _published(alerts: AlertBatch, published_ms: NDArray[np.int64]) -> dict[Survey, NDArray[np.int64]]:
+    """Sort the alerts' times of publication by survey."""
+    surveys = np.array(alerts.survey, dtype=object)
+    known = published_ms > 0
+    return {survey: published_ms[known & (surveys == survey)] for survey in set(alerts.survey)}
 
 
 def _latest(

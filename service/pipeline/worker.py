@@ -143,6 +143,9 @@ class Worker:
             self._metrics.count_consumed(topic, partition, count)
         for outcome, count in result.outcomes.items():
             self._metrics.count_outcome(*outcome, count)
+        self._metrics.count_classes(result.classes)
+        for survey, published_ms in result.published_ms.items():
+            self._metrics.time_alerts(survey, time.time() - published_ms / 1000)
         self._metrics.time_batch(timedelta(seconds=time.monotonic() - started_s), len(messages))
 
     def _tell_lag(self) -> None:
