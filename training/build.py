@@ -5,7 +5,6 @@ Scores come from networks that never saw the object; what is shipped then learns
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -34,8 +33,6 @@ __all__ = [
     "crossvalidate",
     "distil",
     "fresh_network",
-    "load_network",
-    "save_network",
     "score_all",
     "simulated_steps",
     "transfer",
@@ -202,19 +199,6 @@ def score_all(
 ) -> dict[int, Scores]:  # fmt: skip
     """Score calibrated probabilities by number of detections."""
     return {count: score_at(values, truth, recipe.classes, among) for count, values in probability.items()}
-
-
-def load_network(path: Path, recipe: Recipe, *, dropout: float = 0.0) -> Network:
-    """Load weights that `save_network` wrote."""
-    network = Network(recipe.network, dropout=dropout)
-    network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-    return network
-
-
-def save_network(network: Network, path: Path) -> None:
-    """Write a network's weights and input statistics."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(network.state_dict(), path)
 
 
 def companions_of(simulated: LightCurves, classes: Sequence[str], each: int, seed: int) -> LightCurves:

@@ -155,7 +155,8 @@ def simulated(path: Path, survey: Survey) -> LightCurves:
 
 
 def build_product(
-    product: Product, bases: Sequence[Network], real: LightCurves, simulation: LightCurves, *, seed: int = 0,
+    product: Product, bases: Sequence[Network], real: LightCurves, simulation: LightCurves, *,
+    recipe: Recipe | None = None, seed: int = 0,
     folds: int = 5, base_steps: Sequence[str] = (), directory: Path | None = None,
     journal: Journal | None = None,
 ) -> tuple[Bundle, Crossvalidation]:  # fmt: skip
@@ -167,11 +168,14 @@ def build_product(
         Networks trained on the simulation; several are distilled into one at the end.
     base_steps
         How these came about, for the model card.
+    recipe
+        Of the bases, where it is not the product's own.
     """
-    recipe = product.recipe
+    recipe = recipe or product.recipe
     missing = [name for name in recipe.classes if name not in set(real.label)]
-    companions = companions_of(simulation, missing, product.companions_each, seed)
-    others = companions_of(simulation, missing, product.companions_each, seed + 1)
+    drawn = companions_of(simulation, missing, 2 * product.companions_each, seed)
+    # One half is trained on, the other stands for these classes in the calibration.
+    companions, others = drawn.take(slice(0, None, 2)), drawn.take(slice(1, None, 2))
     plan = TransferPlan(
         recipe, product.config, product.augmentation, Scheme.EVERYTHING, product.dropout, companions
     )
@@ -184,8 +188,10 @@ def build_product(
     beside = [simulated_steps([final], others, recipe)]
     shares = [COMPANION_SHARE]
     scores = {
-        "Out of fold, no redshift": _scores(result.hidden, result, beside, shares, product),
-        "Out of fold, with redshift and E(B-V)": _scores(result.known, result, beside, shares, product),
+        "Out of fold, no redshift": _scores(result.hidden, result, beside, shares, recipe, product.among),
+        "Out of fold, with redshift and E(B-V)": _scores(
+            result.known, result, beside, shares, recipe, product.among
+        ),
     }
     calibration = calibrate([result.hidden, *beside], [1.0, *shares])
     card = _card(product, real, simulation, scores, base_steps, (seed,), folds, len(bases))
@@ -194,10 +200,10 @@ def build_product(
 
 def _scores(
     steps: StepLogits, result: Crossvalidation, beside: Sequence[StepLogits], shares: Sequence[float],
-    product: Product,
+    recipe: Recipe, among: Sequence[str],
 ) -> dict[int, Scores]:  # fmt: skip
     probability = calibrate_by_fold(steps, result.fold, beside, shares)
-    return score_all(probability, result.hidden.truth, product.recipe, product.among)
+    return score_all(probability, result.hidden.truth, recipe, among)
 
 
 def _labelled(curves: LightCurves, classes: Sequence[str]) -> LightCurves:

@@ -66,15 +66,8 @@ def merge_same_objects(curves: LightCurves) -> LightCurves:
     group = same_object_groups(curves)
     _, first = np.unique(group, return_index=True)
     owner = group[curves.owner]
-    record = curves.owner
-    rows = curves.observations
-    order = np.lexsort((record, rows["mjd_tai"], rows["band"], owner))
-    rows, owner, record = rows[order], owner[order], record[order]
-    repeated = np.zeros(len(rows), dtype=np.bool_)
-    repeated[1:] = (owner[1:] == owner[:-1]) & (rows["band"][1:] == rows["band"][:-1])
-    # Only rows of another record can repeat an exposure: one source lists real double visits.
-    repeated[1:] &= (np.diff(rows["mjd_tai"]) < SAME_EXPOSURE_DAYS) & (record[1:] != record[:-1])
-    rows, owner = rows[~repeated], owner[~repeated]
+    keep = ~_repeated_exposures(curves, group)
+    rows, owner = curves.observations[keep], owner[keep]
     order = np.lexsort((rows["kind"], rows["mjd_tai"], owner))
     merged = curves.take(first)
     lengths = np.bincount(owner, minlength=len(merged))
@@ -86,6 +79,22 @@ def merge_same_objects(curves: LightCurves) -> LightCurves:
         canonical_id=merged.canonical_id, redshift=merged.redshift, mwebv=merged.mwebv,
         ra_deg=merged.ra_deg, dec_deg=merged.dec_deg, offsets=offsets, observations=rows,
     )  # fmt: skip
+
+
+def _repeated_exposures(curves: LightCurves, group: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Mark rows that an earlier record of the same object has already, shape (rows,)."""
+    repeated = np.zeros(len(curves.observations), dtype=np.bool_)
+    for number in np.flatnonzero(np.bincount(group) > 1):
+        seen: list[NDArray[np.void]] = []
+        for record in np.flatnonzero(group == number).tolist():
+            rows = curves.rows(record)
+            earlier = np.concatenate(seen) if seen else rows[:0]
+            # Only another record can repeat an exposure: one source lists real double visits.
+            near = np.abs(rows["mjd_tai"][:, None] - earlier["mjd_tai"][None, :]) < SAME_EXPOSURE_DAYS
+            same = near & (rows["band"][:, None] == earlier["band"][None, :])
+            repeated[curves.offsets[record] : curves.offsets[record + 1]] = same.any(axis=1)
+            seen.append(rows)
+    return repeated
 
 
 def stratified_folds(label: NDArray[np.generic], folds: int, seed: int) -> NDArray[np.int64]:

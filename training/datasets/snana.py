@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -36,18 +37,15 @@ def read_snana_fits(head: Path, survey: Survey) -> LightCurves:
     """
     photometry = head.with_name(head.name.replace("_HEAD.", "_PHOT."))
     objects, rows = _fits_table(head), _fits_table(photometry)
-    first = objects["PTROBS_MIN"].astype(np.int64) - 1
-    count = objects["PTROBS_MAX"].astype(np.int64) - first
-    identity = np.array([str(value).strip() for value in objects["SNID"]])
+    first, count = _extent(objects, rows, photometry)
+    identity = _text(objects["SNID"])
     index = np.concatenate([np.arange(a, a + n) for a, n in zip(first, count, strict=True)])
     owner = np.repeat(np.arange(len(identity)), count)
-    real = rows["MJD"][index] != END_OF_LIGHT_CURVE
-    index, owner = index[real], owner[real]
     flux = rows["FLUXCAL"][index].astype(np.float64) * FLUXCAL_TO_NJY
     error = rows["FLUXCALERR"][index].astype(np.float64) * FLUXCAL_TO_NJY
     flagged = _flagged(rows)[index]
     detected = flagged if flagged.any() else np.abs(flux) > DETECTION_SNR * error
-    bands = _bands(np.array([str(value).strip() for value in rows[_band_column(rows)][index]]), photometry)
+    bands = _bands(_text(rows[_band_column(rows)][index]), photometry)
     columns = {
         "object_id": identity,
         "label": _label(objects),
@@ -128,12 +126,41 @@ def _fits_table(path: Path) -> NDArray[np.void]:
         raise InputError(f"{path}: not an SNANA FITS file: {error}") from error
 
 
+def _extent(
+    objects: NDArray[np.void], rows: NDArray[np.void], path: Path
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find each object's first row and number of rows.
+
+    HEAD's PTROBS columns say it; in files out of which objects were cut they no longer do, and then the
+    rows of MJD -777 that end each light curve decide, if their spacing fits HEAD's NOBS.
+    """
+    first = objects["PTROBS_MIN"].astype(np.int64) - 1
+    count = objects["PTROBS_MAX"].astype(np.int64) - first
+    ends = np.flatnonzero(rows["MJD"] == END_OF_LIGHT_CURVE)
+    after = first + count
+    if (after <= len(rows)).all() and np.isin(after[after < len(rows)], ends).all():
+        return first, count
+    starts = np.concatenate([[0], ends + 1])
+    starts = starts[starts < len(rows)]
+    lengths = np.diff(np.append(starts, len(rows) + 1 if starts.size > ends.size else ends[-1] + 1)) - 1
+    if not np.array_equal(lengths, objects["NOBS"]):
+        raise InputError(f"{path}: its light curves fit neither PTROBS_MIN, PTROBS_MAX nor NOBS of HEAD")
+    return starts, lengths
+
+
 def _flagged(rows: NDArray[np.void]) -> NDArray[np.bool_]:
     """Give the detection bit of PHOTFLAG, false where the column is missing."""
     if "PHOTFLAG" not in (rows.dtype.names or ()):
         return np.zeros(len(rows), dtype=np.bool_)
     marked: NDArray[np.bool_] = (rows["PHOTFLAG"].astype(np.int64) & DETECTION_FLAG) > 0
     return marked
+
+
+def _text(column: NDArray[Any]) -> NDArray[np.str_]:
+    """Give a FITS column, text as bytes or numbers, as stripped strings."""
+    decoded = np.char.decode(column, "ascii") if column.dtype.kind == "S" else column.astype(np.str_)
+    stripped: NDArray[np.str_] = np.char.strip(decoded)
+    return stripped
 
 
 def _band_column(rows: NDArray[np.void]) -> str:
@@ -152,7 +179,7 @@ def _bands(names: NDArray[np.str_], path: Path) -> NDArray[np.uint8]:
 
 def _label(objects: NDArray[np.void]) -> NDArray[np.str_]:
     column = "SIM_MODEL_NAME" if "SIM_MODEL_NAME" in (objects.dtype.names or ()) else "SNTYPE"
-    return np.array([str(value).strip() for value in objects[column]])
+    return _text(objects[column])
 
 
 def _known(objects: NDArray[np.void], name: str) -> NDArray[np.float64]:
