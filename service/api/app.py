@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from service.api import catalogue, classify, health, objects, page, problems
 from service.api.limits import BodyLimitMiddleware
-from service.api.metrics import RequestMetrics, RequestMetricsMiddleware
+from service.api.metrics import RequestMetrics, RequestMetricsMiddleware, StoreCollector
 from service.api.registry import ModelRegistry
 from service.api.resources import Resources
 from service.core.alerts import Survey
@@ -49,6 +49,7 @@ def create_app(
         title="nightjar", version=version("nightjar"), description=DESCRIPTION, docs_url=None, redoc_url=None
     )
     metrics = RequestMetrics()
+    metrics.registry.register(StoreCollector(store))
     loaded = [RegisteredModel.of(classifier.bundle) for classifier in classifiers.values()]
     app.state.resources = Resources(
         settings=settings,

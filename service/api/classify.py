@@ -151,7 +151,7 @@ class ClassifyAnswer(BaseModel):
 
 @router.post(
     "/classify",
-    responses=documented(ProblemType.NO_MODEL, ProblemType.INVALID_REQUEST, ProblemType.TOO_LARGE),
+    responses=documented(ProblemType.NO_MODEL, ProblemType.INVALID_REQUEST),
     summary="Classify a light curve of your own",
 )
 def classify(request: Annotated[ClassifyRequest, Body()], needs: Needs) -> ClassifyAnswer:

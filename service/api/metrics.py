@@ -1,11 +1,17 @@
-"""Counts and times of requests, for Prometheus."""
+"""Counts and times of requests, and how full the store is, for Prometheus."""
 
+from collections.abc import Iterable
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["RequestMetrics", "RequestMetricsMiddleware"]
+from service.core.store import ObjectStore
+from service.errors import ServiceError
+
+__all__ = ["RequestMetrics", "RequestMetricsMiddleware", "StoreCollector"]
 
 # Seconds; one round trip to Redis takes about a millisecond, a light curve of thousands of rows some 50.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -32,6 +38,36 @@ class RequestMetrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+
+
+class StoreCollector(Collector):
+    """Asks the store each time Prometheus asks us.
+
+    Parameters
+    ----------
+    store
+        Safe to be used from many threads.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Name nothing, so that the store is not asked when this is registered."""
+        return ()
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Give the store's state; only that it is away where it does not answer."""
+        try:
+            usage = self._store.usage()
+        except ServiceError:
+            yield GaugeMetricFamily("nightjar_store_up", "1 if the store of objects answers", 0)
+            return
+        yield GaugeMetricFamily("nightjar_store_up", "1 if the store of objects answers", 1)
+        yield GaugeMetricFamily("nightjar_store_objects", "Objects in the store", usage.objects)
+        yield GaugeMetricFamily("nightjar_store_memory_bytes", "Memory in use", usage.memory_bytes)
+        limit = "Memory beyond which the store refuses writes; 0 for no limit"
+        yield GaugeMetricFamily("nightjar_store_memory_limit_bytes", limit, usage.memory_limit_bytes)
 
 
 class RequestMetricsMiddleware:

@@ -54,7 +54,7 @@ def get_classifications(object_id: ObjectId, needs: Needs) -> ObjectHistory:
 
 @router.post(
     "/lookup",
-    responses=documented(ProblemType.INVALID_REQUEST, ProblemType.TOO_LARGE, ProblemType.STORE_UNAVAILABLE),
+    responses=documented(ProblemType.INVALID_REQUEST, ProblemType.STORE_UNAVAILABLE),
     summary="Many objects at once",
 )
 def look_up(request: Annotated[LookupRequest, Body()], needs: Needs) -> LookupAnswer:

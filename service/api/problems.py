@@ -44,7 +44,6 @@ class ProblemType(Enum):
     UNKNOWN_OBJECT = ("unknown-object", 404, "No such object")
     UNKNOWN_SCHEMA = ("unknown-schema", 404, "No such schema")
     NO_MODEL = ("no-model", 404, "No model for this survey")
-    TOO_LARGE = ("too-large", 413, "The body is too large")
     INVALID_REQUEST = ("invalid-request", 422, "The request does not fit its description")
     UNREADABLE_STATE = ("unreadable-state", 500, "What is stored cannot be read")
     INTERNAL = ("internal", 500, "The service failed")

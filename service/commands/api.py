@@ -53,14 +53,22 @@ def _classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:
 
 
 def _listen(settings: Settings) -> socket.socket:
+    """Open the port; a socket that is named as TCP, since only then asyncio sends small answers at once."""
     host, port = settings.api_host, settings.api_port
+    listener = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise SettingsError(
             f"cannot listen on {host}:{port}: {error.strerror}; see NIGHTJAR_API_HOST and NIGHTJAR_API_PORT"
         ) from error
+    return listener
 
 
 def _url(listener: socket.socket) -> str:

@@ -36,7 +36,9 @@ def connect(url: str) -> RedisStore:
 @contextmanager
 def serve(app: FastAPI) -> Iterator[httpx.Client]:
     """Run an app in a thread, and give a client for it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

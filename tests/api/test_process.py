@@ -66,6 +66,13 @@ def test_the_command_serves_what_is_stored(start: Start, store: RedisStore, redi
     assert response.json()["n_observations"] == 4
 
 
+def test_a_small_answer_does_not_wait_for_the_client_to_acknowledge_its_head(start: Start) -> None:
+    _, url = start(NO_REDIS)
+    with httpx.Client(base_url=url, timeout=30) as client:
+        seconds = sorted(client.get("/healthz").elapsed.total_seconds() for _ in range(20))
+    assert seconds[10] < 0.03  # delayed acknowledgement alone takes 0.04 s
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_the_command_starts_without_redis_and_ends_cleanly_when_told(
     start: Start, number: signal.Signals
