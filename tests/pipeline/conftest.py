@@ -1,0 +1,52 @@
+"""A batch processor on a real Redis, with small models of random weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from service.core.alerts import Survey
+from service.pipeline.process import BatchProcessor
+from service.settings import Settings
+from service.wiring import processor, store
+from tests.conftest import SettingsFactory
+from tests.support.bundles import write_random_bundle
+from tests.support.streams import TOPICS
+
+ProcessorFactory = Callable[..., BatchProcessor]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Write a model for each survey; the settings that name them."""
+    directory = tmp_path_factory.mktemp("models")
+    return {
+        "ztf_model": str(write_random_bundle(directory / "ztf", survey=Survey.ZTF, name="ztf-test")),
+        "lsst_model": str(write_random_bundle(directory / "lsst", survey=Survey.LSST, name="lsst-test")),
+    }
+
+
+@pytest.fixture
+def pipeline_settings(
+    settings_factory: SettingsFactory, models: dict[str, str], redis_url: str
+) -> Callable[..., Settings]:
+    """Make settings with a topic for each survey and no broker."""
+
+    def make(**values: Any) -> Settings:
+        topics = {f"{survey.value}_topics": (topic,) for survey, topic in TOPICS.items()}
+        return settings_factory(None, values.pop("redis_url", redis_url), **(topics | models | values))
+
+    return make
+
+
+@pytest.fixture
+def make_processor(pipeline_settings: Callable[..., Settings]) -> ProcessorFactory:
+    """Make processors that share one Redis; keywords are settings."""
+
+    def make(**values: Any) -> BatchProcessor:
+        settings = pipeline_settings(**values)
+        made = processor(settings, store(settings))
+        made.prepare()
+        return made
+
+    return make
