@@ -27,7 +27,7 @@ from service.core.alerts import Survey
 from service.core.classification import Reason
 from service.core.records import Classifier
 from service.core.state import stored_counter
-from service.core.store import LatestResult, RegisteredModel, StateWrite
+from service.core.store import LatestResult, RegisteredModel, StateWrite, StoreUsage
 from service.errors import SettingsError
 
 __all__ = ["LATEST_KEPT", "RedisStore"]
@@ -176,6 +176,12 @@ class RedisStore:
         """Ask for a sign of life."""
         with translated(self._address):
             self._client.ping()
+
+    def usage(self) -> StoreUsage:
+        """Ask how full the server is."""
+        with translated(self._address):
+            memory: dict[str, Any] = self._client.info("memory")
+            return StoreUsage(self._client.dbsize(), memory["used_memory"], memory["maxmemory"])
 
     def close(self) -> None:
         """Give up the connections."""

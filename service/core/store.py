@@ -9,7 +9,7 @@ from service.core.bundle import Bundle
 from service.core.classification import Reason
 from service.core.records import Classifier
 
-__all__ = ["LatestResult", "ObjectStore", "RegisteredModel", "StateWrite"]
+__all__ = ["LatestResult", "ObjectStore", "RegisteredModel", "StateWrite", "StoreUsage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,25 @@ class LatestResult:
     classified_at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoreUsage:
+    """How full the store is.
+
+    Attributes
+    ----------
+    objects
+        Keys in it: one per object, and a few of ours.
+    memory_bytes
+        In use.
+    memory_limit_bytes
+        Beyond this writes are refused; 0 for no limit.
+    """
+
+    objects: int
+    memory_bytes: int
+    memory_limit_bytes: int
+
+
 class ObjectStore(Protocol):
     """Where the state of objects is kept.
 
@@ -120,6 +139,9 @@ class ObjectStore(Protocol):
 
     def ping(self) -> None:
         """Ask for a sign of life."""
+
+    def usage(self) -> StoreUsage:
+        """Ask how full it is."""
 
     def close(self) -> None:
         """Give up the connections."""
