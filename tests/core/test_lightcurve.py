@@ -1,3 +1,6 @@
+from collections import defaultdict
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,6 +8,9 @@ from hypothesis import strategies as st
 
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey
 from service.core.lightcurve import canonical, merge, merge_many, one_per_exposure, reported_seconds
+from service.decoding.decoder import Decoder, RawMessage
+from service.decoding.schemas import SchemaStore
+from tests.support.streams import real_packets
 
 DETECTION, FORCED, LIMIT = int(Kind.DETECTION), int(Kind.FORCED), int(Kind.UPPER_LIMIT)
 
@@ -220,3 +226,21 @@ def test_a_thousand_rows_in_falling_order_come_out_rising() -> None:
 )
 def test_report_times_are_seconds_that_fit_32_bits(mjd_tai: float, expected: int) -> None:
     assert reported_seconds(mjd_tai) == expected
+
+
+def test_real_alerts_give_one_light_curve_in_any_order_and_sources_do_not_move(shared: Path) -> None:
+    messages = [RawMessage(value, survey) for survey, value in real_packets(shared)]
+    alerts = Decoder(SchemaStore(), max_message_bytes=2**24).decode(messages).alerts
+    brought: dict[tuple[Survey, str], list[Observations]] = defaultdict(list)
+    for index, key in enumerate(zip(alerts.survey, alerts.object_id, strict=True)):
+        brought[key].append(alerts.light_curve(index))
+    assert max(map(len, brought.values())) > 10
+    generator = np.random.default_rng(0)
+    for (survey, _), parts in brought.items():
+        rule = one_per_exposure(survey)
+        rows = np.concatenate(parts)
+        expected = canonical(rows, one_per_exposure=rule)
+        shuffled = [parts[index] for index in generator.permutation(np.repeat(np.arange(len(parts)), 2))]
+        assert accumulate(shuffled, by_exposure=rule).tobytes() == expected.tobytes()
+        exposures = {tuple(one) for one in rows[["kind", "source_id", "mjd_tai", "band"]].tolist()}
+        assert len(exposures) == len({one[:2] for one in exposures})
