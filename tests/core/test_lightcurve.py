@@ -244,3 +244,12 @@ def test_real_alerts_give_one_light_curve_in_any_order_and_sources_do_not_move(s
         assert accumulate(shuffled, by_exposure=rule).tobytes() == expected.tobytes()
         exposures = {tuple(one) for one in rows[["kind", "source_id", "mjd_tai", "band"]].tolist()}
         assert len(exposures) == len({one[:2] for one in exposures})
+
+
+def test_many_shuffled_rows_are_sorted_as_few_are() -> None:
+    rows = np.zeros(20_000, OBSERVATION)
+    rows["mjd_tai"] = 60_000 + np.random.default_rng(7).random(len(rows)) * 1000
+    rows["source_id"] = np.arange(len(rows))
+    np.testing.assert_array_equal(
+        canonical(rows, one_per_exposure=False), rows[np.argsort(rows["mjd_tai"], kind="stable")]
+    )
