@@ -52,12 +52,16 @@ class StoredBatch:
         float32, shape (n, n_hidden): the network's state after all steps of those light curves.
     hidden_step
         int64, shape (n,): how many steps that was; 0 where there is no state to go on from.
+    unchanged
+        int64, shape (n,): the first so many rows are still what they were (`MergedLightCurves`); left out,
+        all are compared.
     """
 
     rows: Observations
     offsets: NDArray[np.int64]
     hidden: NDArray[np.float32]
     hidden_step: NDArray[np.int64]
+    unchanged: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ class ObjectClassifier:
         self,
         states: Sequence[ObjectState],
         light_curves: tuple[Observations, NDArray[np.int64]] | None = None,
+        unchanged: NDArray[np.int64] | None = None,
     ) -> StoredBatch:
         """Put stored states into a batch; a hidden state of another model is left out.
 
@@ -135,6 +140,8 @@ class ObjectClassifier:
             Of n objects.
         light_curves
             Their observations end to end and offsets, if they were packed before.
+        unchanged
+            As in `StoredBatch`.
         """
         rows, offsets = light_curves or pack([state.observations for state in states])
         digest, nothing = self.bundle.digest, self._network.initial_hidden(1)[0]
@@ -142,7 +149,7 @@ class ObjectClassifier:
         hidden = [state.hidden if fit else nothing for state, fit in zip(states, fits, strict=True)]
         steps = [state.hidden_step if fit else 0 for state, fit in zip(states, fits, strict=True)]
         stacked = np.concatenate([nothing[:0], *hidden]).reshape(len(states), len(nothing))
-        return StoredBatch(rows, offsets, stacked, np.array(steps, np.int64))
+        return StoredBatch(rows, offsets, stacked, np.array(steps, np.int64), unchanged)
 
     def classify(self, batch: LightCurveBatch, stored: StoredBatch) -> ClassifiedBatch:
         """Classify each light curve as of its time and advance its hidden state to its end.
@@ -155,8 +162,9 @@ class ObjectClassifier:
             The same objects as they were stored.
         """
         featuriser = self.bundle.featuriser
-        summary = featuriser.summarise(batch.rows, batch.offsets, batch.as_of_mjd_tai)
-        known = featuriser.known_steps(stored.rows, stored.offsets, batch.rows, batch.offsets)
+        summary, known = featuriser.compare(
+            stored.rows, stored.offsets, batch.rows, batch.offsets, batch.as_of_mjd_tai, stored.unchanged
+        )
         goes_on = (known > 0) & (known == stored.hidden_step) & (known <= summary.n_steps_as_of)
         first = np.where(goes_on, known, 0)
         features = featuriser.encode(batch.rows, batch.offsets, first, summary)

@@ -95,6 +95,7 @@ def count_steps(
     rows: Observations,
     offsets: NDArray[np.int64],
     as_of_mjd_tai: NDArray[np.float64],
+    unchanged: NDArray[np.int64],
     kinds: int,
     bands: int,
     before_days: float,
@@ -110,43 +111,53 @@ def count_steps(
         Light curves as a packed batch, each sorted by time.
     as_of_mjd_tai
         Shape (n,): rows later than this do not count in columns 1 to 3.
+    unchanged
+        Shape (n,): rows from this one of each light curve on do not count in column 4.
     kinds, bands
         Bit masks of the `Kind` and `Band` values that become steps.
     before_days, after_days
         The window about the trigger, before_days <= 0.
     counts
-        Written: shape (n, 4): steps, steps as of the given time, detections and rows as of it.
+        Written: shape (n, 6): steps, steps as of the given time, detections and rows as of it, steps among
+        the unchanged rows, and the row of the trigger or -1.
     trigger_mjd_tai
         Written: shape (n,): time of the first detection, NaN without one.
     """
     for curve in range(len(offsets) - 1):
-        start, end = offsets[curve], offsets[curve + 1]
+        light_curve = rows[offsets[curve] : offsets[curve + 1]]
         as_of = as_of_mjd_tai[curve]
-        trigger = np.nan
-        n_detections = 0
-        n_rows = 0
-        for index in range(start, end):
-            row = rows[index]
+        trigger_row = _first_detection(light_curve, kinds, bands)
+        trigger = light_curve[trigger_row].mjd_tai if trigger_row >= 0 else np.nan
+        n_steps, n_past_steps, n_detections, n_rows, n_unchanged = 0, 0, 0, 0, 0
+        for index in range(len(light_curve)):
+            row = light_curve[index]
             is_past = row.mjd_tai <= as_of
             n_rows += is_past
-            if row.kind == _DETECTION and _is_used(row, kinds, bands):
-                n_detections += is_past
-                if np.isnan(trigger):
-                    trigger = row.mjd_tai
-        n_steps = 0
-        n_past_steps = 0
-        for index in range(start, end):
-            row = rows[index]
+            if not _is_used(row, kinds, bands):
+                continue
+            n_detections += is_past and row.kind == _DETECTION
             # Comparisons with NaN are false: without a trigger there are no steps.
-            if before_days <= row.mjd_tai - trigger <= after_days and _is_used(row, kinds, bands):
+            if before_days <= row.mjd_tai - trigger <= after_days:
                 n_steps += 1
                 # Before its first detection an object is not one: nothing is a step yet.
-                n_past_steps += row.mjd_tai <= as_of and trigger <= as_of
+                n_past_steps += is_past and trigger <= as_of
+                n_unchanged += index < unchanged[curve]
         counts[curve, 0] = n_steps
         counts[curve, 1] = n_past_steps
         counts[curve, 2] = n_detections
         counts[curve, 3] = n_rows
+        counts[curve, 4] = n_unchanged
+        counts[curve, 5] = trigger_row
         trigger_mjd_tai[curve] = trigger
+
+
+@compiled
+def _first_detection(light_curve: Observations, kinds: int, bands: int) -> int:
+    """Give the index of the first usable detection, or -1."""
+    for index in range(len(light_curve)):
+        if light_curve[index].kind == _DETECTION and _is_used(light_curve[index], kinds, bands):
+            return index
+    return -1
 
 
 @compiled
@@ -155,6 +166,8 @@ def count_known_steps(
     stored_offsets: NDArray[np.int64],
     rows: Observations,
     offsets: NDArray[np.int64],
+    unchanged: NDArray[np.int64],
+    counts: NDArray[np.int64],
     kinds: int,
     bands: int,
     before_days: float,
@@ -169,6 +182,11 @@ def count_known_steps(
         Light curves as they were, a packed batch of n.
     rows, offsets
         The same light curves as they are.
+    unchanged
+        Shape (n,): the first so many rows of both are the same; 0 where nothing is known of it. What
+        follows is compared.
+    counts
+        Shape (n, 6), what `count_steps` wrote with the same `unchanged`.
     kinds, bands, before_days, after_days
         As in `count_steps`.
     known
@@ -176,28 +194,28 @@ def count_known_steps(
         preceded by a new one.
     """
     for curve in range(len(offsets) - 1):
-        index = offsets[curve]
-        end = offsets[curve + 1]
-        trigger = np.nan
-        count = 0
-        # First the trigger, since forced rows ahead of it may be steps.
-        for other in range(stored_offsets[curve], stored_offsets[curve + 1]):
-            old = stored[other]
-            if old.kind == _DETECTION and _is_used(old, kinds, bands):
-                trigger = old.mjd_tai
-                break
-        for other in range(stored_offsets[curve], stored_offsets[curve + 1]):
-            old = stored[other]
+        before = stored[stored_offsets[curve] : stored_offsets[curve + 1]]
+        after = rows[offsets[curve] : offsets[curve + 1]]
+        first = unchanged[curve]
+        trigger_row = counts[curve, 5]
+        # If the stored steps are the first ones now, their trigger, if there was one, is the trigger now.
+        was_triggered = 0 <= trigger_row < first
+        count = counts[curve, 4]
+        index = first
+        for other in range(first, len(before)):
+            old = before[other]
             if not _is_used(old, kinds, bands):
                 continue
-            while index < end and not _is_used(rows[index], kinds, bands):
+            while index < len(after) and not _is_used(after[index], kinds, bands):
                 index += 1
-            if index == end or not _is_same_measurement(old, rows[index]):
+            if index == len(after) or not _is_same_measurement(old, after[index]):
                 count = -1
                 break
             index += 1
-            count += before_days <= old.mjd_tai - trigger <= after_days
-        known[curve] = count
+            was_triggered |= old.kind == _DETECTION
+            if trigger_row >= 0:
+                count += before_days <= old.mjd_tai - after[trigger_row].mjd_tai <= after_days
+        known[curve] = 0 if count > 0 and not was_triggered else count
 
 
 @compiled

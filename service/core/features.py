@@ -1,16 +1,14 @@
 """Light curves to network input: the one featuriser of training and service."""
 
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey
-from service.core.feature_columns import COLUMNS, FEATURE_VERSION, NIGHTJAR_COLUMNS, PAPER_COLUMNS, Steps
+from service.core.feature_columns import COLUMNS, FEATURE_VERSION, Steps
 from service.core.feature_scan import QUANTITIES, count_known_steps, count_steps, write_quantities
+from service.core.feature_spec import WAVELENGTH_UM, FeatureSpec, KindName, nightjar_features, paper_features
 
 __all__ = [
     "FEATURE_VERSION",
@@ -18,82 +16,18 @@ __all__ = [
     "FeatureBatch",
     "FeatureSpec",
     "Featuriser",
+    "KindName",
     "LightCurveSummary",
     "nightjar_features",
     "pack",
     "paper_features",
 ]
 
-_NONE = float("nan")
-_LSST_WAVELENGTH_UM = (0.36, 0.476, 0.6215, 0.7545, 0.870, 1.015)
-
-WAVELENGTH_UM = MappingProxyType(
-    {
-        Survey.ZTF: (_NONE, 0.4827, 0.6223, 0.7886, _NONE, _NONE),
-        Survey.LSST: _LSST_WAVELENGTH_UM,
-        Survey.ELASTICC: _LSST_WAVELENGTH_UM,
-    }
-)
-"""Wavelength of each `Band` in um (arXiv 2502.18558; ZTF i: SVO filter service), NaN where there is none."""
-
 # Larger input is cut: with it a sum of float32 products could overflow, and the network say NaN.
 LARGEST_INPUT = 1e6
 
 # Steps worked on at a time: keeps the float64 intermediates (about 200 bytes a step) within the cache.
 STEPS_AT_A_TIME = 1 << 14
-
-KindName = Literal["detection", "forced", "upper_limit"]
-
-
-class FeatureSpec(BaseModel):
-    """What a network reads; the ``features`` of a bundle.
-
-    Attributes
-    ----------
-    version
-        Meaning of the column names; only `FEATURE_VERSION` is understood.
-    columns
-        Names out of `COLUMNS`, in the order of the network's input.
-    kinds
-        Kinds of rows that become steps. ``detection`` is always one: the first one is the trigger.
-    window_days
-        Steps lie within (first, last) days of the trigger, both included.
-    softening_njy
-        Flux at which the asinh scale turns from linear to logarithmic.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    version: int = FEATURE_VERSION
-    columns: tuple[str, ...] = Field(min_length=1)
-    kinds: tuple[KindName, ...] = ("detection",)
-    window_days: tuple[float, float] = (-30.0, 70.0)
-    softening_njy: float = Field(1000.0, gt=0.0)
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        """Refuse what this program cannot compute."""
-        if self.version != FEATURE_VERSION:
-            raise ValueError(f"feature version {self.version}; this program computes {FEATURE_VERSION}")
-        if unknown := sorted(set(self.columns) - set(COLUMNS)):
-            raise ValueError(f"unknown feature columns: {', '.join(unknown)}")
-        if len(set(self.columns)) < len(self.columns) or len(set(self.kinds)) < len(self.kinds):
-            raise ValueError("a column or kind is listed twice")
-        if "detection" not in self.kinds:
-            raise ValueError("kinds must include detection")
-        if not self.window_days[0] <= 0.0 < self.window_days[1]:
-            raise ValueError("window_days must span the trigger")
-        return self
-
-
-def paper_features() -> FeatureSpec:
-    """Give the input of arXiv 2502.18558."""
-    return FeatureSpec(columns=PAPER_COLUMNS, kinds=("detection", "forced", "upper_limit"))
-
-
-def nightjar_features(softening_njy: float = 1000.0) -> FeatureSpec:
-    """Give our own input."""
-    return FeatureSpec(columns=NIGHTJAR_COLUMNS, softening_njy=softening_njy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,38 +135,58 @@ class Featuriser:
             float64, shape (n,): rows later than this are not counted in what says "as of"; all are
             counted where it is left out.
         """
-        n_curves = len(offsets) - 1
-        as_of = np.full(n_curves, np.inf) if as_of_mjd_tai is None else as_of_mjd_tai
-        counts = np.zeros((n_curves, 4), np.int64)
-        trigger = np.empty(n_curves)
-        count_steps(_plain(rows), offsets, as_of, *self._selection, counts, trigger)
-        columns = np.ascontiguousarray(counts.T)
-        return LightCurveSummary(columns[0], columns[1], columns[2], columns[3], trigger)
+        as_of = np.full(len(offsets) - 1, np.inf) if as_of_mjd_tai is None else as_of_mjd_tai
+        summary, _ = self._count(rows, offsets, as_of, np.zeros(len(as_of), np.int64))
+        return summary
 
-    def known_steps(
+    def compare(
         self,
         stored: Observations,
         stored_offsets: NDArray[np.int64],
         rows: Observations,
         offsets: NDArray[np.int64],
-    ) -> NDArray[np.int64]:
-        """Count the stored steps of light curves to which steps were only appended.
+        as_of_mjd_tai: NDArray[np.float64],
+        unchanged: NDArray[np.int64] | None = None,
+    ) -> tuple[LightCurveSummary, NDArray[np.int64]]:
+        """Summarise light curves and count how many of their steps are those that were stored.
 
         Parameters
         ----------
         stored, stored_offsets
             The n light curves as they were.
-        rows, offsets
-            The same n light curves as they are now.
+        rows, offsets, as_of_mjd_tai
+            The same n light curves as they are now, as in `summarise`.
+        unchanged
+            int64, shape (n,): the first so many rows of each are known to be what they were, but for
+            `reported_s`; spares comparing them.
 
         Returns
         -------
-        ndarray, shape (n,), int64
-            The first so many steps are what they were; -1 where a stored step changed.
+        summary : LightCurveSummary
+        known : ndarray, shape (n,), int64
+            The first so many steps are all that were stored; -1 where a stored step changed, went, or has
+            a new one before it.
         """
-        known = np.empty(len(offsets) - 1, np.int64)
-        count_known_steps(_plain(stored), stored_offsets, _plain(rows), offsets, *self._selection, known)
-        return known
+        same = np.zeros(len(as_of_mjd_tai), np.int64) if unchanged is None else unchanged
+        summary, counts = self._count(rows, offsets, as_of_mjd_tai, same)
+        known = np.empty(len(as_of_mjd_tai), np.int64)
+        count_known_steps(
+            _plain(stored), stored_offsets, _plain(rows), offsets, same, counts, *self._selection, known
+        )
+        return summary, known
+
+    def _count(
+        self,
+        rows: Observations,
+        offsets: NDArray[np.int64],
+        as_of_mjd_tai: NDArray[np.float64],
+        unchanged: NDArray[np.int64],
+    ) -> tuple[LightCurveSummary, NDArray[np.int64]]:
+        counts = np.zeros((len(as_of_mjd_tai), 6), np.int64)
+        trigger = np.empty(len(as_of_mjd_tai))
+        count_steps(_plain(rows), offsets, as_of_mjd_tai, unchanged, *self._selection, counts, trigger)
+        columns = np.ascontiguousarray(counts.T)
+        return LightCurveSummary(columns[0], columns[1], columns[2], columns[3], trigger), counts
 
     def encode(
         self,

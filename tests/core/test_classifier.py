@@ -66,20 +66,25 @@ def alerts_of_an_object(draw: st.DrawFn) -> list[tuple[Observations, float]]:
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS.values(), ids=CLASSIFIERS)
 @settings(deadline=None, max_examples=60)
-@given(histories=st.lists(alerts_of_an_object(), min_size=1, max_size=4))
+@given(histories=st.lists(alerts_of_an_object(), min_size=1, max_size=4), is_told_what_changed=st.booleans())
 def test_any_history_of_alerts_gives_the_bits_of_a_full_recompute(
-    classifier: ObjectClassifier, histories: list[list[tuple[Observations, float]]]
+    classifier: ObjectClassifier,
+    histories: list[list[tuple[Observations, float]]],
+    is_told_what_changed: bool,
 ) -> None:
     states = [EMPTY_STATE] * len(histories)
     for report in range(max(len(alerts) for alerts in histories)):
         live = [index for index, alerts in enumerate(histories) if report < len(alerts)]
         new = [histories[index][report] for index in live]
-        curves = [
-            merge(states[index].observations, rows, one_per_exposure=True).rows
+        merged = [
+            merge(states[index].observations, rows, one_per_exposure=True)
             for index, (rows, _) in zip(live, new, strict=True)
         ]
+        curves = [one.rows for one in merged]
         batch = batch_of(curves, [as_of for _, as_of in new])
-        result = classifier.classify(batch, classifier.recall([states[index] for index in live]))
+        unchanged = np.array([one.first_changed for one in merged]) if is_told_what_changed else None
+        stored = classifier.recall([states[index] for index in live], unchanged=unchanged)
+        result = classifier.classify(batch, stored)
         whole = classifier.classify(batch, classifier.no_states(len(live)))
         cut = batch_of(
             [curve[curve["mjd_tai"] <= as_of] for curve, (_, as_of) in zip(curves, new, strict=True)]
