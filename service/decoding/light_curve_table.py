@@ -97,7 +97,10 @@ def read_light_curve_table(
     rows["band"] = _bands(path, table)
     rows["flux_njy"], rows["flux_err_njy"] = flux, error
     rows["kind"] = np.where(detected, Kind.DETECTION, Kind.FORCED)
-    order = np.lexsort((rows["kind"], rows["mjd_tai"], codes))
+    # Ties are ordered by what was measured, so that the order of a file's rows means nothing.
+    order = np.lexsort(
+        (rows["flux_err_njy"], rows["flux_njy"], rows["band"], rows["kind"], rows["mjd_tai"], codes)
+    )
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(names)))]).astype(np.int64)
     rows = rows[order]
     rows["source_id"] = np.arange(len(rows)) - offsets[codes[order]]

@@ -68,7 +68,7 @@ def merge_same_objects(curves: LightCurves) -> LightCurves:
     owner = group[curves.owner]
     keep = ~_repeated_exposures(curves, group)
     rows, owner = curves.observations[keep], owner[keep]
-    order = np.lexsort((rows["kind"], rows["mjd_tai"], owner))
+    order = np.lexsort((rows["band"], rows["kind"], rows["mjd_tai"], owner))
     merged = curves.take(first)
     lengths = np.bincount(owner, minlength=len(merged))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

@@ -145,7 +145,9 @@ def assemble(survey: Survey, source: str, objects: Columns, rows: Rows) -> Light
     good = (names[owner] == rows.object_id) & np.isfinite(rows.mjd_tai) & np.isfinite(rows.flux_njy)
     good &= np.isfinite(rows.flux_err_njy) & (rows.flux_err_njy > 0)
     index = np.flatnonzero(good)
-    index = index[np.lexsort((rows.kind[index], rows.mjd_tai[index], owner[index]))]
+    # Ties are ordered by band, as where the service reads a table.
+    keys = (rows.band[index], rows.kind[index], rows.mjd_tai[index], owner[index])
+    index = index[np.lexsort(keys)]
     table = np.zeros(len(index), dtype=OBSERVATION)
     for name in ("mjd_tai", "flux_njy", "flux_err_njy", "band", "kind"):
         table[name] = getattr(rows, name)[index]

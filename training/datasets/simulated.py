@@ -38,7 +38,7 @@ def read_simulated(path: Path, survey: Survey) -> LightCurves:
         rows[name] = np.asarray(_list(table, name).flatten())
     # The simulator writes light curves in order of time; a file of another hand may not.
     owner = np.repeat(np.arange(table.num_rows), np.diff(offsets))
-    rows = rows[np.lexsort((rows["kind"], rows["mjd_tai"], owner))]
+    rows = rows[np.lexsort((rows["band"], rows["kind"], rows["mjd_tai"], owner))]
     rows["source_id"] = np.arange(len(rows)) - offsets[owner]
     names = column_text(table, "object_id")
     return LightCurves(
