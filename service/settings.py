@@ -6,12 +6,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, RedisDsn, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, RedisDsn, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
 
-__all__ = ["PREFIX", "OutputFormat", "Settings", "TopicList", "read_settings"]
+__all__ = ["PREFIX", "Duration", "OutputFormat", "Settings", "TopicList", "read_settings"]
 
 PREFIX = "NIGHTJAR_"
 
@@ -23,7 +23,16 @@ class OutputFormat(StrEnum):
     AVRO = "avro"
 
 
+def _seconds_from_text(value: object) -> object:
+    """Take a bare number as seconds; pydantic does so for numbers, and an environment has only text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 TopicList = Annotated[tuple[str, ...], NoDecode]
+Duration = Annotated[timedelta, BeforeValidator(_seconds_from_text), Field(ge=timedelta())]
 
 
 class Settings(BaseSettings):
@@ -56,14 +65,14 @@ class Settings(BaseSettings):
     batch_bytes: int = Field(
         64 * 2**20, ge=2**20, description="Bytes of messages fetched ahead per worker at most"
     )
-    batch_wait: timedelta = Field(
+    batch_wait: Duration = Field(
         timedelta(milliseconds=50), description="Longest wait for a full batch; the floor of our latency"
     )
-    transaction_timeout: timedelta = Field(
+    transaction_timeout: Duration = Field(
         timedelta(seconds=30),
         description="After this the broker aborts a dead worker's transaction; until then readers wait",
     )
-    session_timeout: timedelta = Field(
+    session_timeout: Duration = Field(
         timedelta(seconds=20), description="After this a silent worker's partitions go to another"
     )
     kafka_options: str = Field(
@@ -73,8 +82,8 @@ class Settings(BaseSettings):
     # Redis
     redis_url: RedisDsn = Field(RedisDsn("redis://127.0.0.1:6379/0"), description="Light-curve store")
     redis_password: SecretStr = Field(SecretStr(""), description="Password where the URL carries none")
-    redis_timeout: timedelta = Field(timedelta(seconds=5), description="Longest wait for one reply")
-    object_expiry: timedelta = Field(
+    redis_timeout: Duration = Field(timedelta(seconds=5), description="Longest wait for one reply")
+    object_expiry: Duration = Field(
         timedelta(days=400), description="An object is forgotten this long after its last alert"
     )
     history_length: int = Field(

@@ -69,18 +69,27 @@ class LiveView:
 
     def __init__(self, live: Live) -> None:
         self._live = live
+        self._body: Group | None = None
 
     def report(self, step: str) -> None:
-        """Show a step."""
-        self._live.update(Text(step, "cyan"))
+        """Show a step, below the table where there is one already."""
+        note = Text(step, "cyan")
+        self._live.update(note if self._body is None else Group(self._body, note))
 
     def show(self, run: DemoRun) -> None:
         """Draw everything."""
-        bar = ProgressBar(total=run.total, completed=run.accounting.answered)
-        note = "" if run.accounting.results else "the workers are warming up ..."
-        if run.complete:
-            note = "every alert has its result; Ctrl-C ends the demo"
-        self._live.update(Group(addresses(run), bar, counts(run), table(run), Text(note, "cyan")))
+        progress = Table.grid(padding=(0, 2), expand=True)
+        progress.add_row(
+            ProgressBar(total=run.total, completed=run.accounting.answered, width=30), counts(run)
+        )
+        self._body = Group(addresses(run), progress, table(run))
+        self.report(_hint(run))
+
+
+def _hint(run: DemoRun) -> str:
+    if run.complete:
+        return "every alert has its result; Ctrl-C ends the demo"
+    return "Ctrl-C ends the demo" if run.accounting.results else "the workers are warming up ..."
 
 
 def addresses(run: DemoRun) -> Text:

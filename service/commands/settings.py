@@ -77,7 +77,10 @@ def _limits(field: FieldInfo) -> str:
     if isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
         return f" ({', '.join(f'`{item.value}`' for item in field.annotation)})"
     limits = {
-        kind: getattr(item, kind) for item in field.metadata for kind in ("ge", "le") if hasattr(item, kind)
+        kind: getattr(item, kind)
+        for item in field.metadata
+        for kind in ("ge", "le")
+        if isinstance(getattr(item, kind, None), int | float)
     }
     match limits:
         case {"ge": low, "le": high}:

@@ -136,9 +136,13 @@ class ChildProcess:
 
     def stop(self, grace: timedelta = timedelta(seconds=20)) -> int | None:
         """Ask it to end, kill it after `grace`; the exit code, None where it was never started."""
+        self.terminate()
+        return self.wait(grace)
+
+    def wait(self, grace: timedelta) -> int | None:
+        """Wait for the end that it was asked for, kill it after `grace`; gives what `stop` does."""
         if self._process is None:
             return None
-        self.terminate()
         try:
             return self._process.wait(grace.total_seconds())
         except subprocess.TimeoutExpired:

@@ -172,6 +172,8 @@ class Stack:
             "NIGHTJAR_OUTPUT_TOPIC": self.names.output_topic,
             "NIGHTJAR_REJECTED_TOPIC": self.names.rejected_topic,
             "NIGHTJAR_AUTO_OFFSET_RESET": "earliest",
+            # Workers learn that the group changed with their next heartbeat, a sixth of this.
+            "NIGHTJAR_SESSION_TIMEOUT": "6",
             "NIGHTJAR_API_HOST": LOOPBACK,
             "NIGHTJAR_API_PORT": str(self.api_port),
             "NIGHTJAR_METRICS_PORT": "0",
@@ -225,7 +227,7 @@ class Stack:
         for child in self.children:
             child.terminate()
         for child in self.children:
-            child.stop(GRACE)
+            child.wait(GRACE)
 
 
 def _choose_port(wanted: int | None) -> int:

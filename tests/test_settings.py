@@ -1,0 +1,56 @@
+"""Settings are read from the environment, in the forms the documentation promises."""
+
+from datetime import timedelta
+
+import pytest
+
+from service.errors import SettingsError
+from service.settings import Settings, read_settings
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("0.05", timedelta(milliseconds=50)),
+        ("6", timedelta(seconds=6)),
+        ("PT0.05S", timedelta(milliseconds=50)),
+        ("P400D", timedelta(days=400)),
+        ("PT1H30M", timedelta(minutes=90)),
+    ],
+)
+def test_durations_are_seconds_or_iso_8601(
+    monkeypatch: pytest.MonkeyPatch, text: str, duration: timedelta
+) -> None:
+    monkeypatch.setenv("NIGHTJAR_BATCH_WAIT", text)
+    assert read_settings().batch_wait == duration
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "soon", "P-1D", ""])
+def test_what_is_no_duration_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("NIGHTJAR_BATCH_WAIT", text)
+    with pytest.raises(SettingsError, match=r"^NIGHTJAR_BATCH_WAIT: "):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "topics"),
+    [("", ()), ("a", ("a",)), ("a,^b_.*$", ("a", "^b_.*$")), (" a , ,b ", ("a", "b"))],
+)
+def test_topics_are_a_comma_separated_list(
+    monkeypatch: pytest.MonkeyPatch, text: str, topics: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("NIGHTJAR_ZTF_TOPICS", text)
+    assert read_settings().ztf_topics == topics
+
+
+def test_all_unusable_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTJAR_BATCH_SIZE", "0")
+    monkeypatch.setenv("NIGHTJAR_LOG_LEVEL", "chatty")
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert "NIGHTJAR_BATCH_SIZE: " in str(caught.value)
+    assert "NIGHTJAR_LOG_LEVEL: " in str(caught.value)
+
+
+def test_password_does_not_show_when_settings_are_printed() -> None:
+    assert "hunter2" not in repr(Settings(redis_password="hunter2"))  # noqa: S106
