@@ -46,7 +46,7 @@ def simulate(
     min_detections: Annotated[int, typer.Option(min=1, help="Leave objects with fewer out")] = 3,
     bands: Annotated[str, typer.Option(help="Bands, such as gri; empty: the survey's usual ones")] = "",
     detections_only: Annotated[bool, typer.Option(help="No forced photometry, no limits")] = False,
-    days_after: Annotated[float, typer.Option(min=1, help="Follow each object for so many days")] = 250.0,
+    days_after: Annotated[float, typer.Option(min=1, help="Follow each object for so many days")] = 400.0,
     data: Annotated[
         Path | None,
         typer.Option(envvar=DATA_VARIABLE, help="Templates, bandpasses, visits; none: parametric"),
@@ -125,7 +125,7 @@ def make_recipe(
     bands: str = "",
     detections_only: bool = False,
     data: Path | None = None,
-    days_after: float = 250.0,
+    days_after: float = 400.0,
 ) -> Recipe:
     """Turn the command's options into a recipe.
 

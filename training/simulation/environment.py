@@ -52,7 +52,7 @@ class Environment:
         instrument: Instrument,
         data_dir: Path | None,
         limit_mag: float | None = None,
-        days_after: float = 250.0,
+        days_after: float = 400.0,
     ) -> Self:
         """Read what the data directory has; make up the rest."""
         known = load_bandpasses(instrument.survey, data_dir)

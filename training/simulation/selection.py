@@ -43,7 +43,7 @@ class Selection:
     class_limit_mag: tuple[tuple[str, float], ...] = ()
     unwatched_share: float = 1.0
     days_before: float = 40.0
-    days_after: float = 250.0
+    days_after: float = 400.0
     kinds: tuple[Kind, ...] = (Kind.DETECTION, Kind.FORCED, Kind.UPPER_LIMIT)
 
     def limit_mag(self, class_name: str) -> float | None:

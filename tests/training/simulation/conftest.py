@@ -13,18 +13,18 @@ from training.simulation.light_curves import LightCurves, concatenate
 REPOSITORY = Path(__file__).parents[3]
 
 
-def bare_sample(survey: Survey, count: int = 39, seed: int = 3) -> LightCurves:
-    return concatenate(list(generate(make_recipe(survey, count, seed))))
+def bare_sample(survey: Survey, count: int = 26, seed: int = 3, days_after: float = 400.0) -> LightCurves:
+    return concatenate(list(generate(make_recipe(survey, count, seed, days_after=days_after))))
 
 
 @pytest.fixture(scope="session")
 def ztf_sample() -> LightCurves:
-    return bare_sample(Survey.ZTF)
+    return bare_sample(Survey.ZTF, days_after=90.0)
 
 
 @pytest.fixture(scope="session")
 def lsst_sample() -> LightCurves:
-    return bare_sample(Survey.LSST)
+    return bare_sample(Survey.LSST, days_after=90.0)
 
 
 @pytest.fixture(scope="session")
