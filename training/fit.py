@@ -4,6 +4,7 @@ Seeded and deterministic on one device; `Checkpoint` lets a run that was cut off
 end in the same weights.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -243,7 +244,7 @@ class _Run:
         return torch.tensor(weight / (weight * count).sum() * count.sum(), dtype=torch.float32)
 
     def _set_rates(self, epoch: int) -> None:
-        share = 0.5 * (1.0 + np.cos(np.pi * epoch / self.config.epochs)) if self.config.cosine else 1.0
+        share = 0.5 * (1.0 + math.cos(math.pi * epoch / self.config.epochs)) if self.config.cosine else 1.0
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * share
 
