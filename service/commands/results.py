@@ -25,16 +25,23 @@ def parse_record(value: bytes) -> Record:
     """
     header = single_object_header()
     try:
-        if value.startswith(header):
-            schema = record_schema(RecordSchema.NATIVE_AVRO)
-            record: Any = fastavro.schemaless_reader(BytesIO(value[len(header) :]), schema, None)
-        else:
-            record = orjson.loads(value)
+        record = _from_avro(value[len(header) :]) if value.startswith(header) else orjson.loads(value)
         if record["status"] in {"classified", "abstained"}:
             return dict(record)
     except (ValueError, KeyError, TypeError, EOFError, IndexError):
         pass
     raise InputError("the topic holds something else than classifications: check NIGHTJAR_OUTPUT_TOPIC")
+
+
+def _from_avro(body: bytes) -> Any:
+    """Read the Avro form into what the JSON form gives."""
+    record: Any = fastavro.schemaless_reader(BytesIO(body), record_schema(RecordSchema.NATIVE_AVRO), None)
+    # fastavro makes dates of them; JSON has Unix milliseconds.
+    times = {
+        name: None if time is None else round(time.timestamp() * 1000)
+        for name, time in record["timestamps"].items()
+    }
+    return record | {"timestamps": times}
 
 
 def top_class(record: Record) -> tuple[str, float]:
