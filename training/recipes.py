@@ -12,13 +12,15 @@ __all__ = ["Recipe", "lsst_recipe", "paper_recipe", "ztf_recipe"]
 _COMMON = (
     "wavelength", "time", "log_time", "log_gap", "flux", "snr", "log_detections", "peak", "relative_flux",
     "log_since_peak", "change", "log_change_gap", "colour", "log_colour_gap", "other_wavelength",
+    "flux_err", "change_rate", "fade_rate", "detection_rate",
 )  # fmt: skip
-_ZTF_COLUMNS = (*_COMMON, "is_g", "is_r", "is_i", "last_g", "last_r", "log_age_g", "log_age_r")
+_ZTF_COLUMNS = (*_COMMON, "is_g", "is_r", "is_i", "last_g", "last_r", "log_age_g", "log_age_r", "colour_gr")
 _LSST_COLUMNS = (
     *_COMMON,
     *(f"is_{band}" for band in "ugrizy"),
     *(f"last_{band}" for band in "ugrizy"),
     *(f"log_age_{band}" for band in "ugrizy"),
+    *(f"colour_{pair}" for pair in ("ug", "gr", "ri", "iz", "zy")),
 )
 
 

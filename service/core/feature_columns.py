@@ -96,6 +96,33 @@ def _colour(steps: Steps) -> Values:
     return _or_zero(np.where(is_bluer, difference, -difference))
 
 
+def _change_rate(steps: Steps) -> Values:
+    """Give `_change` per day, at most 3; visits of one night count as half a day."""
+    days = np.maximum(_or_zero(steps["same_band_days"]), 0.5)
+    return np.clip(_change(steps) / days, -3.0, 3.0)
+
+
+def _fade_rate(steps: Steps) -> Values:
+    """Give the fall below the peak on the asinh scale, per day since the peak, at most 1."""
+    below = steps.scaled(steps["peak_njy"]) - steps.scaled(np.abs(steps["flux_njy"]))
+    return np.clip(_or_zero(below) / np.maximum(_or_zero(steps["since_peak_days"]), 1.0), -1.0, 1.0)
+
+
+def _detection_rate(steps: Steps) -> Values:
+    days = np.maximum(steps["since_trigger_days"], 0.0)
+    return np.log1p(steps["n_detections"] / (1.0 + days))
+
+
+def _last_colour(bluer: int, redder: int) -> Column:
+    """Give a colour of the latest measurements, however old; 0 where one is missing."""
+
+    def colour(steps: Steps) -> Values:
+        bluer_flux, redder_flux = steps[f"last_flux_njy_{bluer}"], steps[f"last_flux_njy_{redder}"]
+        return _or_zero(steps.scaled(bluer_flux) - steps.scaled(redder_flux))
+
+    return colour
+
+
 def _is_kind(kind: Kind) -> Column:
     return lambda steps: (steps["kind"] == kind).astype(np.float64)
 
@@ -139,6 +166,15 @@ _COLUMNS: dict[str, Column] = {
     "colour": _colour,  # 0 without another band
     "log_colour_gap": lambda steps: _log_days(steps["other_band_days"]),
     "other_wavelength": lambda steps: _or_zero(steps.wavelength(steps["other_band"])),
+    # Rates: what a network would need a division for.
+    "change_rate": _change_rate,  # asinh units per day
+    "fade_rate": _fade_rate,  # asinh units per day
+    "detection_rate": _detection_rate,  # ln(1 + detections per day since the trigger)
+    # Neighbouring bands.
+    **{
+        f"colour_{BAND_NAMES[band]}{BAND_NAMES[band + 1]}": _last_colour(band, band + 1)
+        for band in range(len(BAND_NAMES) - 1)
+    },
     # One column for each band.
     **{f"is_{name}": _is_band(band) for band, name in enumerate(BAND_NAMES)},
     **{f"last_{name}": _last_flux(band) for band, name in enumerate(BAND_NAMES)},
