@@ -1,22 +1,34 @@
 """From the bytes of many messages to one batch of alerts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.alerts import OBSERVATION, AlertBatch, DecodedBatch, RejectedMessage, Survey
+from service.core.alerts import DecodedBatch, Survey
 from service.decoding import elasticc, lsst, ztf
+from service.decoding.assembly import Part, assemble
+from service.decoding.bodies import Bodies
 from service.decoding.columns import RawAlerts
-from service.decoding.framing import Block, Framing, framing_of, open_container, schema_id_of
+from service.decoding.framing import (
+    CONFLUENT_PREFIX_BYTES,
+    Block,
+    Framing,
+    framing_of,
+    open_container,
+    schema_id_of,
+)
+from service.decoding.known import UNKNOWN
 from service.decoding.mapping import MappedAlerts
+from service.decoding.met_schemas import WITHOUT_PROGRAM, MetSchemas
 from service.decoding.records import RecordReader, read_block
-from service.decoding.schemas import SchemaStore, WriterSchema
+from service.decoding.schemas import SchemaStore
 from service.errors import RejectedAlertError, RejectionCode
 
 __all__ = ["Decoder", "RawMessage"]
+
+LAYOUTS = (ztf.LAYOUT, lsst.LAYOUT, elasticc.LAYOUT)
 
 MAPPINGS: dict[Survey, Callable[[RawAlerts], MappedAlerts]] = {
     Survey.ZTF: ztf.map_alerts,
@@ -24,23 +36,8 @@ MAPPINGS: dict[Survey, Callable[[RawAlerts], MappedAlerts]] = {
     Survey.ELASTICC: elasticc.map_alerts,
 }
 
-CONFLUENT_PREFIX_BYTES = 5
-
-COLUMN_TYPES: dict[str, type[np.generic]] = {
-    "alert_id": np.uint64,
-    "mjd_tai": np.float64,
-    "ra_deg": np.float64,
-    "dec_deg": np.float64,
-    "band": np.uint8,
-    "is_solar_system": np.bool_,
-    "real_bogus": np.float32,
-    "star_galaxy": np.float32,
-    "star_distance_arcsec": np.float32,
-    "redshift": np.float32,
-    "redshift_err": np.float32,
-    "mwebv": np.float32,
-}
-"""The plain columns of an `AlertBatch`."""
+MAX_SCHEMAS = 256
+"""Schemas with a program: the surveys have some twenty; a flood of others must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +65,18 @@ class Decoder:
         Where writer's schemas are found.
     max_message_bytes
         Larger messages are rejected, as are containers whose records grow larger when decompressed.
+    compiled
+        Whether schemas are compiled to programs; else, and for schemas that have no program, fastavro
+        reads the records.
     """
 
-    def __init__(self, schemas: SchemaStore, max_message_bytes: int = 16 * 2**20) -> None:
-        self._schemas = schemas
+    def __init__(
+        self, schemas: SchemaStore, max_message_bytes: int = 16 * 2**20, *, compiled: bool = True
+    ) -> None:
+        self._store = schemas
         self._max_message_bytes = max_message_bytes
+        self._compiled = compiled
+        self._met = MetSchemas(LAYOUTS, compiled=compiled)
 
     def decode(self, messages: Sequence[RawMessage]) -> DecodedBatch:
         """Decode messages, each of which gives its alerts or one rejection.
@@ -94,27 +98,48 @@ class Decoder:
             If a schema had to be asked for and the registry did not answer. Nothing else, whatever the
             bytes.
         """
+        if len(self._met.schemas) >= MAX_SCHEMAS:
+            self._met = MetSchemas(LAYOUTS, compiled=self._compiled)
         errors: dict[int, RejectedAlertError] = {}
-        readers: dict[Survey, tuple[RecordReader, list[int]]] = {}
-        for index, message in enumerate(messages):
+        bodies = self._find(messages, errors)
+        parts: list[Part] = []
+        for survey, reading in self._by_survey(bodies):
+            parts += self._read(survey, reading, errors)
+        parts += self._read_bare_again(messages, errors)
+        return assemble(parts, errors)
+
+    def _find(self, messages: Sequence[RawMessage], errors: dict[int, RejectedAlertError]) -> Bodies:
+        """Find the records of every message, looking closely at those not like any before."""
+        values = [message.value for message in messages]
+        expects_bare = np.array([message.survey is Survey.ELASTICC for message in messages], np.bool_)
+        matches = self._met.known.match(values, expects_bare, self._max_message_bytes)
+        blocks: list[Block] = []
+        schemas: list[int] = []
+        owners: list[int] = []
+        for index in np.flatnonzero(matches.key == UNKNOWN).tolist():
             try:
-                schema, records = self._records(message)
+                schema, found = self._open(messages[index])
             except RejectedAlertError as error:
                 errors[index] = error
                 continue
-            reader, owners = readers.setdefault(schema.survey, (RecordReader(schema.layout), []))
-            for record in records:
-                reader.add(record, schema)
-            owners.extend([index] * len(records))
-        parts = [
-            _Part(MAPPINGS[survey](reader.columns()), np.array(owners, np.int64))
-            for survey, (reader, owners) in readers.items()
-        ]
-        return _assemble(parts, errors)
+            blocks += found
+            schemas += [schema] * len(found)
+            owners += [index] * len(found)
+        everything = Bodies(
+            values,
+            matches.address,
+            matches.start,
+            matches.stop,
+            matches.n_records,
+            matches.key,
+            np.arange(len(values)),
+        )
+        like_before = everything.chosen(np.flatnonzero(matches.key != UNKNOWN))
+        return like_before.and_(Bodies.of(blocks, schemas, owners))
 
-    def _records(self, message: RawMessage) -> tuple[WriterSchema, list[dict[str, Any]]]:
-        """Decode one message's records, all by one schema."""
-        value = message.value
+    def _open(self, message: RawMessage) -> tuple[int, tuple[Block, ...]]:
+        """Take one message apart, and know those that begin like it from now on."""
+        value, known = message.value, self._met.known
         if not value:
             raise RejectedAlertError(RejectionCode.EMPTY, "the message is empty")
         if len(value) > self._max_message_bytes:
@@ -123,88 +148,93 @@ class Decoder:
         match framing_of(value):
             case Framing.CONTAINER:
                 container = open_container(value, self._max_message_bytes)
-                schema = self._schemas.by_content(container.schema_text)
-                return schema, [record for block in container.blocks for record in read_block(block, schema)]
+                number = self._met.number(self._store.by_content(container.schema_text))
+                if not container.is_compressed:
+                    known.learn_header(container.header, number)
+                return number, container.blocks
             case Framing.CONFLUENT:
-                return self._confluent(message)
-            case Framing.BARE:
-                return self._bare(message)
+                number = self._met.number(self._store.by_id(schema_id_of(value)))
+                known.learn_id(schema_id_of(value), number)
+                return number, (Block(value, CONFLUENT_PREFIX_BYTES, len(value), 1),)
+            case _:
+                if message.survey is not Survey.ELASTICC:
+                    raise _unframed(value)
+                number = self._met.number(self._store.bare[0])
+                known.learn_bare(number)
+                return number, (Block(value, 0, len(value), 1),)
 
-    def _confluent(self, message: RawMessage) -> tuple[WriterSchema, list[dict[str, Any]]]:
-        try:
-            schema = self._schemas.by_id(schema_id_of(message.value))
-        except RejectedAlertError as error:
-            return self._bare(message, error)
-        return schema, read_block(Block(message.value, CONFLUENT_PREFIX_BYTES, len(message.value), 1), schema)
+    def _by_survey(self, bodies: Bodies) -> Iterator[tuple[Survey, Bodies]]:
+        surveys = list(Survey)
+        survey_of_schema = np.array([surveys.index(schema.survey) for schema in self._met.schemas], np.int64)
+        survey_of_body = survey_of_schema[bodies.schema]
+        for number in np.unique(survey_of_body).tolist():
+            yield surveys[number], bodies.chosen(np.flatnonzero(survey_of_body == number))
 
-    def _bare(
-        self, message: RawMessage, instead: RejectedAlertError | None = None
-    ) -> tuple[WriterSchema, list[dict[str, Any]]]:
-        """Decode a body without framing by the first schema that fits all its bytes."""
-        if message.survey is not Survey.ELASTICC:
-            raise instead or _unframed(message.value)
-        block = Block(message.value, 0, len(message.value), 1)
-        first: RejectedAlertError | None = None
-        for schema in self._schemas.bare:
+    def _read(self, survey: Survey, bodies: Bodies, errors: dict[int, RejectedAlertError]) -> list[Part]:
+        """Read bodies of one survey, by programs where there are any."""
+        programs = np.array(self._met.programs, np.int64)[bodies.schema]
+        parts = []
+        if len(chosen := np.flatnonzero(programs != WITHOUT_PROGRAM)):
+            parts.append(self._read_compiled(survey, bodies.chosen(chosen), programs[chosen], errors))
+        if len(chosen := np.flatnonzero(programs == WITHOUT_PROGRAM)):
+            parts.append(self._read_plainly(survey, bodies.chosen(chosen), errors))
+        return parts
+
+    def _read_compiled(
+        self,
+        survey: Survey,
+        bodies: Bodies,
+        programs: NDArray[np.int64],
+        errors: dict[int, RejectedAlertError],
+    ) -> Part:
+        result = self._met.readers[survey].read(bodies.for_programs(programs))
+        for body, error in result.errors.items():
+            errors.setdefault(int(bodies.message[body]), error)
+        return Part(MAPPINGS[survey](result.raw), bodies.message[result.body])
+
+    def _read_plainly(self, survey: Survey, bodies: Bodies, errors: dict[int, RejectedAlertError]) -> Part:
+        """Read bodies with fastavro."""
+        reader = RecordReader(next(layout for layout in LAYOUTS if layout.survey is survey))
+        owners: list[int] = []
+        for block, number, message in bodies.blocks():
+            schema = self._met.schemas[number]
             try:
-                return schema, read_block(block, schema)
+                records = read_block(block, schema)
             except RejectedAlertError as error:
-                first = first or error
-        reason = f"; as a bare body: {first.message}" if first else ""
-        raise RejectedAlertError(
-            instead.code if instead else RejectionCode.MALFORMED,
-            (instead or _unframed(message.value)).message + reason,
-        )
+                errors.setdefault(message, error)
+                continue
+            for record in records:
+                reader.add(record, schema)
+            owners += [message] * len(records)
+        return Part(MAPPINGS[survey](reader.columns()), np.array(owners, np.int64))
+
+    def _read_bare_again(
+        self, messages: Sequence[RawMessage], errors: dict[int, RejectedAlertError]
+    ) -> list[Part]:
+        """Read what may be bare bodies of further schemas; the one that uses up all bytes is theirs."""
+        left = [index for index, error in errors.items() if _may_be_bare(messages[index], error)]
+        parts: list[Part] = []
+        for schema in self._store.bare:
+            blocks = [Block(messages[index].value, 0, len(messages[index].value), 1) for index in left]
+            bodies = Bodies.of(blocks, [self._met.number(schema)] * len(left), left)
+            failed: dict[int, RejectedAlertError] = {}
+            parts += self._read(schema.survey, bodies, failed) if left else []
+            for index in left:
+                if index not in failed:
+                    del errors[index]
+            left = list(failed)
+        return parts
+
+
+def _may_be_bare(message: RawMessage, error: RejectedAlertError) -> bool:
+    """Whether a message that was rejected may be a bare body of another schema than the one tried."""
+    if message.survey is not Survey.ELASTICC:
+        return False
+    code = {Framing.BARE: RejectionCode.MALFORMED, Framing.CONFLUENT: RejectionCode.UNKNOWN_SCHEMA}
+    return code.get(framing_of(message.value)) is error.code
 
 
 def _unframed(value: bytes) -> RejectedAlertError:
     beginning = value[:8].hex(" ")
     message = f"begins with {beginning}: neither an Avro container (4f 62 6a 01) nor a schema id (00 ...)"
     return RejectedAlertError(RejectionCode.FRAMING, message)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One survey's alerts, and the message that each came in."""
-
-    alerts: MappedAlerts
-    message: NDArray[np.int64]
-
-
-def _assemble(parts: Sequence[_Part], errors: dict[int, RejectedAlertError]) -> DecodedBatch:
-    """Put the surveys' alerts in the order of the messages, without those of rejected messages."""
-    for part in parts:
-        for index, error in part.alerts.errors.items():
-            errors.setdefault(int(part.message[index]), error)
-    message = _joined([part.message for part in parts], np.int64)
-    is_kept = ~np.isin(message, np.array(list(errors), np.int64))
-    order = np.argsort(message, kind="stable")
-    order = order[is_kept[order]]
-
-    columns = {
-        name: _joined([getattr(part.alerts, name) for part in parts], dtype)[order]
-        for name, dtype in COLUMN_TYPES.items()
-    }
-    object_ids = [name for part in parts for name in part.alerts.object_id]
-    surveys = [part.alerts.survey for part in parts for _ in part.message]
-    lengths = _joined([np.diff(part.alerts.offsets) for part in parts], np.int64)
-    starts = np.cumsum(lengths) - lengths
-    offsets = np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int64)
-    # Row r of alert i in the new order was row starts[order[i]] + r of all parts together.
-    source = np.arange(offsets[-1]) + np.repeat(starts[order] - offsets[:-1], lengths[order])
-    observations = _joined([part.alerts.observations for part in parts], OBSERVATION)
-    alerts = AlertBatch(
-        message=message[order],
-        survey=tuple(surveys[index] for index in order.tolist()),
-        object_id=tuple(object_ids[index] for index in order.tolist()),
-        offsets=offsets,
-        observations=observations[source],
-        **columns,
-    )
-    rejected = tuple(RejectedMessage(index, errors[index]) for index in sorted(errors))
-    return DecodedBatch(alerts, rejected)
-
-
-def _joined(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any] | type[np.generic]) -> NDArray[Any]:
-    """Concatenate any number of arrays, also none."""
-    return np.concatenate([np.empty(0, dtype), *arrays])

@@ -14,7 +14,9 @@ import cramjam
 from service.errors import RejectedAlertError, RejectionCode
 
 __all__ = [
+    "CONFLUENT_PREFIX_BYTES",
     "CONTAINER_MAGIC",
+    "SYNC_BYTES",
     "Block",
     "Container",
     "Framing",
@@ -63,9 +65,23 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """An opened Object Container File: the writer's schema as JSON text, and the records."""
+    """An opened Object Container File.
+
+    Attributes
+    ----------
+    schema_text
+        The writer's schema, JSON.
+    header
+        The bytes before the sync marker, equal in all files of one writer, schema and codec.
+    is_compressed
+        Whether blocks are compressed.
+    blocks
+        The records.
+    """
 
     schema_text: bytes
+    header: bytes
+    is_compressed: bool
     blocks: tuple[Block, ...]
 
 
@@ -105,6 +121,7 @@ def open_container(value: bytes, max_bytes: int) -> Container:
     """
     cursor = _Cursor(value, len(CONTAINER_MAGIC))
     metadata = _metadata(cursor)
+    header = value[: cursor.position]
     sync = cursor.take(SYNC_BYTES, "the sync marker")
     try:
         schema_text = metadata[b"avro.schema"]
@@ -117,7 +134,7 @@ def open_container(value: bytes, max_bytes: int) -> Container:
         max_bytes -= blocks[-1].end - blocks[-1].start
     if not any(block.n_records for block in blocks):
         raise _malformed("the container holds no record")
-    return Container(schema_text, tuple(blocks))
+    return Container(schema_text, header, codec != b"null", tuple(blocks))
 
 
 class _Cursor:

@@ -170,10 +170,7 @@ def object_names(
     dia_object: NDArray[np.int64], ss_object: NDArray[np.int64], dia_source: NDArray[np.int64]
 ) -> list[str]:
     """Name each alert's object: a diaObject, else a solar-system object, else the source itself."""
-    names = []
-    for dia, ss, source in zip(dia_object.tolist(), ss_object.tolist(), dia_source.tolist(), strict=True):
-        if dia:
-            names.append(str(dia))
-        else:
-            names.append(f"ss{ss}" if ss else f"src{source}")
+    names = list(map(str, dia_object.tolist()))
+    for index in np.flatnonzero(dia_object == 0).tolist():
+        names[index] = f"ss{ss_object[index]}" if ss_object[index] else f"src{dia_source[index]}"
     return names

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Band, Kind, Observations, Survey
-from service.core.lightcurve import merge_many, one_per_exposure, reported_seconds
+from service.core.lightcurve import REPORTED_EPOCH_MJD_TAI, merge_many, one_per_exposure
 from service.decoding.columns import MISSING_INTEGER
 from service.errors import RejectedAlertError, RejectionCode
 
@@ -91,6 +91,8 @@ class Checks:
         owners
             The alert of each row, for a table.
         """
+        if is_valid.all():
+            return
         for position in np.flatnonzero(~is_valid).tolist():
             index = position if owners is None else int(owners[position])
             if index not in self.errors:
@@ -122,7 +124,7 @@ class Rows:
     Attributes
     ----------
     owner
-        int64, the alert of each row.
+        int64, the alert of each row, ascending.
     mjd_tai, flux_njy, flux_err_njy
         float64.
     band
@@ -175,24 +177,30 @@ def light_curves(survey: Survey, mjd_tai: NDArray[np.float64], pieces: tuple[Row
     pieces
         Rows of every kind, each piece in the order of the alerts.
     """
-    reported_s = np.array([reported_seconds(time) for time in np.nan_to_num(mjd_tai).tolist()], np.uint32)
-    usable = [np.flatnonzero(piece.is_usable) for piece in pieces]
-    owner = np.concatenate([piece.owner[keep] for piece, keep in zip(pieces, usable, strict=True)])
-    rows = np.zeros(len(owner), OBSERVATION)
-    end = 0
-    for piece, keep in zip(pieces, usable, strict=True):
-        start, end = end, end + len(keep)
+    n_alerts = len(mjd_tai)
+    usable = [slice(None) if p.is_usable.all() else np.flatnonzero(p.is_usable) for p in pieces]
+    owners = [piece.owner[keep] for piece, keep in zip(pieces, usable, strict=True)]
+    counts = [np.bincount(owner, minlength=n_alerts) for owner in owners]
+    offsets = np.concatenate([[0], np.cumsum(np.sum(counts, axis=0))]).astype(np.int64)
+    rows = np.empty(offsets[-1], OBSERVATION)
+    next_row = offsets[:-1].copy()
+    for piece, keep, owner, count in zip(pieces, usable, owners, counts, strict=True):
+        first = np.cumsum(count) - count  # among the piece's own rows, of each alert
+        place = np.arange(len(owner)) + (next_row - first)[owner]
         for name in ("mjd_tai", "flux_njy", "flux_err_njy", "band", "source_id"):
-            rows[name][start:end] = getattr(piece, name)[keep]
-        rows["kind"][start:end] = piece.kind if isinstance(piece.kind, Kind) else piece.kind[keep]
-    rows["reported_s"] = reported_s[owner]
-    order = np.argsort(owner, kind="stable")
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(mjd_tai)))]).astype(np.int64)
-    none = np.zeros(len(mjd_tai) + 1, np.int64)
-    merged = merge_many(
-        rows[:0], none, rows[order], offsets, np.full(len(mjd_tai), one_per_exposure(survey), np.bool_)
-    )
+            rows[name][place] = getattr(piece, name)[keep]
+        rows["kind"][place] = piece.kind if isinstance(piece.kind, Kind) else piece.kind[keep]
+        next_row += count
+    rows["reported_s"] = np.repeat(reported_seconds_of(mjd_tai), np.diff(offsets))
+    none = np.zeros(n_alerts + 1, np.int64)
+    merged = merge_many(rows[:0], none, rows, offsets, np.full(n_alerts, one_per_exposure(survey), np.bool_))
     return LightCurves(merged.offsets, merged.rows)
+
+
+def reported_seconds_of(mjd_tai: NDArray[np.float64]) -> NDArray[np.uint32]:
+    """Give ``service.core.lightcurve.reported_seconds`` of many alerts; of those without a time, anything."""
+    seconds = np.rint((np.where(is_time(mjd_tai), mjd_tai, FIRST_MJD_TAI) - REPORTED_EPOCH_MJD_TAI) * 86400)
+    return seconds.astype(np.uint32)
 
 
 def is_time(mjd_tai: NDArray[np.float64]) -> NDArray[np.bool_]:

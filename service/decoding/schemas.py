@@ -46,9 +46,9 @@ BARE_VERSIONS = ("0.9", "0.9.1", "0.9-prerelease")
 VERSIONED_NAME = re.compile(r"(?P<survey>lsst|elasticc)\.v(?P<major>\d+)_(?P<minor>\d+)[\w.]*\.alert")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WriterSchema:
-    """A schema that alerts can be decoded by.
+    """A schema that alerts can be decoded by; there is one of each content in a store.
 
     Attributes
     ----------

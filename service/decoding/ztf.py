@@ -82,8 +82,9 @@ LAYOUT = Layout(
     ),
 )
 
-OBJECT_NAME = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-"""ZTF's names and any test's, but nothing that would mean something in a key or a path."""
+NAME_BYTES = np.zeros(256, np.bool_)
+NAME_BYTES[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+-")] = True
+"""What names are made of: ZTF's and any test's, but nothing that would mean something in a key or a path."""
 
 BANDS = np.full(4, NO_BAND, np.uint8)
 BANDS[1:] = Band.G, Band.R, Band.I
@@ -113,8 +114,7 @@ def map_alerts(raw: RawAlerts) -> MappedAlerts:
     checks = Checks()
     names = columns["objectId"]
     checks.given("objectId", names == b"")
-    fits = [len(name) <= MAX_NAME_BYTES and bool(OBJECT_NAME.fullmatch(name)) for name in names.tolist()]
-    checks.valid("objectId", names, np.array(fits, np.bool_))
+    checks.valid("objectId", names, are_names(names))
     alert_id = first_given(columns["candid"], columns["candidate.candid"])
     checks.valid("candid", alert_id, alert_id > 0)
     mjd_tai = mjd_tai_of_utc_exposure(columns["candidate.jd"], exposure_s(columns["candidate.exptime"]))
@@ -155,6 +155,17 @@ def map_alerts(raw: RawAlerts) -> MappedAlerts:
     )
 
 
+def are_names(names: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+    """Whether each value can name an object: not too long, of plain characters, a letter or digit first."""
+    letters = np.ascontiguousarray(names).view(np.uint8).reshape(len(names), names.itemsize)
+    is_plain = (NAME_BYTES[letters] | (letters == 0)).all(axis=1)
+    # A text that is cut off fills its column to the last byte. Zeros within a name are not trailing.
+    length = np.strings.str_len(names)
+    has_zero = (letters != 0).sum(axis=1) != length
+    begins_well = ~np.isin(letters[:, 0], list(b"_.+-"))
+    return np.asarray(is_plain & ~has_zero & begins_well & (length > 0) & (length <= MAX_NAME_BYTES))
+
+
 def history_rows(raw: RawAlerts) -> Rows:
     """Give ``prv_candidates``: detections, and upper limits where there is no ``candid``."""
     table = raw.tables["prv_candidates"]
@@ -180,7 +191,9 @@ def forced_rows(raw: RawAlerts) -> Rows:
     counts, noise, zero_point = (
         columns[name] for name in ("forcediffimflux", "forcediffimfluxunc", "magzpsci")
     )
-    failed = np.array([bool(FAILED_STATUS.search(s)) for s in columns["procstatus"].tolist()], np.bool_)
+    status = columns["procstatus"]
+    failed = status != b"0"
+    failed[failed] = [bool(FAILED_STATUS.search(codes)) for codes in status[failed].tolist()]
     is_usable = ~failed & (counts > FAILED_DN) & (noise > 0) & is_magnitude(zero_point)
     zero_point = np.where(is_usable, zero_point, np.nan)
     return Rows(
@@ -206,7 +219,9 @@ def detections(
 
 def signs(isdiffpos: NDArray[np.bytes_]) -> NDArray[np.float64]:
     """Give +1 for a brightening, -1 for a fading, 0 where the packet does not say."""
-    return np.isin(isdiffpos, POSITIVE).astype(np.float64) - np.isin(isdiffpos, NEGATIVE)
+    is_positive = (isdiffpos == POSITIVE[0]) | (isdiffpos == POSITIVE[1])
+    is_negative = (isdiffpos == NEGATIVE[0]) | (isdiffpos == NEGATIVE[1])
+    return np.asarray(is_positive.astype(np.float64) - is_negative)
 
 
 def bands_of_filter(fid: NDArray[np.int64]) -> NDArray[np.uint8]:
