@@ -283,6 +283,16 @@ def test_revised_step_is_not_known(changed: str) -> None:
     assert known_steps(Featuriser(ALL, Survey.ZTF), stored, rows) == -1
 
 
+@pytest.mark.parametrize("unchanged", [0, 1, 2, 3])
+def test_steps_are_compared_from_where_they_may_differ(unchanged: int) -> None:
+    featuriser = Featuriser(nightjar_features(), Survey.ZTF)
+    rows = curve(*((day, 5, 1, G, FORCED if day == 1 else DETECTION) for day in range(5)))
+    assert known_steps(featuriser, rows[:3], rows, unchanged) == 2
+    revised = rows.copy()
+    revised["flux_njy"][2] = 6
+    assert known_steps(featuriser, rows[:3], revised, unchanged) == (-1 if unchanged < 3 else 2)
+
+
 def test_rows_the_model_does_not_read_leave_steps_known() -> None:
     detections = curve((0, 5, 1, G, DETECTION), (2, 6, 1, R, DETECTION))
     others = curve((-3, 1, 1, G, FORCED), (1, 0, 1, R, LIMIT), (3, 7, 1, R, DETECTION))
