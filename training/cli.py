@@ -1,6 +1,7 @@
 """The command ``nightjar-train``."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -35,10 +36,10 @@ def threads(
     torch.set_num_threads(torch_threads)
 
 
-def main() -> None:
-    """Run the command line; an error of ours is one line."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, by default the process's own; an error of ours is one line."""
     try:
-        app(standalone_mode=True)
+        app(args=arguments)
     except ServiceError as error:
         sys.stderr.write(f"nightjar-train: {error}\n")
         sys.exit(2)
