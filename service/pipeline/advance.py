@@ -38,6 +38,8 @@ class Work:
         As of the alerts processed so far.
     changed
         Whether `state` is to be written.
+    repeats
+        Whether the alert in hand was answered before; its result is then not remembered again.
     """
 
     key: str
@@ -46,6 +48,7 @@ class Work:
     counter: int
     state: ObjectState
     changed: bool = False
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,21 @@ class Advancer:
             made = self._advance(survey, alerts, chosen, group, now_ms)
             results.update(zip(members, made, strict=True))
         return [results[place] for place in range(len(index))]
+
+    def bring_news(self, alerts: AlertBatch, index: Sequence[int], objects: Sequence[Work]) -> list[bool]:
+        """Say which alerts would change the light curve of their object.
+
+        Parameters
+        ----------
+        alerts, index, objects
+            As in `advance`.
+        """
+        news = []
+        for place, one in zip(index, objects, strict=True):
+            chosen = np.array([place], np.int64)
+            merged = _merge(alerts.survey[place], alerts, chosen, [one.state])
+            news.append(merged.rows.tobytes() != one.state.observations.tobytes())
+        return news
 
     def _advance(
         self,
@@ -193,7 +211,9 @@ class Advancer:
                 redshift_err=redshift_err,
                 mwebv=mwebv,
                 observations=merged.rows[bounds[place] : bounds[place + 1]],
-                history=old.history.appended((result,), limit=self._history_length),
+                history=old.history
+                if one.repeats
+                else old.history.appended((result,), limit=self._history_length),
             )
             one.changed = True
 

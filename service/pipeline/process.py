@@ -39,9 +39,10 @@ class MessageDecoder(Protocol):
 class BatchProcessor:
     """Decode, merge, classify, store, encode.
 
-    An alert that was processed before, as its object's history tells, gives its stored result again and
-    changes nothing. Alerts of one object are processed in order of arrival, each as if alone, so that the
-    results do not depend on how messages fall into batches.
+    An alert that was processed before, as its object's history tells, gives its stored result again,
+    whatever is known by now; rows that it did not bring then are still merged, so that two packets of one
+    alert leave the same light curve in either order. Alerts of one object are processed in order of
+    arrival, each as if alone, so that the results do not depend on how messages fall into batches.
 
     Parameters
     ----------
@@ -145,18 +146,33 @@ class BatchProcessor:
         alert_ids = alerts.alert_id.tolist()
         turn = 0
         while objects := [one for one in objects if len(one.alerts) > turn]:
-            fresh: list[Work] = []
-            for one in objects:
-                index = one.alerts[turn]
-                known = self._result_of(one.state, alert_ids[index])
-                if known is None:
-                    fresh.append(one)
-                else:
-                    results[index] = known
-            index_of_fresh = [one.alerts[turn] for one in fresh]
-            made = self._advancer.advance(alerts, index_of_fresh, fresh, now_ms)
-            results.update(zip(index_of_fresh, made, strict=True))
+            repeated = self._answer_again(objects, turn, alert_ids, results)
+            fresh = [one for one in objects if not one.repeats] + self._with_news(alerts, repeated, turn)
+            index = [one.alerts[turn] for one in fresh]
+            made = self._advancer.advance(alerts, index, fresh, now_ms)
+            answers = zip(fresh, index, made, strict=True)
+            results.update({place: result for one, place, result in answers if not one.repeats})
             turn += 1
+
+    def _answer_again(
+        self,
+        objects: Sequence[Work],
+        turn: int,
+        alert_ids: Sequence[int],
+        results: dict[int, Classification],
+    ) -> list[Work]:
+        """Give the stored results of alerts that were processed before; gives the objects of those."""
+        for one in objects:
+            index = one.alerts[turn]
+            known = self._result_of(one.state, alert_ids[index])
+            one.repeats = known is not None
+            if known is not None:
+                results[index] = known
+        return [one for one in objects if one.repeats]
+
+    def _with_news(self, alerts: AlertBatch, repeated: Sequence[Work], turn: int) -> list[Work]:
+        news = self._advancer.bring_news(alerts, [one.alerts[turn] for one in repeated], repeated)
+        return [one for one, is_new in zip(repeated, news, strict=True) if is_new]
 
     def _result_of(self, state: ObjectState, alert_id: int) -> Classification | None:
         """Give the stored result of an alert, if there is one that we can publish again."""

@@ -1,5 +1,9 @@
 """A batch gives one result per alert, the same ones however the stream is cut, repeated or raced."""
 
+from io import BytesIO
+from typing import Any
+
+import fastavro
 import numpy as np
 import pytest
 from redis import Redis
@@ -197,3 +201,31 @@ def test_elasticc_records_go_to_descs_topic_and_ztfs_do_not(make_processor: Proc
 
     sources = [dict(message.headers)["source"] for message in batch.outgoing if message.topic == "desc"]
     assert sources == [message.source.encode() for message in STREAM if message.topic == "lsst"]
+
+
+def test_two_packets_of_one_alert_leave_the_same_light_curve_in_either_order(
+    make_processor: ProcessorFactory, redis_url: str
+) -> None:
+    full = next(m for m in reversed(STREAM) if m.topic == "ztf" and m.value is not None)
+    bare = full._replace(value=_without_history(full.value or b""), offset=full.offset + 1000)
+
+    one = make_processor()
+    first, second = results([one.process([bare]).outgoing]), results([one.process([full]).outgoing])
+    other = make_processor(redis_url=another_database(redis_url))
+    process(other, [full, bare], 2)
+
+    assert list(first.values()) == list(second.values())  # what was said of an alert stays
+    assert light_curves(another_database(redis_url)) == light_curves(redis_url)
+    (state,) = stored_states(redis_url).values()
+    assert len(state.observations) > 1
+    assert len(state.history) == 1
+
+
+def _without_history(packet: bytes) -> bytes:
+    reader = fastavro.reader(BytesIO(packet))
+    records: list[Any] = list(reader)
+    for record in records:
+        record.update({"prv_candidates": None, "fp_hists": None})
+    output = BytesIO()
+    fastavro.writer(output, reader.writer_schema, records)
+    return output.getvalue()
