@@ -20,7 +20,7 @@ from training.build import calibrate as calibrate_steps
 from training.build import transfer as transfer_networks
 from training.catalogue import CATALOGUE, DATA_VARIABLE, data_directory
 from training.datasets.labels import coarse_classes
-from training.datasets.record import LightCurves
+from training.datasets.record import LightCurves, concatenate
 from training.datasets.tables import column_numbers, column_text
 from training.evaluate import DETECTION_COUNTS, probabilities_at, score_at, score_table
 from training.fit import FitConfig
@@ -37,10 +37,10 @@ __all__ = ["bundle", "calibrate", "data", "evaluate", "fit", "transfer"]
 PRODUCTS = {Survey.ZTF: ZTF, Survey.LSST: LSST}
 VALIDATION_OBJECTS = 1500
 
-# The simulations follow their surveys' visits; real ones come back less often, and are found a bit later.
+# The simulations follow their surveys' visits and depths; what is varied covers where they do not quite.
 BASE_AUGMENTATION = {
-    Survey.ZTF: Augmentation(dim_mag=0.3, drop=0.3, night_drop=0.6, thin=0.4, late=0.0, stretch=0.03),
-    Survey.LSST: Augmentation(dim_mag=0.5, drop=0.5, thin=0.1, late=0.25, late_days=60.0),
+    Survey.ZTF: Augmentation(dim_mag=0.3, drop=0.2, night_drop=0.3, thin=0.2, late=0.0, stretch=0.03),
+    Survey.LSST: Augmentation(dim_mag=0.5, drop=0.3, thin=0.1, late=0.2, late_days=60.0),
 }
 
 DataOption = Annotated[
@@ -64,13 +64,13 @@ def data(data: DataOption = None) -> None:
 
 
 def fit(
-    simulation: Annotated[Path, typer.Option(help="Parquet from nightjar-train simulate")],
+    simulation: Annotated[list[Path], typer.Option(help="Parquet of simulate; several add up")],
     output: Annotated[Path, typer.Option(help="Directory for the trained network; a cut-off run resumes")],
     survey: SurveyOption = Survey.ZTF,
     hidden: Annotated[int, typer.Option(min=1, help="Units of the GRU")] = 96,
     paper: Annotated[bool, typer.Option("--paper", help="The paper's input and network instead")] = False,
-    epochs: EpochsOption = 40,
-    learning_rate: RateOption = 2e-3,
+    epochs: EpochsOption = 28,
+    learning_rate: RateOption = 3e-3,
     objects_per_epoch: Annotated[int, typer.Option(min=0, help="Drawn anew each epoch; 0: all")] = 30_000,
     seed: SeedOption = 0,
 ) -> None:
@@ -79,12 +79,12 @@ def fit(
     recipe = make(hidden=hidden)
     if paper:
         recipe = paper_recipe(survey, recipe.classes)
-    curves = simulated(simulation, survey)
+    curves = concatenate([simulated(path, survey) for path in simulation])
     order = np.random.default_rng(seed).permutation(len(curves))
     n_validation = min(VALIDATION_OBJECTS, len(curves) // 5)
     validation, train = curves.take(order[:n_validation]), curves.take(order[n_validation:])
     config = FitConfig(
-        epochs=epochs, learning_rate=learning_rate, batch_size=128, seed=seed,
+        epochs=epochs, learning_rate=learning_rate, batch_size=192, seed=seed,
         objects_per_epoch=objects_per_epoch, validate_every=4, patience=5,
     )  # fmt: skip
     network = fresh_network(recipe, train, dropout=0.1, seed=seed)
@@ -95,7 +95,7 @@ def fit(
         journal=Journal(output / "log.jsonl", console, title=output.name),
     )  # fmt: skip
     story = (
-        f"Base network trained on {len(train)} simulated light curves ({simulation.name}), best of "
+        f"Base network trained on {len(train)} simulated light curves ({', '.join(path.name for path in simulation)}), best of "
         f"{len(result.history)} validations at epoch {result.best_epoch}, {config.model_dump_json()}, "
         f"augmentation {BASE_AUGMENTATION[survey]}."
     )
@@ -180,7 +180,7 @@ def calibrate(
 
 def bundle(
     base: Annotated[list[Path], typer.Option(help="Directory of fit; several: an ensemble, distilled")],
-    simulation: Annotated[Path, typer.Option(help="Parquet the bases were trained on")],
+    simulation: Annotated[list[Path], typer.Option(help="Parquet the bases were trained on")],
     output: Annotated[Path, typer.Option(help="Directory of the bundle, e.g. service/models/ztf")],
     data: DataOption = None,
     folds: Annotated[int, typer.Option(min=2)] = 5,
@@ -193,7 +193,8 @@ def bundle(
         raise InputError("--base: the networks differ in their recipes")
     product = PRODUCTS[recipe.survey]
     made, _ = build_product(
-        product, [run.network for run in runs], _real(product, data), simulated(simulation, recipe.survey),
+        product, [run.network for run in runs], _real(product, data),
+        concatenate([simulated(path, recipe.survey) for path in simulation]),
         recipe=recipe, seed=seed, folds=folds, base_steps=runs[0].history, directory=output,
         journal=Journal(None, Console(stderr=True), title="bundle"),
     )  # fmt: skip
