@@ -95,6 +95,12 @@ def test_container_can_do_no_more_than_it_must(service: Service) -> None:
     assert not any("docker.sock" in str(volume) for volume in service.fields.get("volumes", []))
 
 
+@pytest.mark.parametrize("name", ["kafka", "mirror"])
+def test_kafka_can_run_the_libraries_it_unpacks(name: str) -> None:
+    temporary = next(mount for mount in services()[name].fields["tmpfs"] if mount.startswith("/tmp:"))  # noqa: S108
+    assert "exec" in temporary.split(":")[1].split(",")
+
+
 @pytest.mark.parametrize("service", SERVICES, ids=name_of)
 def test_container_is_limited(service: Service) -> None:
     limits = service.fields["deploy"]["resources"]["limits"]
