@@ -94,8 +94,9 @@ def fit(
         augmentation=BASE_AUGMENTATION[survey], checkpoint=output / "checkpoint.pt",
         journal=Journal(output / "log.jsonl", console, title=output.name),
     )  # fmt: skip
+    names = ", ".join(path.name for path in simulation)
     story = (
-        f"Base network trained on {len(train)} simulated light curves ({', '.join(path.name for path in simulation)}), best of "
+        f"Base network trained on {len(train)} simulated light curves ({names}), best of "
         f"{len(result.history)} validations at epoch {result.best_epoch}, {config.model_dump_json()}, "
         f"augmentation {BASE_AUGMENTATION[survey]}."
     )
