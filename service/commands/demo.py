@@ -13,8 +13,6 @@ from service.commands.demo_run import DemoRun
 from service.commands.demo_view import View, make_view
 from service.commands.interruption import ended_by_signals
 from service.commands.packets import PacketSet, find_packets, in_time_order, shipped_packets
-from service.decoding.decoder import Decoder
-from service.decoding.schemas import SchemaStore
 from service.embedded.broker import ApacheKafka, Broker, EmbeddedBroker, find_kafka
 from service.embedded.stack import Stack, StackNames
 from service.errors import InputError
@@ -87,7 +85,7 @@ def _run(run: DemoRun, packets: PacketSet, settings: Settings, view: View, *, on
     try:
         with ended_by_signals(), run.stack:
             view.report("sorting the alerts by time")
-            ordered = in_time_order(packets.packets, Decoder(SchemaStore(settings.schema_dir)))
+            ordered = in_time_order(packets.packets, settings.schema_dir)
             view.report("")
             for _ in run.follow(ordered):
                 view.show(run)

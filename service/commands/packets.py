@@ -12,6 +12,7 @@ import numpy as np
 from service.core.alerts import Survey
 from service.decoding.decoder import Decoder, RawMessage
 from service.decoding.framing import CONTAINER_MAGIC, Framing, framing_of, open_container, schema_id_of
+from service.decoding.schemas import SchemaStore
 from service.errors import InputError, RejectedAlertError
 
 __all__ = ["Packet", "PacketSet", "find_packets", "in_time_order", "packets_of_archive", "shipped_packets"]
@@ -34,6 +35,9 @@ TELLING_FIELDS = (
 SCHEMA_TEXT_BYTES = 2**16
 
 TIME_BATCH = 256
+
+# Compiling takes up to 12 s the first time, reading a packet record by record about 1 ms.
+WORTH_COMPILING = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +124,19 @@ def _in_memory(name: str, value: bytes) -> Packet:
     return _inspect(name, value, lambda: value)
 
 
-def in_time_order(packets: Sequence[Packet], decoder: Decoder) -> tuple[Packet, ...]:
+def in_time_order(packets: Sequence[Packet], schema_dir: Path | None = None) -> tuple[Packet, ...]:
     """Sort packets by the time of their first alert; those that cannot be decoded go last.
 
     Packets of one time, and undecodable ones, keep their order.
+
+    Parameters
+    ----------
+    packets
+        In any order.
+    schema_dir
+        Further schemas, as for the service.
     """
+    decoder = Decoder(SchemaStore(schema_dir), compiled=len(packets) > WORTH_COMPILING)
     times = np.concatenate(
         [_times(packets[start : start + TIME_BATCH], decoder) for start in range(0, len(packets), TIME_BATCH)]
         or [np.empty(0)]

@@ -15,8 +15,6 @@ from service.commands.brokers import kafka_options
 from service.commands.packets import Packet, PacketSet, find_packets, in_time_order, shipped_packets
 from service.commands.sending import Sender
 from service.core.alerts import Survey
-from service.decoding.decoder import Decoder
-from service.decoding.schemas import SchemaStore
 from service.errors import InputError
 from service.settings import read_settings
 
@@ -58,7 +56,7 @@ def replay(
         raise InputError("say what to send: packet files, directories of them, or --demo")
     packets = _choose(find_packets(paths) if paths else shipped_packets(), survey, console)
     if order is Order.TIME:
-        packets = in_time_order(packets, Decoder(SchemaStore(settings.schema_dir)))
+        packets = in_time_order(packets, settings.schema_dir)
     admin = TopicAdmin(options)
     if topic not in admin.partitions():
         admin.ensure([TopicPlan(topic, partitions, {})], replication=BROKERS_DEFAULT)

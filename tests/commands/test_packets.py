@@ -8,8 +8,6 @@ import pytest
 
 from service.commands.packets import find_packets, in_time_order, packets_of_archive
 from service.core.alerts import Survey
-from service.decoding.decoder import Decoder
-from service.decoding.schemas import SchemaStore
 from service.errors import InputError
 
 WIRE = bytes([0]) + (1000).to_bytes(4, "big") + b"body"
@@ -89,8 +87,7 @@ def test_packets_are_sorted_by_the_time_of_their_alert_and_undecodable_ones_go_l
         shutil.copy(path, tmp_path / f"{index:03d}-{path.name}")
     (tmp_path / "000-bad.avro").write_bytes(b"Obj\x01 nonsense")
 
-    decoder = Decoder(SchemaStore())
-    ordered = in_time_order(find_packets([tmp_path]).packets, decoder)
+    ordered = in_time_order(find_packets([tmp_path]).packets)
 
     assert len(ordered) == len(sequence) + 1
     # ZTF's candid grows with time.
