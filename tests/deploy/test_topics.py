@@ -6,7 +6,7 @@ import uuid
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
-from service.embedded.broker import Broker, EmbeddedBroker, create_topics
+from service.embedded.broker import Broker, EmbeddedBroker
 from service.embedded.processes import free_port
 from service.settings import Settings
 from tests.conftest import TopicFactory
@@ -124,7 +124,6 @@ def test_unusable_duration_names_its_option(text: str) -> None:
 
 
 def test_default_topics_need_no_settings(embedded_broker: Broker) -> None:
-    create_topics(embedded_broker.bootstrap_servers, {"unrelated": 1})
     run(embedded_broker)
     defaults = Settings()
     assert {defaults.output_topic, defaults.rejected_topic} <= set(partitions(embedded_broker))
