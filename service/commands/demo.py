@@ -84,9 +84,10 @@ def _run(run: DemoRun, packets: PacketSet, settings: Settings, view: View, *, on
     """Run until it is complete, or until Ctrl-C; tells whether that was it."""
     try:
         with ended_by_signals(), run.stack:
-            view.report("sorting the alerts by time")
-            ordered = in_time_order(packets.packets, settings.schema_dir)
-            view.report("")
+            ordered = packets.packets
+            if not packets.in_time_order:
+                view.report("sorting the alerts by time")
+                ordered = in_time_order(ordered, settings.schema_dir)
             for _ in run.follow(ordered):
                 view.show(run)
                 if once and run.complete:

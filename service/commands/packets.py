@@ -64,10 +64,11 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class PacketSet:
-    """Packets to send, and the files left out because they are none."""
+    """Packets to send, the files left out because they are none, whether the order is that of time."""
 
     packets: tuple[Packet, ...]
     skipped: tuple[Path, ...] = ()
+    in_time_order: bool = False
 
     def surveys(self) -> list[Survey]:
         """List the surveys that occur."""
@@ -110,14 +111,14 @@ def shipped_packets() -> PacketSet:
 
 
 def packets_of_archive(path: Path) -> PacketSet:
-    """Read the packets of a tar archive, held in memory; the archive's order is kept."""
+    """Read the packets of a tar archive, which are in the order of time; they are held in memory."""
     packets: list[Packet] = []
     with tarfile.open(path) as archive:
         for member in archive:
             opened = archive.extractfile(member)
             if opened is not None:
                 packets.append(_in_memory(member.name, opened.read()))
-    return PacketSet(tuple(packets))
+    return PacketSet(tuple(packets), in_time_order=True)
 
 
 def _in_memory(name: str, value: bytes) -> Packet:

@@ -105,3 +105,10 @@ def test_archive_gives_its_packets_in_its_own_order(tmp_path: Path) -> None:
     packets = packets_of_archive(tmp_path / "packets.tar.xz").packets
     assert [packet.name for packet in packets] == ["lsst/b.avro", "lsst/a.avro"]
     assert [packet.read() for packet in packets] == [WIRE + b"b.avro", WIRE + b"a.avro"]
+
+
+def test_alerts_of_the_demo_are_in_the_order_of_time() -> None:
+    shipped = packets_of_archive(Path(__file__).parents[2] / "service" / "embedded" / "demo_packets.tar.xz")
+    assert shipped.in_time_order
+    assert in_time_order(shipped.packets) == shipped.packets
+    assert set(shipped.surveys()) == {Survey.ZTF, Survey.LSST}
