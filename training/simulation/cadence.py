@@ -1,5 +1,6 @@
 """When and how deep a survey looked at a position: real visit lists, or generated ones."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -280,14 +281,22 @@ class GeneratedCadence:
 
 
 def _thinned(mjd: NDArray[np.float64], band: NDArray[np.uint8], repeat_days: float) -> NDArray[np.bool_]:
-    """Keep the visits of each band that are at least `repeat_days` after the last one kept."""
+    """Keep one visit a band in each `repeat_days`: 0 all, 0.5 one a night, more counts from the last kept."""
     keep = np.zeros(mjd.size, np.bool_)
-    last: dict[int, float] = {}
-    for i, (time, name) in enumerate(zip(mjd.tolist(), band.tolist(), strict=True)):
-        # The list's times are rounded to minutes: equal ones are one exposure.
-        if time - last.get(name, -np.inf) > max(repeat_days, 1e-6):
-            keep[i] = True
-            last[name] = time
+    for name in np.unique(band):
+        rows = np.flatnonzero(band == name)
+        if repeat_days < 1:
+            # A night over America lies within one day of UTC. The list's times are rounded to minutes:
+            # equal ones are one exposure.
+            slots = np.floor(mjd[rows]) if repeat_days > 0 else mjd[rows]
+            keep[rows[np.diff(slots, prepend=-np.inf) > 0]] = True
+            continue
+        times = mjd[rows].tolist()
+        kept, next_one = [], 0
+        while next_one < len(times):
+            kept.append(next_one)
+            next_one = bisect_right(times, times[next_one] + repeat_days)
+        keep[rows[kept]] = True
     return keep
 
 

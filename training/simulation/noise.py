@@ -11,12 +11,13 @@ from training.simulation.surveys import Instrument
 
 __all__ = ["Measurements", "measure"]
 
-# Median sigmapsf of ZTF alerts against magnitude at a 5 sigma depth of 20.4 (public alerts of bright
+# Median sigmapsf of ZTF alerts against magnitude at a 5 sigma depth of 20.75 (public alerts of bright
 # supernovae): the PSF-fit error is about twice the scatter of neighbouring points.
 _SIGMAPSF_MAG = np.array([13.0, 15.0, 16.25, 17.25, 18.25, 19.25, 20.25, 21.25])
 _SIGMAPSF = np.array([0.020, 0.028, 0.035, 0.048, 0.074, 0.128, 0.210, 0.330])
-_SIGMAPSF_DEPTH = 20.4
-_SCATTER_OVER_SIGMAPSF = 0.5
+_SIGMAPSF_DEPTH = 20.75
+_SCATTER_OVER_SIGMAPSF = 0.45
+_LIMIT_SNR = 5.0  # of what the surveys call the limiting magnitude
 _LN10_OVER_2P5 = np.log(10) / 2.5
 
 
@@ -79,7 +80,8 @@ def measure(
         alert, alert_error = _ztf_alert(rng, measured, error, depth)
     else:
         alert, alert_error = measured, reported
-    return Measurements(measured, reported, detected, alert, alert_error, sky)
+    limit = sky * instrument.detection_snr / _LIMIT_SNR
+    return Measurements(measured, reported, detected, alert, alert_error, limit)
 
 
 def _ztf_alert(
@@ -91,7 +93,7 @@ def _ztf_alert(
     """Turn forced photometry into the flux and error that the magnitudes of ZTF's alerts give."""
     size = np.maximum(np.abs(measured_njy), 1e-3 * error_njy)
     magnitude = ab_magnitude(size) - 0.6 * (depth_mag - _SIGMAPSF_DEPTH)
-    sigma = np.interp(magnitude, _SIGMAPSF_MAG, _SIGMAPSF) * rng.lognormal(0.0, 0.15, size.size)
+    sigma = np.interp(magnitude, _SIGMAPSF_MAG, _SIGMAPSF) * rng.lognormal(0.0, 0.19, size.size)
     # The forced noise is in already: add what is missing to the scatter seen in real alerts.
     missing = (_SCATTER_OVER_SIGMAPSF * sigma) ** 2 - (error_njy / size / _LN10_OVER_2P5) ** 2
     extra = np.sqrt(np.maximum(missing, 0.0))

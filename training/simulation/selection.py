@@ -13,6 +13,11 @@ __all__ = ["Selection", "bright_transients", "every_alert"]
 
 _WATCH_DAYS = 7.0
 
+# At least five of the six steps of 5 days from 10 days before the brightest detection to 20 days after it.
+_STEP_DAYS = 5.0
+_PEAK_STEPS = (-2, 4)
+_MIN_STEPS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -29,8 +34,8 @@ class Selection:
     class_limit_mag
         Other limits for some classes: those whose samples come from deeper programmes.
     unwatched_share
-        Part kept of the objects that no visit missed shortly before their first detection: spectra are
-        taken of what is seen to rise, rarely of what was there when the season began.
+        Part kept of the objects whose rise or peak the survey hardly saw: spectra are taken of what is
+        seen to rise and stays in view, rarely of what was there when the season began.
     days_before, days_after
         Rows kept before the first and after it, days.
     kinds
@@ -61,9 +66,7 @@ class Selection:
         since = objects.mjd_tai - np.repeat(objects.trigger_mjd_tai, np.diff(objects.offsets))
         # Objects without a detection have a trigger of NaN: all their rows go.
         inside = (since >= -self.days_before) & (since <= self.days_after)
-        watched = np.bincount(
-            objects.owner()[(since >= -_WATCH_DAYS) & (since < 0)], minlength=len(objects)
-        ).astype(np.bool_)
+        watched = self._watched(objects, since)
         objects = objects.keep_rows(inside & np.isin(objects.kind, [int(kind) for kind in self.kinds]))
         detected = objects.kind == Kind.DETECTION
         count = np.bincount(objects.owner()[detected], minlength=len(objects))
@@ -82,6 +85,26 @@ class Selection:
         detected = objects.kind == Kind.DETECTION
         np.minimum.at(trigger, objects.owner()[detected], objects.mjd_tai[detected])
         return replace(objects, trigger_mjd_tai=np.where(np.isfinite(trigger), trigger, np.nan))
+
+    @staticmethod
+    def _watched(objects: LightCurves, since_trigger: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Say which objects had a visit just before their first detection and several about their peak."""
+        owner = objects.owner()
+        before = np.bincount(
+            owner[(since_trigger >= -_WATCH_DAYS) & (since_trigger < 0)], minlength=len(objects)
+        )
+        size = np.where(objects.kind == Kind.DETECTION, np.abs(objects.flux_njy), -1.0)
+        # Of each object the row of the largest flux: the last of the rows sorted by object and flux.
+        order = np.lexsort((size, owner))
+        counts = np.diff(objects.offsets)
+        brightest = order[objects.offsets[1:][counts > 0] - 1]
+        peak = np.full(len(objects), np.nan)
+        peak[counts > 0] = objects.mjd_tai[brightest]
+        step = np.floor((objects.mjd_tai - np.repeat(peak, counts)) / _STEP_DAYS)
+        near = (step >= _PEAK_STEPS[0]) & (step < _PEAK_STEPS[1])
+        filled = np.unique(np.stack([owner[near], step[near].astype(np.int64)]), axis=1)
+        visited = np.bincount(filled[0], minlength=len(objects))
+        return (before > 0) & (visited >= _MIN_STEPS)
 
     @staticmethod
     def _peak_mag(objects: LightCurves, detected: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -162,12 +162,14 @@ class TemplatePopulation:
         Mean of the exponential distribution of the host's A_V.
     stretch, stretch_sigma
         Median and lognormal scatter of the time scale.
-    rise_sigma
-        Further lognormal scatter of the time scale before peak.
+    rise, rise_sigma
+        Median and lognormal scatter of a further factor on the time scale before peak.
     decline, decline_sigma
         Mean and scatter of an extra decline after peak, mag per day.
     cooling_mag
         Further reddening of g - r while the supernova cools, largest 12 days after peak.
+    late_tilt_mag
+        Reddening of g - r that grows from 40 to 120 days, where templates are extrapolated.
     tilt_mag, tilt_sigma_mag
         Mean and scatter of the reddening of g - r.
     rate_power
@@ -182,10 +184,12 @@ class TemplatePopulation:
     host_av_mag: float
     stretch: float = 1.0
     stretch_sigma: float = 0.12
+    rise: float = 1.0
     rise_sigma: float = 0.12
     decline: float = 0.0
     decline_sigma: float = 0.003
     cooling_mag: float = 0.0
+    late_tilt_mag: float = 0.0
     tilt_mag: float = 0.0
     tilt_sigma_mag: float = 0.06
     rate_power: float = 2.7
@@ -233,7 +237,7 @@ class TemplatePopulation:
     def _days(self, rng: np.random.Generator, redshift: NDArray[np.float64]) -> NDArray[np.float64]:
         """Stretch the phases: one factor for all, another for the rise."""
         stretch = self.stretch * rng.lognormal(0.0, self.stretch_sigma, redshift.size)
-        rise = rng.lognormal(0.0, self.rise_sigma, redshift.size)
+        rise = self.rise * rng.lognormal(0.0, self.rise_sigma, redshift.size)
         factor = np.where(PHASE_DAYS[None, :] < 0, rise[:, None], 1.0)
         return PHASE_DAYS * factor * (stretch * (1 + redshift))[:, None]
 
@@ -241,8 +245,10 @@ class TemplatePopulation:
         """Give factors, shape (n, phases, bands), 1 at rest-frame 6200 A."""
         bands = np.array([passband.effective_angstrom() for passband in environment.bandpasses.values()])
         reach = np.clip((bands / (1 + redshift[:, None]) - 6200.0) / 1500.0, -2.0, 2.0)
-        when = np.exp(-0.5 * ((PHASE_DAYS - 12.0) / np.where(PHASE_DAYS < 12.0, 9.0, 25.0)) ** 2)
-        return transmission(-self.cooling_mag * when[None, :, None] * reach[:, None, :])
+        early = np.exp(-0.5 * ((PHASE_DAYS - 12.0) / np.where(PHASE_DAYS < 12.0, 9.0, 25.0)) ** 2)
+        late = np.clip((PHASE_DAYS - 40.0) / 80.0, 0.0, 1.0)
+        reddening = self.cooling_mag * early + self.late_tilt_mag * late
+        return transmission(-reddening[None, :, None] * reach[:, None, :])
 
     def _fading(self, rng: np.random.Generator, template: SpectralSeries, count: int) -> NDArray[np.float64]:
         """Give factors, shape (count, phases): an extra decline and, for plateaus, their end."""

@@ -145,9 +145,11 @@ class TidalDisruption:
             z_range=(0.005, 2.0),
         )
         shape = self._shape(rng, count)
-        log_peak = np.clip(rng.normal(4.26, 0.14, count), 4.0, 4.7)
-        warming = rng.normal(15.0, 30.0, count)[:, None] * np.clip(TIME_DAYS, 0.0, 200.0)
-        temperature = np.clip(10 ** log_peak[:, None] + warming, 9e3, 6e4)
+        # Most cool a little about the peak and warm up later on.
+        log_peak = np.clip(rng.normal(4.29, 0.14, count), 4.0, 4.7)[:, None]
+        cooling = rng.normal(-0.05, 0.05, count)[:, None] * np.clip(TIME_DAYS / 30.0, -1.0, 1.0)
+        warming = rng.normal(20.0, 30.0, count)[:, None] * np.clip(TIME_DAYS - 30.0, 0.0, 200.0)
+        temperature = np.clip(10 ** (log_peak + cooling) + warming, 9e3, 6e4)
         labels = Labels("TDE", ["black-body"] * count, sample.redshift, mwebv)
         factor = host_dust(rng.exponential(0.25, count), _PER_EBV)
         return _normalised(environment, labels, sample, shape, temperature, factor)
@@ -156,12 +158,12 @@ class TidalDisruption:
     def _shape(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
         """Give luminosities relative to their peaks, shape (count, t): Gaussian rise, two kinds of decay."""
         sigma = (10 ** rng.normal(1.12, 0.25, count))[:, None]
-        scale = (10 ** rng.normal(1.62, 0.28, count))[:, None]
-        index = np.clip(rng.normal(1.9, 0.6, count), 0.8, 3.5)[:, None]
+        scale = (10 ** rng.normal(1.55, 0.26, count))[:, None]
+        index = np.clip(rng.normal(2.2, 0.7, count), 0.8, 4.0)[:, None]
         after = np.maximum(TIME_DAYS, 0.0)
         power = (1 + after / (index * scale)) ** -index
         decay = np.where(rng.random(count)[:, None] < 0.4, np.exp(-after / scale), power)
-        plateau = (10 ** rng.normal(-1.7, 0.4, count))[:, None]
+        plateau = (10 ** rng.normal(-1.9, 0.4, count))[:, None]
         decay = np.where(TIME_DAYS > 0, (1 - plateau) * decay + plateau, decay)
         return np.where(TIME_DAYS < 0, np.exp(-(TIME_DAYS**2) / (2 * sigma**2)), decay)
 

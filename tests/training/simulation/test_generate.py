@@ -111,9 +111,11 @@ def test_noise_is_as_large_as_its_error_and_detection_as_deep_as_the_visit() -> 
     assert empty.detected.mean() < 1e-3
     bright = measure(rng, ZTF, np.full(n, 1e6), band, depth)
     assert np.std(bright.flux_njy) / 1e6 == pytest.approx(ZTF.systematic, rel=0.2)
-    # Half of the sources at the depth are found; a random loss of 0 to 0.2 mag makes it a little less.
-    at_depth = measure(rng, ZTF, np.full(n, 10 ** (-0.4 * (20.5 - 31.4))), band, depth)
-    assert 0.25 < at_depth.detected.mean() < 0.5
+    # Half of the sources at the threshold are found; a random loss of depth makes it a little less.
+    threshold_njy = ZTF.detection_snr / 5 * 10 ** (-0.4 * (20.5 - 31.4))
+    at_threshold = measure(rng, ZTF, np.full(n, threshold_njy), band, depth)
+    assert 0.25 < at_threshold.detected.mean() < 0.5
+    assert np.median(empty.limit_err_njy) == pytest.approx(threshold_njy / 5, rel=0.15)
     assert np.all(bright.detected)
 
 
