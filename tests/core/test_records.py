@@ -28,9 +28,7 @@ from service.core.records import (
 )
 
 MODEL = 0x1234_5678_9ABC_DEF0
-CLASSIFIERS = {
-    MODEL: Classifier("ztf", "0.3", 1, ((2222, "Ia"), (2223, "Ib"), (2223, "Ic"), (2243, "TDE")))
-}
+CLASSIFIERS = {MODEL: Classifier("ztf", "0.3", 1, ((2222, "Ia"), (2223, "Ib"), (2223, "Ic"), (2243, "TDE")))}
 CANDID = 3_367_139_732_915_010_140  # beyond the 53 bits of a double
 
 
