@@ -41,6 +41,7 @@ SUBCOMMANDS = (
     Subcommand("topics", "Make the Kafka topics the settings name.", SERVICE),
     Subcommand("replay", "Send alert packets from files to a Kafka topic.", TOOLS),
     Subcommand("listen", "Print classifications as they come.", TOOLS),
+    Subcommand("audit", "Prove that every alert was answered exactly once.", TOOLS),
     Subcommand("classify", "Classify light curves of a table, offline.", TOOLS),
     Subcommand("decode", "Print what alert packets contain, as JSON lines.", TOOLS),
     Subcommand("model", "Look into model bundles.", TOOLS, attribute="app"),

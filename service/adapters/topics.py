@@ -20,7 +20,17 @@ from service.adapters.kafka_errors import translate, translate_configuration
 from service.adapters.kafka_options import LARGEST_MESSAGE_BYTES
 from service.errors import BrokerUnavailableError, ServiceError
 
-__all__ = ["Position", "TopicReader", "TopicRecord", "TopicWriter", "committed_positions"]
+__all__ = [
+    "METADATA_TIMEOUT_S",
+    "PASSING",
+    "Position",
+    "TopicReader",
+    "TopicRecord",
+    "TopicWriter",
+    "committed_positions",
+    "groupless_consumer",
+    "record_of",
+]
 
 DELIVERY_TIMEOUT = timedelta(minutes=2)
 METADATA_TIMEOUT_S = 10.0
@@ -130,6 +140,7 @@ class TopicRecord:
     timestamp_ms: int
     value: bytes
     headers: Mapping[str, bytes]
+    key: bytes | None = None
 
 
 class TopicReader:
@@ -159,7 +170,7 @@ class TopicReader:
             "isolation.level": "read_committed",
             "fetch.wait.max.ms": 50,
         }
-        self._consumer = _consumer({**ours, **options}, GROUP_ID)
+        self._consumer = groupless_consumer({**ours, **options})
         self.waiting = False  # for a broker that does not answer
         start = OFFSET_BEGINNING if from_beginning else OFFSET_END
         try:
@@ -196,7 +207,7 @@ class TopicReader:
             error = message.error()
             self.waiting = error is not None and error.code() in PASSING
             if error is None:
-                yield _record(message)
+                yield record_of(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._unfinished.discard((message.topic() or "", message.partition() or 0))
             elif not self.waiting and (error.fatal() or not error.retriable()):
@@ -215,7 +226,8 @@ class TopicReader:
         self.close()
 
 
-def _record(message: KafkaMessage) -> TopicRecord:
+def record_of(message: KafkaMessage) -> TopicRecord:
+    """Read a message that carries no error."""
     headers = message.headers() or []
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     return TopicRecord(
@@ -225,6 +237,7 @@ def _record(message: KafkaMessage) -> TopicRecord:
         timestamp_ms=message.timestamp()[1],
         value=message.value() or b"",
         headers={name: value.encode() if isinstance(value, str) else value or b"" for name, value in pairs},
+        key=message.key(),
     )
 
 
@@ -252,7 +265,7 @@ def committed_positions(
     BrokerUnavailableError
         The broker does not answer.
     """
-    consumer = _consumer(options, group_id)
+    consumer = groupless_consumer(options, group_id)
     try:
         asked = [TopicPartition(topic, number) for topic, number in partitions]
         found = consumer.committed(asked, timeout=METADATA_TIMEOUT_S)
@@ -263,7 +276,21 @@ def committed_positions(
         consumer.close()
 
 
-def _consumer(options: Mapping[str, Any], group_id: str) -> Consumer:
+def groupless_consumer(options: Mapping[str, Any], group_id: str = GROUP_ID) -> Consumer:
+    """Make a consumer that joins no group and commits nothing.
+
+    Parameters
+    ----------
+    options
+        librdkafka options, the brokers among them.
+    group_id
+        Whose positions it can ask for.
+
+    Raises
+    ------
+    SettingsError
+        librdkafka refuses its options.
+    """
     try:
         return Consumer({**options, **QUIET, "group.id": group_id, "enable.auto.commit": False})
     except KafkaException as error:
