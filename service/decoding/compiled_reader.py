@@ -1,5 +1,6 @@
 """Reading the fields of a layout with compiled programs: the same columns as the plain reader's, sooner."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,15 +72,19 @@ class CompiledReader:
     ----------
     layout
         What is read.
+    empty
+        Where the memory for it comes from: gives an array of so many elements of a type.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, empty: Callable[[int, type], NDArray[Any]] = np.empty) -> None:
+        self.layout = layout
+        self._empty = empty
         self._column_sets = (layout.columns, *(table.columns for table in layout.tables))
         self._places = [[place_of(column, columns) for column in columns] for columns in self._column_sets]
         self._starts: dict[WriterSchema, int] = {}
         self._code = np.empty((0, INSTRUCTION_LENGTH), np.int64)
         self._items = np.empty(0, np.int64)
+        self._fields: list[str] = []
         self._tables = np.zeros((1 + len(layout.tables), TABLE_LENGTH), np.int64)
         for row, columns in zip(self._tables, self._column_sets, strict=True):
             row[CAPACITY] = FIRST_CAPACITY
@@ -101,11 +106,12 @@ class CompiledReader:
         return self._add(schema) if start is None else start
 
     def _add(self, schema: WriterSchema) -> int:
-        program = compile_program(schema.tree, self._layout)
+        program = compile_program(schema.tree, self.layout)
         start = len(self._code)
         moved = program.moved(start, len(self._items))
         self._code = np.concatenate([self._code, moved.code])
         self._items = np.concatenate([self._items, moved.items])
+        self._fields += moved.fields
         self._starts[schema] = start
         return start
 
@@ -118,14 +124,20 @@ class CompiledReader:
             int64, shape (n, 5): see `service.decoding.interpreter`. The bytes they point to have to be kept.
         """
         self._tables[:, N_ROWS] = 0
-        faults = np.empty((len(bodies), 2), np.int64)
+        faults = np.empty((len(bodies), 3), np.int64)
         first = 0
         while (first := self._run(bodies, first, faults)) < len(bodies):
             self._grow(int(self._registers[FULL_TABLE]))
         n_alerts = int(self._tables[0, N_ROWS])
         body = self._storage.body[:n_alerts].copy()
         raw = RawAlerts(n_alerts, self._alert_columns(bodies[body, PROGRAM]), self._raw_tables(n_alerts))
-        return ReadBodies(raw, body, {int(n): _error(*faults[n]) for n in np.flatnonzero(faults[:, 0])})
+        return ReadBodies(
+            raw, body, {n: self._error(*faults[n].tolist()) for n in np.flatnonzero(faults[:, 0]).tolist()}
+        )
+
+    def _error(self, fault: int, position: int, instruction: int) -> RejectedAlertError:
+        message = f"{FAULTS[fault]}, at byte {position}, near {self._fields[instruction]}"
+        return RejectedAlertError(RejectionCode.MALFORMED, message)
 
     def _run(self, bodies: NDArray[np.int64], first: int, faults: NDArray[np.int64]) -> int:
         return run_programs(bodies, first, len(self._tables), self._addresses(), faults)
@@ -133,7 +145,7 @@ class CompiledReader:
     def _alert_columns(self, programs: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         # Of alerts there are few, and what is made of them keeps some of these columns as they are.
         columns = {path: column.copy() for path, column in self._columns(0).items()}
-        for column in self._layout.columns:
+        for column in self.layout.columns:
             if column.type is ColumnType.DECLARED:
                 declaring = [
                     start for schema, start in self._starts.items() if column.path in schema.declared
@@ -143,7 +155,7 @@ class CompiledReader:
 
     def _raw_tables(self, n_alerts: int) -> dict[str, RawTable]:
         tables = {}
-        for number, table in enumerate(self._layout.tables, start=1):
+        for number, table in enumerate(self.layout.tables, start=1):
             offsets = np.append(self._storage.starts[:n_alerts, number], self._tables[number, N_ROWS])
             tables[table.path] = RawTable(offsets, self._columns(number))
         return tables
@@ -189,11 +201,11 @@ class CompiledReader:
             self._tables[:, base] = np.cumsum(sizes) - sizes
         n_alerts = int(capacity[0])
         return Storage(
-            floats=np.empty(int(capacity @ self._tables[:, N_FLOATS]), np.float64),
-            integers=np.empty(int(capacity @ self._tables[:, N_INTEGERS]), np.int64),
-            text=np.empty(int(capacity @ self._tables[:, N_TEXT]), np.uint8),
-            starts=np.empty((n_alerts, len(self._tables)), np.int64),
-            body=np.empty(n_alerts, np.int64),
+            floats=self._empty(int(capacity @ self._tables[:, N_FLOATS]), np.float64),
+            integers=self._empty(int(capacity @ self._tables[:, N_INTEGERS]), np.int64),
+            text=self._empty(int(capacity @ self._tables[:, N_TEXT]), np.uint8),
+            starts=self._empty(n_alerts * len(self._tables), np.int64).reshape(n_alerts, -1),
+            body=self._empty(n_alerts, np.int64),
         )
 
     def _addresses(self) -> NDArray[np.int64]:
@@ -225,7 +237,3 @@ def _matrix(values: NDArray[Any], row: NDArray[np.int64], base: int, width: int)
     """Give a table's part of a flat array; shape (n_rows, width)."""
     start, n_rows, n_columns = int(row[base]), int(row[N_ROWS]), int(row[width])
     return values[start : start + n_rows * n_columns].reshape(n_rows, n_columns)
-
-
-def _error(fault: int, position: int) -> RejectedAlertError:
-    return RejectedAlertError(RejectionCode.MALFORMED, f"{FAULTS[int(fault)]}, at byte {position}")

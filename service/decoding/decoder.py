@@ -19,6 +19,7 @@ from service.decoding.framing import (
     open_container,
     schema_id_of,
 )
+from service.decoding.interpreter import BODY_LENGTH
 from service.decoding.known import UNKNOWN
 from service.decoding.mapping import MappedAlerts
 from service.decoding.met_schemas import WITHOUT_PROGRAM, MetSchemas
@@ -78,6 +79,12 @@ class Decoder:
         self._compiled = compiled
         self._met = MetSchemas(LAYOUTS, compiled=compiled)
 
+    def warm_up(self) -> None:
+        """Compile, or load from the disk's cache, all that decoding runs: seconds at the first time."""
+        self._met.known.match([], np.empty(0, np.bool_), 0)
+        for reader in self._met.readers.values():
+            MAPPINGS[reader.layout.survey](reader.read(np.empty((0, BODY_LENGTH), np.int64)).raw)
+
     def decode(self, messages: Sequence[RawMessage]) -> DecodedBatch:
         """Decode messages, each of which gives its alerts or one rejection.
 
@@ -111,7 +118,10 @@ class Decoder:
     def _find(self, messages: Sequence[RawMessage], errors: dict[int, RejectedAlertError]) -> Bodies:
         """Find the records of every message, looking closely at those not like any before."""
         values = [message.value for message in messages]
-        expects_bare = np.array([message.survey is Survey.ELASTICC for message in messages], np.bool_)
+        surveys = [message.survey for message in messages]
+        expects_bare = np.zeros(len(values), np.bool_)
+        if Survey.ELASTICC in surveys:
+            expects_bare[:] = [survey is Survey.ELASTICC for survey in surveys]
         matches = self._met.known.match(values, expects_bare, self._max_message_bytes)
         blocks: list[Block] = []
         schemas: list[int] = []

@@ -57,7 +57,8 @@ __all__ = ["Addresses", "run_programs"]
 
 # Columns of the bodies: the address of the bytes they lie in, where they start and stop in these, how many
 # records they hold, and the first instruction of their program.
-ADDRESS, START, STOP, N_RECORDS, PROGRAM = range(5)
+BODY_LENGTH = 5
+ADDRESS, START, STOP, N_RECORDS, PROGRAM = range(BODY_LENGTH)
 
 # Columns of the tables: where their values begin in the flat arrays and how many a row has, for floats,
 # integers and bytes of text; for how many rows there is room; how many there are. Table 0 is the alerts.
@@ -65,9 +66,9 @@ TABLE_LENGTH = 8
 FLOAT_BASE, N_FLOATS, INTEGER_BASE, N_INTEGERS, TEXT_BASE, N_TEXT, CAPACITY, N_ROWS = range(TABLE_LENGTH)
 
 # Registers: where the values of the row being read begin; how deep we are in arrays; the table that is
-# full; the position at which something was found wrong; then the stack, two for each array being read:
-# the items left in its block, and where the block has to end, if it says so.
-ROW_FLOATS, ROW_INTEGERS, ROW_TEXT, DEPTH, FULL_TABLE, FAULT_AT, STACK = range(7)
+# full; the position and instruction at which something was found wrong; then the stack, two for each array
+# being read: the items left in its block, and where the block has to end, if it says so.
+ROW_FLOATS, ROW_INTEGERS, ROW_TEXT, DEPTH, FULL_TABLE, FAULT_AT, FAULTY, STACK = range(8)
 
 VALUE, NULL, IF_NULL, A, B, C = range(1, 7)  # of an instruction, behind what to do
 
@@ -123,7 +124,7 @@ def run_programs(
     addresses
         int64, shape (9,): `Addresses`.
     faults
-        int64, shape (n, 2), written: what is wrong, 0 for nothing, and the position where.
+        int64, shape (n, 3), written: what is wrong, 0 for nothing, and the position and instruction where.
 
     Returns
     -------
@@ -155,6 +156,7 @@ def run_programs(
                 break
         if fault == 0 and position != stop:
             put_word(at.registers, FAULT_AT, position)
+            put_word(at.registers, FAULTY, bodies[number, PROGRAM])
             fault = LEFT_OVER
         if fault:
             for table in range(n_tables):
@@ -163,6 +165,7 @@ def run_programs(
                 return number
         faults[number, 0] = fault
         faults[number, 1] = word(at.registers, FAULT_AT)
+        faults[number, 2] = word(at.registers, FAULTY)
     return len(bodies)
 
 
@@ -209,6 +212,7 @@ def _run_record(base: Any, position: int, stop: int, instruction: int, at: Addre
             position, instruction = _move(base, position, stop, op, instruction, at)
         if position < 0:
             put_word(at.registers, FAULT_AT, before)
+            put_word(at.registers, FAULTY, instruction)
             return position
         instruction += 1
 

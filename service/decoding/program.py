@@ -95,10 +95,13 @@ class Program:
         int64, shape (n_instructions, 8).
     items
         int64, shape (n_items,), of its runs.
+    fields
+        What each instruction reads or begins with, for messages.
     """
 
     code: NDArray[np.int64]
     items: NDArray[np.int64]
+    fields: tuple[str, ...]
 
     def moved(self, start: int, first_item: int) -> "Program":
         """Give the program as it is behind `start` instructions and `first_item` items of others."""
@@ -108,7 +111,7 @@ class Program:
         code[op == NEXT_ITEM, 4] += start
         code[op == ARRAY, 5] += start
         code[op == SKIP_RUN, 4:6] += first_item
-        return Program(code, self.items)
+        return Program(code, self.items, self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +136,15 @@ def compile_program(schema: Record, layout: Layout) -> Program:
     compiler = _Compiler(layout)
     compiler.fields(schema, "", layout.columns)
     compiler.emit(END)
-    return Program(np.array(compiler.code, np.int64), np.array(compiler.items, np.int64))
+    code, items = np.array(compiler.code, np.int64), np.array(compiler.items, np.int64)
+    return Program(code, items, tuple(compiler.names))
 
 
 @dataclass(slots=True)
 class _Run:
     """Fields of fixed size in a row: some bytes, then items of one union and the plain bytes behind it."""
 
+    name: str = ""
     leading: int = 0
     items: list[tuple[Branches, int, int]] = field(default_factory=list)
 
@@ -162,17 +167,23 @@ class _Compiler:
         self.layout = layout
         self.code: list[list[int]] = []
         self.items: list[int] = []
+        self.names: list[str] = []
         self._run = _Run()
+        self._name = "the alert"  # of the field being compiled
+        self._within = ""  # what goes before the names of fields in an array
 
     def emit(self, op: int, branches: Branches = PLAIN, a: int = 0, b: int = 0, c: int = 0) -> int:
         """Append an instruction, after what is still to be skipped; give its place."""
         self._close_run()
         place = len(self.code)
         self.code.append([op, branches.value, branches.null, place + 1, a, b, c, 0])
+        self.names.append(self._name)
         return place
 
     def _close_run(self) -> None:
         run, self._run = self._run, _Run()
+        name = self._name
+        self._name = run.name or name
         if run.leading:
             self.emit(SKIP_FIXED, a=run.leading)
         if run.items:
@@ -180,6 +191,7 @@ class _Compiler:
             self.items.extend(_packed(*item) for item in run.items)
             most = sum(max(value_step, null_step) for _, value_step, null_step in run.items)
             self.emit(SKIP_RUN, a=first, b=len(self.items), c=most)
+        self._name = name
 
     def fields(self, node: Record, prefix: str, columns: tuple[Column, ...]) -> None:
         """Compile a record that lies at `prefix` below where the columns' paths begin."""
@@ -187,6 +199,7 @@ class _Compiler:
             self._field(kind, prefix + name, columns)
 
     def _field(self, node: Node, path: str, columns: tuple[Column, ...]) -> None:
+        self._name = self._within + path
         branches, value = _split(node)
         if isinstance(value, Primitive):
             self._primitive(value.name, path, branches, columns)
@@ -209,6 +222,7 @@ class _Compiler:
     def _array(self, node: Array, path: str) -> None:
         tables = [number for number, table in enumerate(self.layout.tables) if table.path == path]
         start = self.emit(ARRAY, a=node.items.min_bytes)
+        within, self._within = self._within, f"{self._name}[]."
         branches, item = _split(node.items)
         if tables and isinstance(item, Record):
             entrance = self.emit(ENTER, branches)
@@ -218,6 +232,7 @@ class _Compiler:
             self._leave(entrance)
         else:
             self._field(node.items, "", ())
+        self._within = within
         end = self.emit(NEXT_ITEM, a=start + 1)
         self.code[start][5] = end + 1
 
@@ -229,6 +244,7 @@ class _Compiler:
         elif name in SIZES:
             if not self._run.fits(SIZES[name]):
                 self._close_run()
+            self._run.name = self._run.name or self._name
             self._run.add(SIZES[name], branches)
         else:
             self.emit(SKIPS[name], branches)

@@ -4,7 +4,9 @@ from io import BytesIO
 from typing import Any
 
 import fastavro
+import orjson
 
+from service.core.alerts import Survey
 from service.decoding.schemas import schema_id_of_version
 from service.decoding.shipped import shipped_schema
 
@@ -224,3 +226,48 @@ def elasticc(version: str = "0.9", /, **values: Any) -> Record:
 
 def elasticc_bytes(record: Record, version: str = "0.9") -> bytes:
     return body(shipped_schema("elasticc", version), record)
+
+
+JD = 2459408.9368056
+
+
+def whole_bodies() -> dict[Survey, bytes]:
+    """Write the body of one alert of each survey, with something in every table."""
+    previous = {"jd": JD - 1, "fid": 1, "pid": 7}
+    detection = ztf_prv(candid=3, isdiffpos="t", magpsf=18.0, sigmapsf=0.1, **previous)
+    forced = ztf_forced(
+        forcediffimflux=15.0, forcediffimfluxunc=1.0, magzpsci=26.4, procstatus="0", **previous
+    )
+    alerts = {
+        Survey.ZTF: ztf(prv=[detection, ztf_prv(diffmaglim=20.0, **previous)], fp=[forced]),
+        Survey.LSST: lsst(
+            diaObject=lsst_object(diaObjectId=170028500552515710),
+            prvDiaSources=[lsst_source(diaSourceId=987654321, midpointMjdTai=61130.0)],
+            prvDiaForcedSources=[lsst_forced()],
+            cutoutDifference=bytes(300),
+        ),
+        Survey.ELASTICC: elasticc(
+            prvDiaSources=[elasticc_source(diaSourceId=987654321)], prvDiaForcedSources=[elasticc_forced()]
+        ),
+    }
+    return {survey: body(SCHEMAS[survey], alert) for survey, alert in alerts.items()}
+
+
+def framed(survey: Survey, data: bytes, n_records: int = 1) -> bytes:
+    """Frame a body as its survey does, whatever is in it."""
+    match survey:
+        case Survey.ZTF:
+            return container_header(orjson.dumps(SCHEMAS[survey])) + container_block(data, n_records)
+        case Survey.LSST:
+            return b"\x00\x00\x00\x03\xe8" + data
+        case Survey.ELASTICC:
+            return data
+
+
+SCHEMAS = {
+    Survey.ZTF: shipped_schema("ztf", "4.02"),
+    Survey.LSST: shipped_schema("lsst", "10.0"),
+    Survey.ELASTICC: shipped_schema("elasticc", "0.9"),
+}
+BODIES = whole_bodies()
+PACKETS = {survey: framed(survey, data) for survey, data in BODIES.items()}

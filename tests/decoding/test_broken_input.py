@@ -5,7 +5,6 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,72 +13,22 @@ from service.core.alerts import DecodedBatch, Survey
 from service.decoding.decoder import Decoder, RawMessage
 from service.decoding.mapping import FIRST_MJD_TAI, LAST_MJD_TAI
 from service.decoding.schemas import SchemaStore
-from service.decoding.shipped import shipped_schema
 from service.errors import RejectionCode
 from tests.decoding.conftest import RejectOne
 from tests.decoding.packets import (
-    body,
+    BODIES,
+    JD,
+    PACKETS,
+    SCHEMAS,
     container,
-    container_block,
-    container_header,
-    elasticc,
-    elasticc_forced,
-    elasticc_source,
+    framed,
     lsst,
-    lsst_forced,
-    lsst_object,
     lsst_source,
     text,
     varint,
-    ztf,
-    ztf_forced,
-    ztf_prv,
 )
 
-JD = 2459408.9368056
-
-
-def whole_bodies() -> dict[Survey, bytes]:
-    """Write the body of one alert of each survey, with something in every table."""
-    previous = {"jd": JD - 1, "fid": 1, "pid": 7}
-    detection = ztf_prv(candid=3, isdiffpos="t", magpsf=18.0, sigmapsf=0.1, **previous)
-    forced = ztf_forced(
-        forcediffimflux=15.0, forcediffimfluxunc=1.0, magzpsci=26.4, procstatus="0", **previous
-    )
-    alerts = {
-        Survey.ZTF: ztf(prv=[detection, ztf_prv(diffmaglim=20.0, **previous)], fp=[forced]),
-        Survey.LSST: lsst(
-            diaObject=lsst_object(diaObjectId=170028500552515710),
-            prvDiaSources=[lsst_source(diaSourceId=987654321, midpointMjdTai=61130.0)],
-            prvDiaForcedSources=[lsst_forced()],
-            cutoutDifference=bytes(300),
-        ),
-        Survey.ELASTICC: elasticc(
-            prvDiaSources=[elasticc_source(diaSourceId=987654321)], prvDiaForcedSources=[elasticc_forced()]
-        ),
-    }
-    return {survey: body(SCHEMAS[survey], alert) for survey, alert in alerts.items()}
-
-
-def framed(survey: Survey, data: bytes, n_records: int = 1) -> bytes:
-    """Frame a body as its survey does, whatever is in it."""
-    match survey:
-        case Survey.ZTF:
-            return container_header(orjson.dumps(SCHEMAS[survey])) + container_block(data, n_records)
-        case Survey.LSST:
-            return b"\x00\x00\x00\x03\xe8" + data
-        case Survey.ELASTICC:
-            return data
-
-
-SCHEMAS = {
-    Survey.ZTF: shipped_schema("ztf", "4.02"),
-    Survey.LSST: shipped_schema("lsst", "10.0"),
-    Survey.ELASTICC: shipped_schema("elasticc", "0.9"),
-}
-BODIES = whole_bodies()
 DECODER = Decoder(SchemaStore())
-PACKETS = {survey: framed(survey, data) for survey, data in BODIES.items()}
 
 
 def one_fate(batch: DecodedBatch, n_messages: int) -> None:
@@ -120,7 +69,7 @@ def test_bytes_behind_a_packet_are_not_overlooked(reject_one: RejectOne, survey:
 
 def test_one_bad_record_rejects_its_whole_container(reject_one: RejectOne) -> None:
     good, bad = lsst(), lsst(source=lsst_source(ra=400.0))
-    error = reject_one(container(shipped_schema("lsst", "10.0"), good, bad, good))
+    error = reject_one(container(SCHEMAS[Survey.LSST], good, bad, good))
     assert error.code is RejectionCode.INVALID_VALUE
 
 
