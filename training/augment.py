@@ -12,6 +12,8 @@ from training.datasets.record import LightCurves
 
 __all__ = ["Augmentation", "augment"]
 
+ALERT_SNR = 5.0  # the surveys' own threshold
+
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
@@ -41,6 +43,8 @@ class Augmentation:
         Standard deviation of a shift per object and band.
     snr
         Rows that the noise brings below this are no detections any more and are dropped.
+    shallow
+        Probability that an object keeps only rows above 5 sigma, where a set lists fainter ones.
     """
 
     dim_mag: float = 1.5
@@ -54,6 +58,7 @@ class Augmentation:
     band_drop: float = 0.03
     zero_point_mag: float = 0.03
     snr: float = 5.0
+    shallow: float = 0.0
 
 
 def augment(curves: LightCurves, how: Augmentation, generator: np.random.Generator) -> LightCurves:
@@ -63,7 +68,8 @@ def augment(curves: LightCurves, how: Augmentation, generator: np.random.Generat
     _dim(rows, owner, len(curves), how, generator)
     stretch = np.exp(generator.normal(0.0, how.stretch, len(curves)))
     since_first = rows["mjd_tai"] - first_mjd[owner]
-    keep = rows["flux_njy"] > how.snr * rows["flux_err_njy"]
+    limit = np.where(generator.random(len(curves)) < how.shallow, np.maximum(how.snr, ALERT_SNR), how.snr)
+    keep = rows["flux_njy"] > limit[owner] * rows["flux_err_njy"]
     keep &= generator.random(len(rows)) >= (how.drop * generator.random(len(curves)))[owner]
     keep &= ~_missed_nights(rows, owner, len(curves), how, generator)
     keep &= ~_before_discovery(since_first, len(curves), owner, how, generator)

@@ -74,7 +74,7 @@ class Product:
 
 ZTF = Product(
     name="nightjar-ztf",
-    version="0.1.0",
+    version="0.2.0",
     recipe=ztf_recipe(),
     among=FIVE,
     summary=(
@@ -103,7 +103,7 @@ ZTF = Product(
 
 LSST = Product(
     name="nightjar-lsst",
-    version="0.1.0",
+    version="0.2.0",
     recipe=lsst_recipe(),
     among=SIX,
     summary=(
@@ -120,7 +120,9 @@ LSST = Product(
         "Class frequencies behind the calibrated probabilities are MALLORN's: more than half AGN.",
     ),
     config=FitConfig(epochs=40, learning_rate=1e-3),
-    augmentation=Augmentation(snr=3.0, dim_mag=0.7, drop=0.3, late=0.1, late_days=60.0, thin=0.1),
+    augmentation=Augmentation(
+        snr=3.0, dim_mag=0.7, drop=0.3, late=0.1, late_days=60.0, thin=0.1, shallow=0.4
+    ),
 )
 
 
