@@ -21,7 +21,7 @@ class Bodies:
     data
         The bytes each lies in, which are kept for as long as anything points to them.
     address, start, stop, n_records
-        int64, shape (n,): see `service.decoding.interpreter`.
+        int64, shape (n,): see `service.decoding.storage`.
     schema
         int64, shape (n,), number of the schema.
     message

@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 
 from service.decoding.avro import MAX_DEPTH
 from service.decoding.columns import ColumnType, Layout, RawAlerts, RawTable
-from service.decoding.interpreter import (
+from service.decoding.interpreter import run_programs
+from service.decoding.primitives import FAULTS
+from service.decoding.program import INSTRUCTION_LENGTH, compile_program, place_of
+from service.decoding.schemas import WriterSchema
+from service.decoding.storage import (
     CAPACITY,
     FLOAT_BASE,
     FULL_TABLE,
@@ -22,12 +26,10 @@ from service.decoding.interpreter import (
     STACK,
     TABLE_LENGTH,
     TEXT_BASE,
+    VALUES,
     Addresses,
-    run_programs,
+    Storage,
 )
-from service.decoding.primitives import FAULTS
-from service.decoding.program import INSTRUCTION_LENGTH, compile_program, place_of
-from service.decoding.schemas import WriterSchema
 from service.errors import RejectedAlertError, RejectionCode
 
 __all__ = ["CompiledReader", "ReadBodies"]
@@ -52,17 +54,6 @@ class ReadBodies:
     raw: RawAlerts
     body: NDArray[np.int64]
     errors: dict[int, RejectedAlertError]
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """Memory for what is read; see `service.decoding.interpreter.Addresses`."""
-
-    floats: NDArray[np.float64]
-    integers: NDArray[np.int64]
-    text: NDArray[np.uint8]
-    starts: NDArray[np.int64]
-    body: NDArray[np.int64]
 
 
 class CompiledReader:
@@ -121,7 +112,7 @@ class CompiledReader:
         Parameters
         ----------
         bodies
-            int64, shape (n, 5): see `service.decoding.interpreter`. The bytes they point to have to be kept.
+            int64, shape (n, 5): see `service.decoding.storage`. The bytes they point to have to be kept.
         """
         self._tables[:, N_ROWS] = 0
         faults = np.empty((len(bodies), 3), np.int64)
@@ -223,14 +214,6 @@ class CompiledReader:
             storage.body,
         )
         return np.array([array.ctypes.data for array in arrays], np.int64)
-
-
-VALUES = (
-    ("floats", FLOAT_BASE, N_FLOATS),
-    ("integers", INTEGER_BASE, N_INTEGERS),
-    ("text", TEXT_BASE, N_TEXT),
-)
-"""The flat arrays, and the columns of the tables that say where a table's part of each is."""
 
 
 def _matrix(values: NDArray[Any], row: NDArray[np.int64], base: int, width: int) -> NDArray[Any]:

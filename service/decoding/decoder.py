@@ -19,12 +19,12 @@ from service.decoding.framing import (
     open_container,
     schema_id_of,
 )
-from service.decoding.interpreter import BODY_LENGTH
 from service.decoding.known import UNKNOWN
 from service.decoding.mapping import MappedAlerts
 from service.decoding.met_schemas import WITHOUT_PROGRAM, MetSchemas
 from service.decoding.records import RecordReader, read_block
 from service.decoding.schemas import SchemaStore
+from service.decoding.storage import BODY_LENGTH
 from service.errors import RejectedAlertError, RejectionCode
 
 __all__ = ["Decoder", "RawMessage"]

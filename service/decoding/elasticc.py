@@ -13,10 +13,11 @@ from service.decoding.mapping import (
     Checks,
     MappedAlerts,
     Rows,
-    as_ids,
+    Triggers,
     bands_of,
     first_given,
     light_curves,
+    mapped_alerts,
 )
 
 __all__ = ["LAYOUT", "map_alerts"]
@@ -79,6 +80,31 @@ def map_alerts(raw: RawAlerts) -> MappedAlerts:
     """Bring ELAsTiCC alerts to the common form."""
     columns = raw.columns
     checks = Checks()
+    triggers = checked_triggers(columns, checks)
+    dia_object = first_given(columns["diaSource.diaObjectId"], columns["diaObject.diaObjectId"])
+    checks.given("diaObjectId", dia_object == 0)
+    checks.valid("diaObjectId", dia_object, dia_object >= 0)
+    unit_njy = flux_units_njy(columns["diaObject.hostgal_zphot_q99"])
+    flux_njy, flux_err_njy = fluxes(columns["diaSource.psFlux"], columns["diaSource.psFluxErr"], unit_njy)
+    history = table_rows(raw, "prvDiaSources", "diaSourceId", unit_njy, Kind.DETECTION)
+    forced = table_rows(raw, "prvDiaForcedSources", "diaForcedSourceId", unit_njy, Kind.FORCED)
+    checks.rows("prvDiaSources", history)
+    checks.rows("prvDiaForcedSources", forced)
+    redshift, redshift_err = redshifts(columns)
+    return mapped_alerts(
+        triggers,
+        light_curves(Survey.ELASTICC, triggers, flux_njy, flux_err_njy, (history, forced)),
+        checks,
+        object_id=list(map(str, dia_object.tolist())),
+        is_solar_system=np.zeros(raw.n_alerts, np.bool_),  # the challenge has none
+        redshift=redshift,
+        redshift_err=redshift_err,
+        mwebv=known(columns["diaObject.mwebv"], LARGEST_MWEBV).astype(np.float32),
+    )
+
+
+def checked_triggers(columns: dict[str, NDArray[Any]], checks: Checks) -> Triggers:
+    """Give the triggering exposures; what is impossible goes into `checks`."""
     alert_id = columns["diaSource.diaSourceId"]
     checks.valid("diaSource.diaSourceId", alert_id, alert_id > 0)
     mjd_tai = columns["diaSource.midPointTai"]
@@ -87,70 +113,26 @@ def map_alerts(raw: RawAlerts) -> MappedAlerts:
     checks.position(ra_deg, dec_deg, ("diaSource.ra", "diaSource.decl"))
     band = bands_of(columns["diaSource.filterName"], BANDS)
     checks.valid("diaSource.filterName", columns["diaSource.filterName"], band != NO_BAND)
-    dia_object = first_given(columns["diaSource.diaObjectId"], columns["diaObject.diaObjectId"])
-    checks.given("diaObjectId", dia_object == 0)
-    checks.valid("diaObjectId", dia_object, dia_object >= 0)
-
-    unit_njy = flux_units_njy(columns["diaObject.hostgal_zphot_q99"])
-    owners = np.arange(raw.n_alerts)
-    pieces = (
-        rows(columns, "diaSource.", "diaSourceId", owners, unit_njy, Kind.DETECTION),
-        table_rows(raw, "prvDiaSources", "diaSourceId", unit_njy, Kind.DETECTION),
-        table_rows(raw, "prvDiaForcedSources", "diaForcedSourceId", unit_njy, Kind.FORCED),
-    )
-    checks.rows("prvDiaSources", pieces[1])
-    checks.rows("prvDiaForcedSources", pieces[2])
-    curves = light_curves(Survey.ELASTICC, mjd_tai, pieces)
-    redshift, redshift_err = redshifts(columns)
-    nothing = np.full(raw.n_alerts, np.nan, np.float32)
-    return MappedAlerts(
-        survey=Survey.ELASTICC,
-        object_id=[str(number) for number in dia_object.tolist()],
-        alert_id=as_ids(alert_id),
-        mjd_tai=mjd_tai,
-        ra_deg=ra_deg,
-        dec_deg=dec_deg,
-        band=band,
-        is_solar_system=np.zeros(raw.n_alerts, np.bool_),  # the challenge has none
-        real_bogus=nothing,
-        star_galaxy=nothing,
-        star_distance_arcsec=nothing,
-        redshift=redshift,
-        redshift_err=redshift_err,
-        mwebv=known(columns["diaObject.mwebv"], LARGEST_MWEBV).astype(np.float32),
-        offsets=curves.offsets,
-        observations=curves.observations,
-        errors=checks.errors,
-    )
+    return Triggers(alert_id, mjd_tai, ra_deg, dec_deg, band)
 
 
 def table_rows(raw: RawAlerts, path: str, id_name: str, unit_njy: NDArray[np.float64], kind: Kind) -> Rows:
     """Give the rows of ``prvDiaSources`` or ``prvDiaForcedSources``."""
     table = raw.tables[path]
-    owners = table.owners()
-    return rows(table.columns, "", id_name, owners, unit_njy[owners], kind)
+    columns, owners = table.columns, table.owners()
+    flux_njy, flux_err_njy = fluxes(columns["psFlux"], columns["psFluxErr"], unit_njy[owners])
+    band = bands_of(columns["filterName"], BANDS)
+    return Rows(owners, columns["midPointTai"], flux_njy, flux_err_njy, band, kind, columns[id_name])
 
 
-def rows(
-    columns: dict[str, NDArray[Any]],
-    prefix: str,
-    id_name: str,
-    owners: NDArray[np.int64],
-    unit_njy: NDArray[np.float64],
-    kind: Kind,
-) -> Rows:
-    """Give measurements as rows; a flux or error that is a sentinel is none."""
-    flux, error = columns[prefix + "psFlux"], columns[prefix + "psFluxErr"]
-    return Rows(
-        owners,
-        columns[prefix + "midPointTai"],
-        flux * unit_njy,
-        error * unit_njy,
-        bands_of(columns[prefix + "filterName"], BANDS),
-        kind,
-        columns[prefix + id_name],
-        ~np.isin(flux, SENTINELS) & ~np.isin(error, SENTINELS),
-    )
+def fluxes(
+    flux: NDArray[np.float64], error: NDArray[np.float64], unit_njy: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give flux and error in nJy; NaN where one of them is a sentinel."""
+    is_missing = np.zeros(len(flux), np.bool_)
+    for sentinel in SENTINELS:
+        is_missing |= (flux == sentinel) | (error == sentinel)
+    return np.where(is_missing, np.nan, flux * unit_njy), error * unit_njy
 
 
 def flux_units_njy(is_prerelease: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ Functions give the position behind what they read, or the negative number of wha
 (`service.decoding.primitives.FAULTS`).
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,55 +52,32 @@ from service.decoding.program import (
     READ_LONG_AS_FLOAT,
     SKIP_RUN,
 )
+from service.decoding.storage import (
+    ADDRESS,
+    CAPACITY,
+    DEPTH,
+    FAULT_AT,
+    FAULTY,
+    FULL_TABLE,
+    N_FLOATS,
+    N_INTEGERS,
+    N_RECORDS,
+    N_ROWS,
+    N_TEXT,
+    PROGRAM,
+    ROW_FLOATS,
+    ROW_INTEGERS,
+    ROW_TEXT,
+    STACK,
+    START,
+    STOP,
+    TABLE_LENGTH,
+    Addresses,
+)
 
-__all__ = ["Addresses", "run_programs"]
-
-# Columns of the bodies: the address of the bytes they lie in, where they start and stop in these, how many
-# records they hold, and the first instruction of their program.
-BODY_LENGTH = 5
-ADDRESS, START, STOP, N_RECORDS, PROGRAM = range(BODY_LENGTH)
-
-# Columns of the tables: where their values begin in the flat arrays and how many a row has, for floats,
-# integers and bytes of text; for how many rows there is room; how many there are. Table 0 is the alerts.
-TABLE_LENGTH = 8
-FLOAT_BASE, N_FLOATS, INTEGER_BASE, N_INTEGERS, TEXT_BASE, N_TEXT, CAPACITY, N_ROWS = range(TABLE_LENGTH)
-
-# Registers: where the values of the row being read begin; how deep we are in arrays; the table that is
-# full; the position and instruction at which something was found wrong; then the stack, two for each array
-# being read: the items left in its block, and where the block has to end, if it says so.
-ROW_FLOATS, ROW_INTEGERS, ROW_TEXT, DEPTH, FULL_TABLE, FAULT_AT, FAULTY, STACK = range(8)
+__all__ = ["run_programs"]
 
 VALUE, NULL, IF_NULL, A, B, C = range(1, 7)  # of an instruction, behind what to do
-
-
-class Addresses(NamedTuple):
-    """Where programs lie, and where they put what they read: addresses of the arrays' first elements.
-
-    Attributes
-    ----------
-    code, items
-        int64, shapes (n_instructions, 8) and (n_items,), of all programs one after the other.
-    tables
-        int64, shape (n_tables, 8).
-    registers
-        int64, shape (STACK + 2 * MAX_DEPTH,).
-    floats, integers, text
-        float64, int64 and uint8, flat.
-    starts
-        int64, shape (alerts' capacity, n_tables): each table's number of rows before an alert's first.
-    body
-        int64, shape (alerts' capacity,): the body each alert came from.
-    """
-
-    code: Any
-    items: Any
-    tables: Any
-    registers: Any
-    floats: Any
-    integers: Any
-    text: Any
-    starts: Any
-    body: Any
 
 
 @compiled
@@ -146,18 +123,7 @@ def run_programs(
     for number in range(first, len(bodies)):
         for table in range(n_tables):
             rows_before[table] = word(at.tables, table * TABLE_LENGTH + N_ROWS)
-        base = pointer(bodies[number, ADDRESS])
-        position, stop = bodies[number, START], bodies[number, STOP]
-        fault = 0
-        for _ in range(bodies[number, N_RECORDS]):
-            position = _run_alert(base, position, stop, bodies[number, PROGRAM], number, n_tables, at)
-            if position < 0:
-                fault = -position
-                break
-        if fault == 0 and position != stop:
-            put_word(at.registers, FAULT_AT, position)
-            put_word(at.registers, FAULTY, bodies[number, PROGRAM])
-            fault = LEFT_OVER
+        fault = _run_body(bodies, number, n_tables, at)
         if fault:
             for table in range(n_tables):
                 put_word(at.tables, table * TABLE_LENGTH + N_ROWS, rows_before[table])
@@ -167,6 +133,20 @@ def run_programs(
         faults[number, 1] = word(at.registers, FAULT_AT)
         faults[number, 2] = word(at.registers, FAULTY)
     return len(bodies)
+
+
+@compiled
+def _run_body(bodies: NDArray[np.int64], number: int, n_tables: int, at: Addresses) -> int:
+    """Read the records of one body; give what is wrong with it, 0 for nothing."""
+    base = pointer(bodies[number, ADDRESS])
+    position, stop, program = bodies[number, START], bodies[number, STOP], bodies[number, PROGRAM]
+    for _ in range(bodies[number, N_RECORDS]):
+        position = _run_alert(base, position, stop, program, number, n_tables, at)
+        if position < 0:
+            return -position
+    put_word(at.registers, FAULT_AT, position)
+    put_word(at.registers, FAULTY, program)
+    return 0 if position == stop else LEFT_OVER
 
 
 @compiled

@@ -1,5 +1,7 @@
 """LSST alerts, schema 7.0 to 11.1: which fields, and what they mean."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,11 +12,12 @@ from service.decoding.mapping import (
     Checks,
     MappedAlerts,
     Rows,
-    as_ids,
+    Triggers,
     bands_of,
     first_given,
     in_unit_interval,
     light_curves,
+    mapped_alerts,
 )
 
 __all__ = ["LAYOUT", "map_alerts"]
@@ -79,6 +82,29 @@ def map_alerts(raw: RawAlerts) -> MappedAlerts:
     """
     columns = raw.columns
     checks = Checks()
+    triggers = checked_triggers(columns, checks)
+    dia_object = first_given(columns["diaSource.diaObjectId"], columns["diaObject.diaObjectId"])
+    checks.valid("diaObjectId", dia_object, dia_object >= 0)
+    ss_object = first_given(
+        columns["diaSource.ssObjectId"], columns["ssSource.ssObjectId"], columns["ssObject.ssObjectId"]
+    )
+    history, forced = history_rows(raw), forced_rows(raw)
+    checks.rows("prvDiaSources", history)
+    checks.rows("prvDiaForcedSources", forced)
+    flux_njy, flux_err_njy = columns["diaSource.psfFlux"], columns["diaSource.psfFluxErr"]
+    return mapped_alerts(
+        triggers,
+        light_curves(Survey.LSST, triggers, flux_njy, flux_err_njy, (history, forced)),
+        checks,
+        object_id=object_names(dia_object, ss_object, triggers.alert_id),
+        is_solar_system=ss_object != 0,
+        # No star score: extendedness is of the difference source itself, and a transient is a point.
+        real_bogus=in_unit_interval(columns["diaSource.reliability"]),
+    )
+
+
+def checked_triggers(columns: dict[str, NDArray[Any]], checks: Checks) -> Triggers:
+    """Give the triggering exposures; what is impossible goes into `checks`."""
     alert_id = columns["diaSource.diaSourceId"]
     checks.valid("diaSource.diaSourceId", alert_id, alert_id > 0)
     mjd_tai = columns["diaSource.midpointMjdTai"]
@@ -88,44 +114,7 @@ def map_alerts(raw: RawAlerts) -> MappedAlerts:
     band = bands_of(columns["diaSource.band"], BANDS)
     checks.given("diaSource.band", columns["diaSource.band"] == b"")
     checks.valid("diaSource.band", columns["diaSource.band"], band != NO_BAND)
-    dia_object = first_given(columns["diaSource.diaObjectId"], columns["diaObject.diaObjectId"])
-    checks.valid("diaObjectId", dia_object, dia_object >= 0)
-    ss_object = first_given(
-        columns["diaSource.ssObjectId"], columns["ssSource.ssObjectId"], columns["ssObject.ssObjectId"]
-    )
-    trigger = Rows(
-        np.arange(raw.n_alerts),
-        mjd_tai,
-        columns["diaSource.psfFlux"],
-        columns["diaSource.psfFluxErr"],
-        band,
-        Kind.DETECTION,
-        alert_id,
-    )
-    history, forced = history_rows(raw), forced_rows(raw)
-    checks.rows("prvDiaSources", history)
-    checks.rows("prvDiaForcedSources", forced)
-    curves = light_curves(Survey.LSST, mjd_tai, (trigger, history, forced))
-    nothing = np.full(raw.n_alerts, np.nan, np.float32)
-    return MappedAlerts(
-        survey=Survey.LSST,
-        object_id=object_names(dia_object, ss_object, alert_id),
-        alert_id=as_ids(alert_id),
-        mjd_tai=mjd_tai,
-        ra_deg=ra_deg,
-        dec_deg=dec_deg,
-        band=band,
-        is_solar_system=ss_object != 0,
-        real_bogus=in_unit_interval(columns["diaSource.reliability"]),
-        star_galaxy=nothing,  # extendedness is of the difference source itself, and a transient is a point
-        star_distance_arcsec=nothing,
-        redshift=nothing,
-        redshift_err=nothing,
-        mwebv=nothing,
-        offsets=curves.offsets,
-        observations=curves.observations,
-        errors=checks.errors,
-    )
+    return Triggers(alert_id, mjd_tai, ra_deg, dec_deg, band)
 
 
 def history_rows(raw: RawAlerts) -> Rows:

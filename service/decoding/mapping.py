@@ -18,15 +18,20 @@ __all__ = [
     "LightCurves",
     "MappedAlerts",
     "Rows",
-    "as_ids",
+    "Triggers",
     "bands_of",
+    "first_given",
     "in_unit_interval",
     "light_curves",
+    "mapped_alerts",
 ]
 
 FIRST_MJD_TAI = 45000.0
 LAST_MJD_TAI = 85000.0
 """1982 to 2091: any time outside is damage, not a time (the oldest precursor images are of 2012)."""
+
+CONTEXT = ("real_bogus", "star_galaxy", "star_distance_arcsec", "redshift", "redshift_err", "mwebv")
+"""Columns that not every survey gives."""
 
 NO_BAND = 255
 """Stands for a band that is missing or none of ours."""
@@ -59,6 +64,17 @@ class MappedAlerts:
     offsets: NDArray[np.int64]
     observations: Observations
     errors: dict[int, RejectedAlertError]
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """What every alert has, checked; columns as in `AlertBatch`, ids as int64."""
+
+    alert_id: NDArray[np.int64]
+    mjd_tai: NDArray[np.float64]
+    ra_deg: NDArray[np.float64]
+    dec_deg: NDArray[np.float64]
+    band: NDArray[np.uint8]
 
 
 class Checks:
@@ -161,23 +177,70 @@ class Rows:
 class LightCurves:
     """Rows ``offsets[i]:offsets[i + 1]`` of `observations` are the canonical light curve of alert i."""
 
+    survey: Survey
     offsets: NDArray[np.int64]
     observations: Observations
 
 
-def light_curves(survey: Survey, mjd_tai: NDArray[np.float64], pieces: tuple[Rows, ...]) -> LightCurves:
+def mapped_alerts(
+    triggers: Triggers,
+    curves: "LightCurves",
+    checks: Checks,
+    object_id: list[str],
+    is_solar_system: NDArray[np.bool_],
+    **context: NDArray[np.float32],
+) -> MappedAlerts:
+    """Put alerts together; `context` are those of the columns of `CONTEXT` that the survey gives."""
+    nothing = np.full(len(object_id), np.nan, np.float32)
+    return MappedAlerts(
+        survey=curves.survey,
+        object_id=object_id,
+        alert_id=np.maximum(triggers.alert_id, 0).astype(np.uint64),  # those not positive are refused
+        mjd_tai=triggers.mjd_tai,
+        ra_deg=triggers.ra_deg,
+        dec_deg=triggers.dec_deg,
+        band=triggers.band,
+        is_solar_system=is_solar_system,
+        offsets=curves.offsets,
+        observations=curves.observations,
+        errors=checks.errors,
+        **{name: context.get(name, nothing) for name in CONTEXT},
+    )
+
+
+def light_curves(
+    survey: Survey,
+    triggers: Triggers,
+    flux_njy: NDArray[np.float64],
+    flux_err_njy: NDArray[np.float64],
+    others: tuple[Rows, ...],
+) -> LightCurves:
     """Put together the usable rows of all kinds, alert by alert.
 
     Parameters
     ----------
     survey
         Decides whether forced photometry repeats detections.
-    mjd_tai
-        Shape (n_alerts,), time of each alert, which is when its rows were reported.
-    pieces
-        Rows of every kind, each piece in the order of the alerts.
+    triggers, flux_njy, flux_err_njy
+        The detections that made the alerts; their times are when all rows were reported.
+    others
+        Rows of every other kind.
     """
-    n_alerts = len(mjd_tai)
+    mjd_tai = triggers.mjd_tai
+    owners = np.arange(len(mjd_tai))
+    detections = Rows(
+        owners, mjd_tai, flux_njy, flux_err_njy, triggers.band, Kind.DETECTION, triggers.alert_id
+    )
+    rows, offsets = _gathered((detections, *others), len(mjd_tai))
+    rows["reported_s"] = np.repeat(reported_seconds_of(mjd_tai), np.diff(offsets))
+    none = np.zeros(len(offsets), np.int64)
+    is_one = np.full(len(mjd_tai), one_per_exposure(survey), np.bool_)
+    merged = merge_many(rows[:0], none, rows, offsets, is_one)
+    return LightCurves(survey, merged.offsets, merged.rows)
+
+
+def _gathered(pieces: tuple[Rows, ...], n_alerts: int) -> tuple[Observations, NDArray[np.int64]]:
+    """Put the usable rows of each alert behind each other; give them, and where each alert's begin."""
     usable = [slice(None) if p.is_usable.all() else np.flatnonzero(p.is_usable) for p in pieces]
     owners = [piece.owner[keep] for piece, keep in zip(pieces, usable, strict=True)]
     counts = [np.bincount(owner, minlength=n_alerts) for owner in owners]
@@ -191,10 +254,7 @@ def light_curves(survey: Survey, mjd_tai: NDArray[np.float64], pieces: tuple[Row
             rows[name][place] = getattr(piece, name)[keep]
         rows["kind"][place] = piece.kind if isinstance(piece.kind, Kind) else piece.kind[keep]
         next_row += count
-    rows["reported_s"] = np.repeat(reported_seconds_of(mjd_tai), np.diff(offsets))
-    none = np.zeros(n_alerts + 1, np.int64)
-    merged = merge_many(rows[:0], none, rows, offsets, np.full(n_alerts, one_per_exposure(survey), np.bool_))
-    return LightCurves(merged.offsets, merged.rows)
+    return rows, offsets
 
 
 def reported_seconds_of(mjd_tai: NDArray[np.float64]) -> NDArray[np.uint32]:
@@ -206,11 +266,6 @@ def reported_seconds_of(mjd_tai: NDArray[np.float64]) -> NDArray[np.uint32]:
 def is_time(mjd_tai: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether each value is a time in the age of CCD surveys; False for NaN."""
     return (mjd_tai >= FIRST_MJD_TAI) & (mjd_tai <= LAST_MJD_TAI)
-
-
-def as_ids(values: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Give checked ids as they are stored; anything not positive, of an alert that is refused, as 0."""
-    return np.maximum(values, 0).astype(np.uint64)
 
 
 def first_given(*values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """ZTF alerts, schema 3.0 to 4.02: which fields, and what they mean."""
 
 import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,11 @@ from service.decoding.mapping import (
     Checks,
     MappedAlerts,
     Rows,
-    as_ids,
+    Triggers,
     first_given,
     in_unit_interval,
     light_curves,
+    mapped_alerts,
 )
 
 __all__ = ["LAYOUT", "map_alerts"]
@@ -112,9 +114,30 @@ def map_alerts(raw: RawAlerts) -> MappedAlerts:
     """Bring ZTF alerts to the common form."""
     columns = raw.columns
     checks = Checks()
-    names = columns["objectId"]
+    names, sign = columns["objectId"], signs(columns["candidate.isdiffpos"])
     checks.given("objectId", names == b"")
     checks.valid("objectId", names, are_names(names))
+    triggers = checked_triggers(columns, checks)
+    checks.valid("candidate.isdiffpos", columns["candidate.isdiffpos"], sign != 0)
+    history, forced = history_rows(raw), forced_rows(raw)
+    checks.rows("prv_candidates", history)
+    checks.rows("fp_hists", forced)
+    flux_njy, flux_err_njy = detections(columns["candidate.magpsf"], columns["candidate.sigmapsf"], sign)
+    star_galaxy, star_distance = stars(columns["candidate.sgscore1"], columns["candidate.distpsnr1"])
+    return mapped_alerts(
+        triggers,
+        light_curves(Survey.ZTF, triggers, flux_njy, flux_err_njy, (history, forced)),
+        checks,
+        object_id=[name.decode("ascii", "replace") for name in names.tolist()],
+        is_solar_system=asteroids(columns["candidate.ssnamenr"], columns["candidate.ssdistnr"]),
+        real_bogus=real_bogus(columns["candidate.rb"], columns["candidate.drb"]),
+        star_galaxy=star_galaxy,
+        star_distance_arcsec=star_distance,
+    )
+
+
+def checked_triggers(columns: dict[str, NDArray[Any]], checks: Checks) -> Triggers:
+    """Give the triggering exposures; what is impossible goes into `checks`."""
     alert_id = first_given(columns["candid"], columns["candidate.candid"])
     checks.valid("candid", alert_id, alert_id > 0)
     mjd_tai = mjd_tai_of_utc_exposure(columns["candidate.jd"], exposure_s(columns["candidate.exptime"]))
@@ -123,36 +146,7 @@ def map_alerts(raw: RawAlerts) -> MappedAlerts:
     checks.position(ra_deg, dec_deg, ("candidate.ra", "candidate.dec"))
     band = bands_of_filter(columns["candidate.fid"])
     checks.valid("candidate.fid", columns["candidate.fid"], band != NO_BAND)
-    sign = signs(columns["candidate.isdiffpos"])
-    checks.valid("candidate.isdiffpos", columns["candidate.isdiffpos"], sign != 0)
-
-    flux_njy, flux_err_njy = detections(columns["candidate.magpsf"], columns["candidate.sigmapsf"], sign)
-    trigger = Rows(np.arange(raw.n_alerts), mjd_tai, flux_njy, flux_err_njy, band, Kind.DETECTION, alert_id)
-    history, forced = history_rows(raw), forced_rows(raw)
-    checks.rows("prv_candidates", history)
-    checks.rows("fp_hists", forced)
-    curves = light_curves(Survey.ZTF, mjd_tai, (trigger, history, forced))
-    star_galaxy, star_distance = stars(columns["candidate.sgscore1"], columns["candidate.distpsnr1"])
-    nothing = np.full(raw.n_alerts, np.nan, np.float32)
-    return MappedAlerts(
-        survey=Survey.ZTF,
-        object_id=[name.decode("ascii", "replace") for name in names.tolist()],
-        alert_id=as_ids(alert_id),
-        mjd_tai=mjd_tai,
-        ra_deg=ra_deg,
-        dec_deg=dec_deg,
-        band=band,
-        is_solar_system=asteroids(columns["candidate.ssnamenr"], columns["candidate.ssdistnr"]),
-        real_bogus=real_bogus(columns["candidate.rb"], columns["candidate.drb"]),
-        star_galaxy=star_galaxy,
-        star_distance_arcsec=star_distance,
-        redshift=nothing,
-        redshift_err=nothing,
-        mwebv=nothing,
-        offsets=curves.offsets,
-        observations=curves.observations,
-        errors=checks.errors,
-    )
+    return Triggers(alert_id, mjd_tai, ra_deg, dec_deg, band)
 
 
 def are_names(names: NDArray[np.bytes_]) -> NDArray[np.bool_]:
