@@ -233,6 +233,12 @@ class Decoder:
                 if index not in failed:
                     del errors[index]
             left = list(failed)
+        for index in left:
+            error = errors[index]
+            message = f"{error.message}; nor does it fit a schema as a bare ELAsTiCC body"
+            if framing_of(messages[index].value) is Framing.BARE:
+                message = f"fits no schema as a bare ELAsTiCC body: {error.message}"
+            errors[index] = RejectedAlertError(error.code, message)
         return parts
 
 

@@ -175,3 +175,9 @@ def test_impossible_values_of_the_alert_are_named(
     error = reject_one(elasticc_bytes(elasticc(diaSource=elasticc_source(**changes))))
     assert error.code is RejectionCode.INVALID_VALUE
     assert field in error.message
+
+
+def test_a_body_that_fits_no_version_is_said_to_be_none(reject_one: RejectOne) -> None:
+    error = reject_one(b"not an alert")
+    assert error.code is RejectionCode.MALFORMED
+    assert error.message.startswith("fits no schema as a bare ELAsTiCC body: ")
