@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.core.alerts import Band
 from training.simulation.bandpasses import Bandpass, load_bandpasses
@@ -28,7 +29,9 @@ class Environment:
     instrument
         The survey.
     bandpasses
-        Its bands.
+        Its chosen bands.
+    reference_g, reference_r
+        The bands of luminosities and colours, chosen or not.
     templates
         Of the data directory, or None: then every class is parametric.
     magnetars
@@ -41,6 +44,8 @@ class Environment:
 
     instrument: Instrument
     bandpasses: dict[Band, Bandpass]
+    reference_g: Bandpass
+    reference_r: Bandpass
     templates: Templates | None
     magnetars: MagnetarPriors
     limit_mag: float
@@ -59,6 +64,8 @@ class Environment:
         return cls(
             instrument=instrument,
             bandpasses={band: known[band] for band in instrument.bands},
+            reference_g=known[Band.G],
+            reference_r=known[Band.R],
             templates=load_templates(data_dir),
             magnetars=load_magnetar_priors(data_dir),
             limit_mag=instrument.limit_mag if limit_mag is None else limit_mag,
@@ -81,18 +88,17 @@ class Environment:
         return Photometer(BLACK_BODY_EDGES_ANGSTROM, self.bandpasses, self.cosmology)
 
     @cached_property
-    def black_bodies(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    def black_bodies(self) -> NDArray[np.float64]:
         """Shape (temperatures, w), see `spectra.black_bodies`."""
-        table = black_bodies()
-        return table.reshape(table.shape[0], table.shape[1])
+        return black_bodies()
 
     @cached_property
-    def reference_band(self) -> Bandpass:
-        """The r band, in which luminosity functions are given."""
-        return self.bandpasses[Band.R]
-
-    @cached_property
-    def black_body_magnitude(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def black_body_magnitude(self) -> NDArray[np.float64]:
         """Absolute r magnitude of a black body of 1 erg/s, by temperature, shape (temperatures,)."""
-        magnitude = absolute_magnitude(self.black_bodies, BLACK_BODY_EDGES_ANGSTROM, self.reference_band)
-        return magnitude.reshape(-1)
+        return absolute_magnitude(self.black_bodies, BLACK_BODY_EDGES_ANGSTROM, self.reference_r)
+
+    @cached_property
+    def black_body_colour(self) -> NDArray[np.float64]:
+        """Colour g - r of black bodies, mag, by temperature, shape (temperatures,)."""
+        g_mag = absolute_magnitude(self.black_bodies, BLACK_BODY_EDGES_ANGSTROM, self.reference_g)
+        return g_mag - self.black_body_magnitude

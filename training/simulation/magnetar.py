@@ -29,15 +29,15 @@ _COLUMNS = {
 # Medians and scatter of the same parameters over the population of Gomez et al. 2024 (arXiv:2407.07946),
 # for a machine without the table: (centre, sigma of the logarithm or of the value).
 _LOGNORMAL = {
-    "spin_ms": (2.4, 0.55),
-    "star_mass_msun": (1.7, 0.12),
-    "ejecta_msun": (5.0, 0.75),
-    "opacity": (0.11, 0.3),
-    "gamma_opacity": (0.03, 0.8),
-    "velocity_km_s": (8500.0, 0.35),
-    "floor_kelvin": (6500.0, 0.2),
-    "cutoff_slope": (2.2, 0.35),
-    "cutoff_angstrom": (3600.0, 0.15),
+    "spin_ms": (2.5, 0.6),
+    "star_mass_msun": (1.7, 0.05),
+    "ejecta_msun": (9.5, 0.8),
+    "opacity": (0.076, 0.6),
+    "gamma_opacity": (0.067, 0.8),
+    "velocity_km_s": (7500.0, 0.4),
+    "floor_kelvin": (7000.0, 0.22),
+    "cutoff_slope": (1.85, 0.5),
+    "cutoff_angstrom": (3350.0, 0.15),
 }
 
 
@@ -159,7 +159,7 @@ def _made_up_sample(count: int = 400) -> dict[str, NDArray[np.float64]]:
     """Draw a fixed population from lognormal marginals, with peak magnitudes from the model itself."""
     rng = np.random.default_rng(240707946)
     sample = {name: centre * rng.lognormal(0.0, sigma, count) for name, (centre, sigma) in _LOGNORMAL.items()}
-    sample["log_field_gauss"] = rng.normal(13.9, 0.35, count)
+    sample["log_field_gauss"] = rng.normal(14.2, 0.35, count)
     sample["host_av_mag"] = rng.exponential(0.1, count)
     return _with_peaks(sample)
 
@@ -169,5 +169,6 @@ def _with_peaks(sample: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.
     luminosity, _ = magnetar_light_curve(Magnetars(**sample), np.linspace(0, 300, 301))
     # M_bol = 88.70 - 2.5 log L (IAU 2015); optical bands are some tenths fainter.
     magnitude = 88.70 - 2.5 * np.log10(luminosity.max(axis=1)) + 0.3
-    good = (magnitude < -19.8) & (magnitude > -23.5)
+    # What peaks within days of the explosion has never been seen.
+    good = (magnitude < -19.8) & (magnitude > -23.5) & (luminosity.argmax(axis=1) >= 8)
     return {name: column[good] for name, column in sample.items()} | {"peak_magnitude": magnitude[good]}

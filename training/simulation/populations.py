@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from training.simulation.environment import Environment
 from training.simulation.luminosity import BrokenPowerLaw, Gaussian
+from training.simulation.parametric import ParametricSupernova
 from training.simulation.recurring import ActiveNuclei, DwarfNovae, Novae, PeriodicStars
 from training.simulation.sources import SourceBatch
 from training.simulation.supernovae import TemplatePopulation, TypeIa
-from training.simulation.thermal import ParametricSupernova, SuperluminousI, TidalDisruption
+from training.simulation.thermal import SuperluminousI, TidalDisruption
 
 __all__ = ["CLASS_NAMES", "Population", "population_shares", "populations"]
 
@@ -34,13 +35,21 @@ class Population(Protocol):
 _IA_91BG = Gaussian(-17.7, 0.5, -19.0)
 _IAX = Gaussian(-16.9, 1.0, -18.8)
 _IB = Gaussian(-16.95, 0.75, -20.0)
-_IBN = Gaussian(-18.5, 0.6, -20.3)
 _IC = Gaussian(-16.95, 0.85, -20.3)
 _IC_BL = Gaussian(-17.7, 0.85, -20.8)
 _II = Gaussian(-17.05, 0.8, -20.0)
 _IIN = Gaussian(-17.7, 0.9, -21.5)
 _IIB = Gaussian(-16.95, 0.75, -19.8)
 _TDE = BrokenPowerLaw(faintest=-16.5, brightest=-22.3, slope=1.4)
+
+_IBN_POPULATION = ParametricSupernova(
+    "Ib",
+    Gaussian(-18.5, 0.6, -20.3),
+    "Ibn",
+    stretch_sigma=0.2,
+    cutoff_angstrom=3000.0,
+    template="Ibn",
+)
 
 _TEMPLATE_BASED: dict[str, Sequence[tuple[float, Population]]] = {
     "Ia": [(1.0, TypeIa())],
@@ -80,12 +89,7 @@ _TEMPLATE_BASED: dict[str, Sequence[tuple[float, Population]]] = {
     "Ib": [
         (0.94, TemplatePopulation("Ib", ("SN Ib",), _IB, 0.3)),
         # Interacting helium stars (Ibn) count as Ib/c in spectroscopic surveys (Hosseinzadeh et al. 2017).
-        (
-            0.06,
-            ParametricSupernova(
-                "Ib", _IBN, 6.0, 8.0, 0.0, 14_000.0, 7000.0, 18.0, cutoff_angstrom=3000.0, template="Ibn"
-            ),
-        ),
+        (0.06, _IBN_POPULATION),
     ],
     "Ic": [(1.0, TemplatePopulation("Ic", ("SN Ic",), _IC, 0.2))],
     "Ic-BL": [(1.0, TemplatePopulation("Ic-BL", ("SN Ic-BL",), _IC_BL, 0.3, stretch=1.1, decline=-0.005))],
@@ -134,38 +138,43 @@ _PARAMETRIC: dict[str, Sequence[tuple[float, Population]]] = {
             1.0,
             ParametricSupernova(
                 "Ia",
-                Gaussian(-19.2, 0.25, -19.9),
-                17.5,
-                16.0,
-                0.0,
-                10_500.0,
-                5000.0,
-                14.0,
-                cutoff_angstrom=4100.0,
-                host_av_mag=0.15,
-                scatter=0.1,
-                bump=0.25,
+                Gaussian(-19.1, 0.3, -20.0),
+                "Ia",
+                stretch_sigma=0.08,
                 rate_power=1.5,
+                decline_sigma=0.002,
             ),
         )
     ],
     "91bg": [
-        (1.0, ParametricSupernova("91bg", _IA_91BG, 13.0, 11.0, 0.0, 7000.0, 4000.0, 14.0, rate_power=1.5))
+        (
+            1.0,
+            ParametricSupernova(
+                "91bg", _IA_91BG, "91bg", stretch_sigma=0.08, rate_power=1.5, host_av_mag=0.05
+            ),
+        )
     ],
-    "Iax": [(1.0, ParametricSupernova("Iax", _IAX, 14.0, 14.0, 0.0, 8500.0, 4500.0, 12.0))],
-    "Ib": [(1.0, ParametricSupernova("Ib", _IB, 19.0, 22.0, 0.0, 7500.0, 4800.0, 13.0, host_av_mag=0.4))],
-    "Ic": [(1.0, ParametricSupernova("Ic", _IC, 16.0, 19.0, 0.0, 7300.0, 4700.0, 12.0, host_av_mag=0.45))],
-    "Ic-BL": [(1.0, ParametricSupernova("Ic-BL", _IC_BL, 15.0, 18.0, 0.0, 8500.0, 5000.0, 11.0))],
+    "Iax": [(1.0, ParametricSupernova("Iax", _IAX, "Iax", stretch_sigma=0.15))],
+    "Ib": [(0.94, ParametricSupernova("Ib", _IB, "Ib")), (0.06, _IBN_POPULATION)],
+    "Ic": [(1.0, ParametricSupernova("Ic", _IC, "Ic"))],
+    "Ic-BL": [(1.0, ParametricSupernova("Ic-BL", _IC_BL, "Ic-BL"))],
     "II": [
         (
             1.0,
             ParametricSupernova(
-                "II", _II, 10.0, 20.0, 85.0, 12_000.0, 5400.0, 16.0, cutoff_angstrom=3700.0, scatter=0.25
+                "II", _II, "II", decline_sigma=0.008, colour_sigma_mag=0.15, cutoff_angstrom=3600.0
             ),
         )
     ],
-    "IIn": [(1.0, ParametricSupernova("IIn", _IIN, 22.0, 55.0, 0.0, 12_500.0, 7000.0, 45.0, scatter=0.4))],
-    "IIb": [(1.0, ParametricSupernova("IIb", _IIB, 19.0, 20.0, 0.0, 8200.0, 5000.0, 13.0))],
+    "IIn": [
+        (
+            1.0,
+            ParametricSupernova(
+                "IIn", _IIN, "IIn", stretch_sigma=0.3, decline_sigma=0.008, cutoff_angstrom=3000.0
+            ),
+        )
+    ],
+    "IIb": [(1.0, ParametricSupernova("IIb", _IIB, "IIb"))],
 }
 
 _ALWAYS: dict[str, Sequence[tuple[float, Population]]] = {

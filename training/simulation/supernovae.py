@@ -265,5 +265,5 @@ class TemplatePopulation:
 
 def _peak_magnitude(template: SpectralSeries, environment: Environment) -> float:
     """Give the template's own peak r magnitude, as if its flux were that at 10 pc."""
-    magnitude = absolute_magnitude(template.flux, TEMPLATE_EDGES_ANGSTROM, environment.reference_band)
+    magnitude = absolute_magnitude(template.flux, TEMPLATE_EDGES_ANGSTROM, environment.reference_r)
     return float(magnitude.min())

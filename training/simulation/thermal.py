@@ -1,4 +1,4 @@
-"""Sources that shine like a black body: superluminous and parametric supernovae, tidal disruptions."""
+"""Sources that shine like a black body: superluminous supernovae and tidal disruptions."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from training.simulation.sources import Labels, TabulatedSources
 from training.simulation.spectra import BLACK_BODY_EDGES_ANGSTROM, LOG_TEMPERATURE
 from training.simulation.supernovae import colour_warp, host_dust
 
-__all__ = ["ParametricSupernova", "SuperluminousI", "TidalDisruption", "thermal_flux"]
+__all__ = ["SuperluminousI", "TidalDisruption", "thermal_dust", "thermal_flux", "ultraviolet_cutoff"]
 
 _MIDDLE = (BLACK_BODY_EDGES_ANGSTROM[1:] + BLACK_BODY_EDGES_ANGSTROM[:-1]) / 2
 _PER_EBV = extinction_per_ebv(np.clip(_MIDDLE, 912.0, None))
@@ -62,6 +62,11 @@ def thermal_flux(
     return luminosity[:, :, None] * _at_temperature(by_temperature, temperature_kelvin)
 
 
+def thermal_dust(av_mag: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the transmission of a host's dust on the black bodies' grid, shape (n, w)."""
+    return host_dust(av_mag, _PER_EBV)
+
+
 def _at_temperature(
     table: NDArray[np.float64], temperature_kelvin: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -103,8 +108,8 @@ class SuperluminousI:
             [np.linspace(0, 120, 81), np.linspace(125, 400, 40), np.linspace(420, 900, 20)]
         )
         luminosity, temperature = magnetar_light_curve(chosen, since)
-        factor = _ultraviolet_cutoff(chosen.cutoff_angstrom, chosen.cutoff_slope)
-        factor *= host_dust(chosen.host_av_mag, _PER_EBV)
+        factor = ultraviolet_cutoff(chosen.cutoff_angstrom, chosen.cutoff_slope)
+        factor *= thermal_dust(chosen.host_av_mag)
         # A black body with a cutoff is too red: without this, real ones are 0.1 mag bluer in g - r at peak.
         factor *= colour_warp(rng, count, 0.06, _MIDDLE, mean_mag=-0.1)
         labels = Labels("SLSN-I", ["magnetar"] * count, sample.redshift, mwebv)
@@ -151,7 +156,7 @@ class TidalDisruption:
         warming = rng.normal(20.0, 30.0, count)[:, None] * np.clip(TIME_DAYS - 30.0, 0.0, 200.0)
         temperature = np.clip(10 ** (log_peak + cooling) + warming, 9e3, 6e4)
         labels = Labels("TDE", ["black-body"] * count, sample.redshift, mwebv)
-        factor = host_dust(rng.exponential(0.25, count), _PER_EBV)
+        factor = thermal_dust(rng.exponential(0.25, count))
         return _normalised(environment, labels, sample, shape, temperature, factor)
 
     @staticmethod
@@ -166,94 +171,6 @@ class TidalDisruption:
         plateau = (10 ** rng.normal(-1.9, 0.4, count))[:, None]
         decay = np.where(TIME_DAYS > 0, (1 - plateau) * decay + plateau, decay)
         return np.where(TIME_DAYS < 0, np.exp(-(TIME_DAYS**2) / (2 * sigma**2)), decay)
-
-
-@dataclass(frozen=True, slots=True)
-class ParametricSupernova:
-    """A supernova as a cooling black body with an analytic light curve.
-
-    Attributes
-    ----------
-    class_name
-        The class.
-    luminosity
-        Peak absolute r magnitude before dust.
-    rise_days, fall_days
-        Medians of the time from explosion to peak and of the e-folding time of the decline.
-    plateau_days
-        Time after peak during which the light stays; 0 for none.
-    peak_kelvin, late_kelvin, cooling_days
-        Medians of the temperature at peak, of its final value, and the time scale between them.
-    cutoff_angstrom
-        Line blanketing below this wavelength.
-    host_av_mag
-        Mean of the exponential distribution of the host's A_V.
-    scatter
-        Lognormal scatter of the time scales.
-    bump
-        Height of a second maximum in units of the first (SN Ia in the red).
-    rate_power
-        Evolution of the rate.
-    template
-        Name put on the light curves.
-    """
-
-    class_name: str
-    luminosity: Luminosity
-    rise_days: float
-    fall_days: float
-    plateau_days: float
-    peak_kelvin: float
-    late_kelvin: float
-    cooling_days: float
-    cutoff_angstrom: float = 4000.0
-    host_av_mag: float = 0.3
-    scatter: float = 0.2
-    bump: float = 0.0
-    rate_power: float = 2.7
-    template: str = "parametric"
-
-    def draw(
-        self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
-    ) -> TabulatedSources:
-        """Draw one object behind each Milky Way E(B-V) of `mwebv`; it may peak above the limit."""
-        count = mwebv.size
-        sample = draw_visible(
-            rng,
-            environment.cosmology,
-            count,
-            self.luminosity.draw,
-            self.luminosity.brightest,
-            limit_mag=environment.limit_mag + _MARGIN_MAG,
-            rate_power=self.rate_power,
-            z_range=(0.002, 2.0),
-        )
-        peak = (self.peak_kelvin * rng.lognormal(0, 0.08, count))[:, None]
-        late = (self.late_kelvin * rng.lognormal(0, 0.05, count))[:, None]
-        cooling = (self.cooling_days * rng.lognormal(0, self.scatter, count))[:, None]
-        temperature = late + (peak - late) * np.exp(-np.clip(TIME_DAYS, -self.rise_days, None) / cooling)
-        labels = Labels(self.class_name, [self.template] * count, sample.redshift, mwebv)
-        cutoff = self.cutoff_angstrom * rng.lognormal(0, 0.03, count)
-        factor = _ultraviolet_cutoff(cutoff, np.full(count, 3.0))
-        factor *= host_dust(rng.exponential(self.host_av_mag, count), _PER_EBV)
-        return _normalised(environment, labels, sample, self._shape(rng, count), temperature, factor)
-
-    def _shape(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-        """Give the luminosity relative to its peak, shape (count, t)."""
-        rise, fall, plateau = (
-            (days * rng.lognormal(0, self.scatter, count))[:, None]
-            for days in (self.rise_days, self.fall_days, self.plateau_days)
-        )
-        before = np.clip(1 + np.minimum(TIME_DAYS, 0) / rise, 0.0, 1.0)
-        rising = before * (2 - before)
-        after = np.maximum(TIME_DAYS, 0.0)
-        # A plateau fades slowly, drops by about 1.6 mag and ends in the tail of cobalt decay.
-        early = np.exp(-after / fall) if self.plateau_days == 0 else np.exp(-after / (6 * fall))
-        drop = 1 / (1 + np.exp((after - plateau) / 5.0)) if self.plateau_days > 0 else 1.0
-        tail = 0.12 * np.exp(-after / 90.0)
-        second = self.bump * np.exp(-((TIME_DAYS - 26.0) ** 2) / 80.0)
-        falling = (1 - 0.12) * early * drop + tail + second
-        return np.asarray(np.where(TIME_DAYS < 0, rising, falling))
 
 
 def _normalised(
@@ -273,7 +190,7 @@ def _normalised(
     return TabulatedSources(labels, TIME_DAYS * (1 + labels.redshift[:, None]), flux)
 
 
-def _ultraviolet_cutoff(
+def ultraviolet_cutoff(
     cutoff_angstrom: NDArray[np.float64], slope: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Suppress the spectrum below a wavelength by (lambda / cutoff) ** slope, shape (n, w)."""
