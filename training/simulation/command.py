@@ -89,7 +89,7 @@ def packets(
     ] = DEMO_CLASSES,
     selection: Annotated[str, typer.Option(help="bright or alerts, as for simulate")] = "alerts",
     min_detections: Annotated[int, typer.Option(min=1, help="Leave objects with fewer out")] = 3,
-    cutouts: Annotated[str, typer.Option(help=f"Image stamps: {', '.join(CUTOUTS)}")] = "full",
+    cutouts: Annotated[str, typer.Option(help=f"Image stamps: {', '.join(CUTOUTS)}")] = "small",
     start_mjd: Annotated[float, typer.Option(help="First day of the stream, MJD TAI")] = 61_100.0,
     days: Annotated[float, typer.Option(min=1, help="All objects appear within so many days")] = 60.0,
     days_after: Annotated[float, typer.Option(min=0, help="Follow each object for so many days")] = 100.0,

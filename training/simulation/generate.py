@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Band, Kind, Survey
-from training.simulation.cadence import Cadence, Visits, load_cadence
+from training.simulation.cadence import load_cadence
 from training.simulation.dust import draw_milky_way_ebv
 from training.simulation.environment import Environment
 from training.simulation.light_curves import LightCurves, concatenate
@@ -23,6 +23,7 @@ from training.simulation.selection import Selection
 from training.simulation.sources import SourceBatch
 from training.simulation.surveys import instrument
 from training.simulation.templates import has_templates
+from training.simulation.visits import Cadence, Visits
 
 __all__ = ["Chunk", "Recipe", "chunks", "generate", "generate_chunk"]
 

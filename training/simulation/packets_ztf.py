@@ -8,25 +8,24 @@ from typing import Any, Self
 
 import fastavro
 import numpy as np
-from numpy.typing import NDArray
 
 from service.core.alerts import Band, Kind, Survey
 from service.decoding.shipped import shipped_schema
 from training.simulation.avro_records import blank_records
 from training.simulation.light_curves import LightCurves
-from training.simulation.photometry import ab_magnitude
+from training.simulation.packets_ztf_rows import (
+    FIRST_NIGHT_JD,
+    Rows,
+    detection,
+    exposures,
+    forced,
+    limit_mag,
+)
 
 __all__ = ["VERSION", "ZtfObject"]
 
 VERSION = "4.02"
 HISTORY_DAYS = 30.0
-MJD_TO_JD = 2_400_000.5
-FIRST_NIGHT_JD = 2_457_754.5  # night 0 of ``nid``: 2017-01-01
-START_OF_EXPOSURE_DAYS = (37.0 + 15.0) / 86_400  # from the middle in TAI to the start in UTC
-FAILED = -99_999.0
-FAILED_FRACTION = 0.01
-_FILTER = {Band.G: 1, Band.R: 2, Band.I: 3}
-_LN10_OVER_2P5 = np.log(10) / 2.5
 
 
 @cache
@@ -79,7 +78,7 @@ class ZtfObject:
         point = {"sgscore1": float(rng.uniform(0.93, 1.0)), "distpsnr1": float(rng.uniform(0.05, 0.6))}
         rows = slice(light_curves.offsets[index], light_curves.offsets[index + 1])
         return cls._of_rows(
-            _Rows.of(light_curves, rows),
+            Rows.of(light_curves, rows),
             (float(light_curves.ra_deg[index]), float(light_curves.dec_deg[index])),
             point if star else galaxy,
             rng,
@@ -130,14 +129,14 @@ class ZtfObject:
         error = np.full(times.size, 6000.0)
         band = rng.choice([Band.G, Band.R], times.size).astype(np.uint8)
         order = np.argsort(times)
-        rows = _Rows(times[order], band[order], kind[order], flux[order], error[order])
+        rows = Rows(times[order], band[order], kind[order], flux[order], error[order])
         position = float(rng.uniform(0, 360)), float(rng.uniform(-20, 60))
         return cls._of_rows(rows, position, context, rng, cutout_bytes)
 
     @classmethod
     def _of_rows(
         cls,
-        rows: "_Rows",
+        rows: "Rows",
         position_deg: tuple[float, float],
         context: dict[str, Any],
         rng: np.random.Generator,
@@ -146,17 +145,17 @@ class ZtfObject:
         """Make all records of an object."""
         _, blank = _format()
         quadrant = int(rng.integers(0, 64))
-        exposures = _exposures(rows, rng, quadrant)
+        shared = exposures(rows, rng, quadrant)
         made: dict[int, list[dict[str, Any]]] = {Kind.DETECTION: [], Kind.FORCED: [], Kind.UPPER_LIMIT: []}
         for i, kind in enumerate(rows.kind.tolist()):
-            exposure = exposures[float(rows.mjd_tai[i]), int(rows.band[i])]
+            exposure = shared[float(rows.mjd_tai[i]), int(rows.band[i])]
             if kind == Kind.DETECTION:
-                values = _detection(rows, i, exposure, position_deg, rng)
+                values = detection(rows, i, exposure, position_deg, rng)
             elif kind == Kind.FORCED:
-                values = _forced(rows, i, exposure, position_deg, rng)
+                values = forced(rows, i, exposure, position_deg, rng)
             else:
-                limit = _limit_mag(rows.flux_err_njy[i])
-                values = _shared(exposure) | {"diffmaglim": limit, "rbversion": "t17_f5_c3"}
+                limit = limit_mag(rows.flux_err_njy[i])
+                values = exposure | {"diffmaglim": limit, "rbversion": "t17_f5_c3"}
             record = "fp_hist" if kind == Kind.FORCED else "prv_candidate"
             known = {name: value for name, value in values.items() if name in blank[record]}
             made[kind].append(blank[record] | known)
@@ -222,128 +221,6 @@ class ZtfObject:
             }
             | self.context
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Rows of one object as arrays of one length, in order of time."""
-
-    mjd_tai: NDArray[np.float64]
-    band: NDArray[np.uint8]
-    kind: NDArray[np.uint8]
-    flux_njy: NDArray[np.float64]
-    flux_err_njy: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, light_curves: LightCurves, rows: slice) -> Self:
-        """Cut the rows of an object out."""
-        return cls(
-            light_curves.mjd_tai[rows],
-            light_curves.band[rows],
-            light_curves.kind[rows],
-            light_curves.flux_njy[rows].astype(np.float64),
-            light_curves.flux_err_njy[rows].astype(np.float64),
-        )
-
-
-def _exposures(
-    rows: _Rows, rng: np.random.Generator, quadrant: int
-) -> dict[tuple[float, int], dict[str, Any]]:
-    """Give what all measurements of one exposure share, by time and band."""
-    result: dict[tuple[float, int], dict[str, Any]] = {}
-    for mjd, band in zip(rows.mjd_tai.tolist(), rows.band.tolist(), strict=True):
-        if (mjd, band) in result:
-            continue
-        jd = mjd - START_OF_EXPOSURE_DAYS + MJD_TO_JD
-        night, fraction = divmod(jd - FIRST_NIGHT_JD, 1.0)
-        result[mjd, band] = {
-            "jd": jd,
-            "fid": _FILTER[Band(band)],
-            "nid": int(night),
-            "pid": (int(night) * 1_000_000 + int(fraction * 1_000_000)) * 1000 + 100 + quadrant,
-            "rcid": quadrant,
-            "field": 500 + quadrant,
-            "programid": 1,
-            "programpi": "Kulkarni",
-            "magzpsci": float(np.float32(rng.normal(26.2, 0.1))),
-            "magzpscirms": 0.03,
-        }
-    return result
-
-
-def _shared(exposure: dict[str, Any]) -> dict[str, Any]:
-    """Copy the exposure's values."""
-    return dict(exposure)
-
-
-def _detection(
-    rows: _Rows,
-    i: int,
-    exposure: dict[str, Any],
-    position_deg: tuple[float, float],
-    rng: np.random.Generator,
-) -> dict[str, Any]:
-    """Give the values of a detection."""
-    flux, error = rows.flux_njy[i], rows.flux_err_njy[i]
-    magnitude = float(ab_magnitude(np.abs(flux)))
-    # The depth of this exposure is that of its empty apertures: the forced error where there is one.
-    same = (rows.mjd_tai == rows.mjd_tai[i]) & (rows.band == rows.band[i]) & (rows.kind == Kind.FORCED)
-    noise = float(rows.flux_err_njy[same][0]) if same.any() else float(error)
-    scatter = rng.normal(0, 0.08, 2) / 3600
-    ra, dec = position_deg[0] + scatter[0], position_deg[1] + scatter[1]
-    return _shared(exposure) | {
-        "candid": exposure["pid"] * 1_000_000 + 15_000 + int(rng.integers(0, 900)),
-        "isdiffpos": "t" if flux > 0 else "f",
-        "magpsf": magnitude,
-        "sigmapsf": float(error / np.abs(flux) / _LN10_OVER_2P5),
-        "diffmaglim": min(_limit_mag(noise), 21.5),
-        "ra": ra % 360,
-        "dec": dec,
-        "ranr": ra % 360,
-        "decnr": dec,
-        "distnr": float(rng.exponential(1.5)),
-        "magnr": float(rng.uniform(16, 21)),
-        "magap": magnitude + 0.02,
-        "sigmagap": 0.05,
-        "fwhm": float(rng.uniform(1.8, 3.5)),
-        "classtar": float(rng.uniform(0.8, 1.0)),
-        "scorr": float(np.abs(flux) / noise),
-        "rb": float(rng.uniform(0.6, 0.95)),
-        "rbversion": "t17_f5_c3",
-        "nneg": 0,
-        "nbad": 0,
-        "rfid": 0,
-        "nframesref": 20,
-        "nmatches": 1500,
-        "tooflag": 0,
-    }
-
-
-def _forced(
-    rows: _Rows,
-    i: int,
-    exposure: dict[str, Any],
-    position_deg: tuple[float, float],
-    rng: np.random.Generator,
-) -> dict[str, Any]:
-    """Give the values of forced photometry; now and then it fails."""
-    failed = rng.random() < FAILED_FRACTION
-    per_count = 10 ** (0.4 * (31.4 - exposure["magzpsci"]))
-    return _shared(exposure) | {
-        "rfid": 0,
-        "exptime": 30.0,
-        "diffmaglim": _limit_mag(rows.flux_err_njy[i]),
-        "forcediffimflux": FAILED if failed else float(rows.flux_njy[i] / per_count),
-        "forcediffimfluxunc": FAILED if failed else float(rows.flux_err_njy[i] / per_count),
-        "procstatus": "61" if failed else "0",
-        "ranr": position_deg[0],
-        "decnr": position_deg[1],
-    }
-
-
-def _limit_mag(noise_njy: float) -> float:
-    """Give the 5 sigma magnitude of a noise."""
-    return float(31.4 - 2.5 * np.log10(5 * noise_njy))
 
 
 def _is_recent(jd: float, alert_jd: float) -> bool:

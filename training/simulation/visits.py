@@ -1,0 +1,46 @@
+"""Visits of a position, and whatever can list them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Cadence", "Visits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """The visits of one position, in order of time.
+
+    Attributes
+    ----------
+    mjd_tai
+        Shape (n,), float64, days, middle of the exposure.
+    band
+        Shape (n,), uint8, `Band`.
+    depth_mag
+        Shape (n,), float64, 5 sigma for a point source.
+    """
+
+    mjd_tai: NDArray[np.float64]
+    band: NDArray[np.uint8]
+    depth_mag: NDArray[np.float64]
+
+
+class Cadence(Protocol):
+    """Where and when a survey observes."""
+
+    @property
+    def span_mjd(self) -> tuple[float, float]:
+        """First and last day on which an event may peak."""
+
+    def draw_positions(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Draw `count` positions of the footprint: RA and Dec, degrees."""
+
+    def visits(
+        self, rng: np.random.Generator, ra_deg: float, dec_deg: float, start_mjd: float, end_mjd: float
+    ) -> Visits:
+        """Give the visits of one position between two dates (MJD TAI)."""
