@@ -55,6 +55,8 @@ LICENCES = {
     "simulated": ("MIT (our simulator)", "training/simulation of this project."),
 }
 
+UNSTATED = ("not stated", "A set of the user's own.")
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
@@ -223,7 +225,7 @@ def _card(
     base_steps: Sequence[str], seeds: tuple[int, ...], folds: int, n_bases: int,
 ) -> Card:  # fmt: skip
     sources = [
-        DataSource(str(name), _counts(real.take(real.source == name)), *LICENCES[str(name)])
+        DataSource(str(name), _counts(real.take(real.source == name)), *LICENCES.get(str(name), UNSTATED))
         for name in dict.fromkeys(real.source)
     ]
     sources.append(DataSource("simulated", _counts(simulation), *LICENCES["simulated"]))
