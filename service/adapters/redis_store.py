@@ -63,6 +63,7 @@ class RedisStore:
         self._expiry_ms = max(1, round(expiry / timedelta(milliseconds=1)))
         self._script = (files("service.adapters") / "compare_and_set.lua").read_bytes()
         self._script_sha = sha1(self._script, usedforsecurity=False).hexdigest()
+        self._registered: dict[str, bytes] = {}
 
     @classmethod
     def connect(cls, url: str, *, password: str = "", timeout: timedelta, expiry: timedelta) -> Self:
@@ -142,6 +143,7 @@ class RedisStore:
     def register_model(self, model: RegisteredModel) -> None:
         """Remember a model for as long as the store lives."""
         value = orjson.dumps({"survey": model.survey, **asdict(model.classifier)})
+        self._registered[f"{model.digest:016x}"] = value
         with translated(self._address):
             self._client.hset(MODELS_KEY, f"{model.digest:016x}", value)
 
@@ -153,10 +155,16 @@ class RedisStore:
         return {model.digest: model for model in models}
 
     def save_latest(self, results: Sequence[LatestResult]) -> None:
-        """Add results, oldest first, to the bounded list of the latest."""
+        """Add results, oldest first, to the bounded list of the latest.
+
+        The models registered here are written again with them: a server that has lost its data and got
+        new results would otherwise not know what their classes are.
+        """
         if not results:
             return
         pipeline = self._client.pipeline(transaction=False)
+        if self._registered:
+            pipeline.hset(MODELS_KEY, mapping=self._registered)
         pipeline.lpush(LATEST_KEY, *(orjson.dumps(result) for result in results[-LATEST_KEPT:]))
         pipeline.ltrim(LATEST_KEY, 0, LATEST_KEPT - 1)
         with translated(self._address):

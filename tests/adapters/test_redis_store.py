@@ -295,3 +295,10 @@ def test_the_list_of_the_latest_stays_bounded(store: RedisStore, client: Redis) 
         store.save_latest([result(start + i) for i in range(LATEST_KEPT)])
     assert client.llen("nj:latest") == LATEST_KEPT
     assert len(store.latest(10_000)) == LATEST_KEPT
+
+
+def test_a_server_that_lost_its_data_is_told_of_our_models_again(store: RedisStore, client: Redis) -> None:
+    store.register_model(MODEL)
+    client.flushall()
+    store.save_latest([result(1)])
+    assert store.models() == {MODEL.digest: MODEL}
