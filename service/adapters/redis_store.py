@@ -163,8 +163,8 @@ class RedisStore:
         if not results:
             return
         pipeline = self._client.pipeline(transaction=False)
-        if self._registered:
-            pipeline.hset(MODELS_KEY, mapping=self._registered)
+        for digest, value in self._registered.items():
+            pipeline.hset(MODELS_KEY, digest, value)
         pipeline.lpush(LATEST_KEY, *(orjson.dumps(result) for result in results[-LATEST_KEPT:]))
         pipeline.ltrim(LATEST_KEY, 0, LATEST_KEPT - 1)
         with translated(self._address):
