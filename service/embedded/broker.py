@@ -170,6 +170,7 @@ class ApacheKafka(EmbeddedServer):
         super().__init__("Apache Kafka", port_count=2, start_timeout=timedelta(seconds=90))
         self.kafka_home = kafka_home.resolve()
         self.properties = {**KAFKA_PROPERTIES, **(properties or {})}
+        self.cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
     @property
     def bootstrap_servers(self) -> str:
@@ -198,15 +199,18 @@ class ApacheKafka(EmbeddedServer):
 
     def _format(self, properties: Path) -> None:
         """Give the data directory its cluster id, as every KRaft node needs once."""
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         script = str(self.kafka_home / "bin" / "kafka-storage.sh")
-        command = [script, "format", "-t", cluster_id, "-c", str(properties), "--standalone"]
+        command = [script, "format", "-t", self.cluster_id, "-c", str(properties), self._role()]
         done = subprocess.run(  # noqa: S603  our own command
             command, capture_output=True, text=True, check=False, env={**os.environ, **self._environment()}
         )
         if done.returncode != 0:
             reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
             raise FatalError(f"Apache Kafka could not format its data directory: {' '.join(reason)}")
+
+    def _role(self) -> str:
+        """Say whether it is the first of its cluster, which a broker that joins one later is not."""
+        return "--standalone"
 
     def _is_ready(self) -> bool:
         return _answers(self.bootstrap_servers)

@@ -1,0 +1,91 @@
+"""A bad connection: a TCP proxy that delays what passes, and cuts connections when asked to."""
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Self
+
+from service.embedded.processes import LOOPBACK
+
+__all__ = ["Proxy"]
+
+CHUNK = 2**16
+
+
+class Proxy:
+    """Forwards connections to a port of this machine, as a context manager.
+
+    Parameters
+    ----------
+    target
+        The port.
+
+    Attributes
+    ----------
+    port
+        Where it listens.
+    delay_s
+        By how much everything that the server sends is held back.
+    n_cut
+        Connections cut so far.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.port: int = self._listener.getsockname()[1]
+        self.delay_s = 0.0
+        self.n_cut = 0
+
+    def cut(self) -> None:
+        """End every connection, whatever is under way; half of a reply may have been sent."""
+        with self._lock:
+            connections, self._open = self._open, set()
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.n_cut += len(connections)
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # the listener was closed
+            while True:
+                client, _address = self._listener.accept()
+                server = socket.create_connection((LOOPBACK, self._target))
+                with self._lock:
+                    self._open |= {client, server}
+                threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
+
+    def _serve(self, client: socket.socket, server: socket.socket) -> None:
+        with client, server:
+            replies = threading.Thread(target=self._forward, args=(server, client, True), daemon=True)
+            replies.start()
+            self._forward(client, server, False)
+            replies.join()
+        with self._lock:
+            self._open -= {client, server}
+
+    def _forward(self, source: socket.socket, target: socket.socket, are_replies: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(CHUNK):
+                if are_replies and self.delay_s:
+                    time.sleep(self.delay_s)
+                target.sendall(data)
+        for connection in (source, target):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        self._acceptor.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Cut all connections."""
+        with self._listener:
+            self._listener.shutdown(socket.SHUT_RDWR)  # a thread that accepts is not woken by closing
+            self._acceptor.join()
+        self.cut()

@@ -1,0 +1,102 @@
+"""A worker that kills or freezes itself at a chosen instant of its loop, run as a program.
+
+``python -m tests.faults.sabotage INSTANT COUNT SIGNAL``, with the settings in the environment: an instant
+is ``before`` or ``after`` a step, or ``amid`` the writing to the store, of which half is then done.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+
+from service.commands.worker import run
+from service.embedded.processes import ChildProcess
+from service.logs import configure_logging
+from service.metrics import WorkerMetrics
+from service.pipeline.worker import Worker
+from service.settings import read_settings
+from service.wiring import worker_factory
+from tests.conftest import ROOT
+from tests.integration.deployment import Deployment
+from tests.support.service import worker_process
+
+__all__ = ["INSTANTS", "start_saboteur"]
+
+INSTANTS = (
+    "before save",
+    "amid save",
+    "after save",
+    "after begin",
+    "after produce",
+    "after send_offsets",
+    "after commit",
+)
+"""In the order of the loop."""
+
+
+def start_saboteur(
+    deployment: Deployment, name: str, instant: str, number: signal.Signals, *, count: int = 3
+) -> ChildProcess:
+    """Start a worker of a deployment that will send itself a signal."""
+    plain = worker_process(deployment.settings, deployment.directory, name)
+    command = [sys.executable, "-m", "tests.faults.sabotage", instant, str(count), number.name]
+    worker = ChildProcess(name, command, plain.log_path, plain.environment | {"PYTHONPATH": str(ROOT)})
+    worker.start()
+    deployment.workers.append(worker)
+    return worker
+
+
+class Saboteur:
+    """Sends a signal to its own process when an instant comes for the n-th time, once."""
+
+    def __init__(self, instant: str, count: int, number: signal.Signals) -> None:
+        self._when, _, self._step = instant.partition(" ")
+        self._left = count
+        self._signal = number
+
+    def tamper(self, worker: Worker) -> Worker:
+        """Put itself into a worker, whose parts are its own business otherwise."""
+        part: Any = worker._processor._store if self._step == "save" else worker._sink
+        # What is produced is to be in the broker's log, as part of it would be in a large batch.
+        settle = worker._sink._producer.flush if self._step == "produce" else lambda: None  # type: ignore[attr-defined]
+        setattr(part, self._step, self._wrapped(getattr(part, self._step), settle))
+        return worker
+
+    def _wrapped(self, step: Callable[..., Any], settle: Callable[[], Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            if self._when == "before":
+                self._strike()
+            if self._when == "amid" and self._left == 1:
+                step(arguments[0][: len(arguments[0]) // 2])
+                self._strike()
+            result = step(*arguments)
+            if self._when == "after":
+                settle()
+                self._strike()
+            elif self._when == "amid":
+                self._left -= 1
+            return result
+
+        return call
+
+    def _strike(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), self._signal)
+
+
+def main(instant: str, count: str, name: str) -> None:
+    """Run the worker as its command does."""
+    settings = read_settings()
+    configure_logging(settings.log_level, json=settings.log_json)
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    saboteur = Saboteur(instant, int(count), signal.Signals[name])
+    make = worker_factory(settings, WorkerMetrics(), stop)
+    run(lambda: saboteur.tamper(make()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

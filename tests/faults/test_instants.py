@@ -1,0 +1,67 @@
+"""A worker that dies or freezes at each instant of its loop: what it left half done does no harm."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from service.embedded.broker import Broker
+from tests.faults.proof import BRISK, aborted_records, assert_exactly_once, assert_same_light_curves, lsst
+from tests.faults.sabotage import INSTANTS, start_saboteur
+from tests.integration.conftest import DeploymentFactory
+from tests.support.crowd import crowd
+from tests.support.kafka import wait_until
+
+PACKETS = lsst(crowd(60))
+FIRST, SECOND = PACKETS[:300], PACKETS[300:]
+
+
+def spread(index: int) -> int:
+    return index % 4
+
+
+def test_death_at_each_instant_of_the_loop(
+    fault_broker: Broker, redis_url: str, alone_url: str, deploy: DeploymentFactory
+) -> None:
+    deployment = deploy(fault_broker, redis_url, batch_size=10, **BRISK)
+    deployment.send(PACKETS, spread)
+
+    for instant in INSTANTS:
+        worker = start_saboteur(deployment, "worker", instant, signal.SIGKILL)
+        wait_until(lambda: not worker.running, f"a death {instant}")  # noqa: B023  of this turn
+        assert worker.exit_code == -signal.SIGKILL, worker.output()
+    assert deployment.committed() < len(PACKETS)
+    deployment.start_worker("worker")
+    deployment.wait_until_done()
+
+    # It died with a transaction open indeed.
+    assert aborted_records(fault_broker, deployment.settings.output_topic) > 0
+    assert_exactly_once(deployment)
+    assert_same_light_curves(deployment, alone_url, PACKETS)
+
+
+@pytest.mark.parametrize("instant", ["before save", "after produce", "after send_offsets"])
+def test_worker_frozen_past_its_session_comes_back_to_nothing(
+    fault_broker: Broker, redis_url: str, alone_url: str, deploy: DeploymentFactory, instant: str
+) -> None:
+    deployment = deploy(fault_broker, redis_url, batch_size=10, **BRISK)
+    deployment.send(FIRST, spread)
+    zombie = start_saboteur(deployment, "zombie", instant, signal.SIGSTOP)
+    wait_until(lambda: _is_frozen(zombie.pid), f"the worker to freeze {instant}")
+    heir = deployment.start_worker("heir")
+    deployment.wait_until_done()
+
+    zombie.resume()
+    deployment.wait_until_said(zombie, "waiting" if instant == "before save" else "starting anew")
+    deployment.send(SECOND, spread)
+    deployment.wait_until_done()
+
+    assert_exactly_once(deployment)
+    assert_same_light_curves(deployment, alone_url, PACKETS)
+    # It is a worker again, beside the other.
+    wait_until(lambda: zombie.output().count("partitions assigned") > 1, "the worker to get a new part")
+    assert (zombie.stop(), heir.stop()) == (0, 0)
+
+
+def _is_frozen(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
