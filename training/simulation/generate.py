@@ -16,7 +16,7 @@ from training.simulation.cadence import load_cadence
 from training.simulation.dust import draw_milky_way_ebv
 from training.simulation.environment import Environment
 from training.simulation.light_curves import LightCurves, concatenate
-from training.simulation.noise import Measurements, measure
+from training.simulation.noise import Measurements, host_loss_mag, measure
 from training.simulation.photometry import ab_magnitude
 from training.simulation.populations import CLASS_NAMES, population_shares, populations
 from training.simulation.selection import Selection
@@ -194,7 +194,8 @@ def _round(
         return LightCurves.empty()
     mjd = np.concatenate([v.mjd_tai for v in visits])
     band = np.concatenate([v.band for v in visits])
-    depth = np.concatenate([v.depth_mag for v in visits])
+    loss = host_loss_mag(rng, batch.labels.redshift[bright])
+    depth = np.concatenate([v.depth_mag for v in visits]) - np.repeat(loss, np.diff(offsets))
     flux = np.empty(mjd.size)
     for slot, i in enumerate(bright):
         rows = slice(offsets[slot], offsets[slot + 1])

@@ -9,7 +9,7 @@ from service.core.alerts import Band, Survey
 from training.simulation.photometry import ab_magnitude, flux_njy
 from training.simulation.surveys import Instrument
 
-__all__ = ["Measurements", "measure"]
+__all__ = ["Measurements", "host_loss_mag", "measure"]
 
 # Median sigmapsf of ZTF alerts against magnitude at a 5 sigma depth of 20.75 (public alerts of bright
 # supernovae): the PSF-fit error is about twice the scatter of neighbouring points.
@@ -43,6 +43,26 @@ class Measurements:
     alert_flux_njy: NDArray[np.float64]
     alert_flux_err_njy: NDArray[np.float64]
     limit_err_njy: NDArray[np.float64]
+
+
+def host_loss_mag(rng: np.random.Generator, redshift: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Draw how much shallower images are on top of a host galaxy, mag.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    redshift
+        Shape (n,); NaN for a source of the Milky Way, which loses nothing.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Exponential; near galaxies are bright. The scale makes the magnitudes of first detections in
+        simulated samples those of ZTF's bright supernovae of all types.
+    """
+    scale = np.minimum(0.25 * 0.035 / np.maximum(np.nan_to_num(redshift, nan=np.inf), 1e-3), 0.5)
+    return rng.exponential(1.0, redshift.size) * scale
 
 
 def measure(

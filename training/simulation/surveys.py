@@ -54,7 +54,7 @@ ZTF = Instrument(
     electrons_per_njy={Band.G: 0.055, Band.R: 0.055, Band.I: 0.032},
     systematic=0.015,
     depth_loss_mag=0.1,
-    detection_snr=8.0,
+    detection_snr=8.8,
     drop_fraction=0.08,
     exposure_s=30.0,
 )

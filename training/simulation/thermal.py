@@ -111,7 +111,7 @@ class SuperluminousI:
         factor = ultraviolet_cutoff(chosen.cutoff_angstrom, chosen.cutoff_slope)
         factor *= thermal_dust(chosen.host_av_mag)
         # A black body with a cutoff is too red: without this, real ones are 0.1 mag bluer in g - r at peak.
-        factor *= colour_warp(rng, count, 0.06, _MIDDLE, mean_mag=-0.1)
+        factor *= colour_warp(rng, count, 0.06, _MIDDLE, mean_mag=-0.07)
         labels = Labels("SLSN-I", ["magnetar"] * count, sample.redshift, mwebv)
         flux = thermal_flux(environment, labels, luminosity, temperature, factor)
         peak = since[luminosity.argmax(axis=1)]
