@@ -41,15 +41,22 @@ def audit(deployment: Deployment) -> tuple[int, dict[str, Any]]:
     return done.returncode, found
 
 
-def assert_exactly_once(deployment: Deployment, *, rejected: int = 0) -> None:
-    """Check that every alert sent has its one result, by the audit and by a plain subscriber's count."""
+def assert_exactly_once(deployment: Deployment, *, rejected: int = 0, workers: int = 1) -> None:
+    """Check that every alert sent has its one result, by the audit and by a plain subscriber's count.
+
+    The embedded broker gives partitions to a new member while an old one still works on them, and takes
+    the commits of both. Where several workers share a group, its subscribers therefore have to drop
+    results by their source; `Deployment.answers` checks that what they drop is what they have.
+    """
     code, found = audit(deployment)
-    assert code == 0, found
     totals = found["totals"]
-    assert (totals["consumed"], totals["rejected"]) == (deployment.sent.total(), rejected)
-    assert (totals["waiting"], totals["expired"]) == (0, 0)
-    # `answers` fails where a broker with full transactions shows a result twice.
-    assert len(deployment.answers()) == totals["classified"] + totals["abstained"]
+    n_answers = len(deployment.answers())
+    assert (totals["missing"], totals["unexplained"]) == (0, 0), found
+    if deployment.broker.hides_aborted or workers == 1:
+        assert code == 0, found
+        assert n_answers == totals["classified"] + totals["abstained"]
+    assert n_answers + rejected == totals["consumed"] == deployment.sent.total()
+    assert (totals["rejected"], totals["waiting"], totals["expired"]) == (rejected, 0, 0)
 
 
 def assert_same_light_curves(deployment: Deployment, alone_url: str, packets: Packets) -> None:

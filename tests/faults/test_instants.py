@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.embedded.broker import Broker
+from service.embedded.processes import ChildProcess
 from tests.faults.proof import BRISK, aborted_records, assert_exactly_once, assert_same_light_curves, lsst
 from tests.faults.sabotage import INSTANTS, start_saboteur
 from tests.integration.conftest import DeploymentFactory
@@ -42,9 +43,9 @@ def test_death_at_each_instant_of_the_loop(
 
 @pytest.mark.parametrize("instant", ["before save", "after produce", "after send_offsets"])
 def test_worker_frozen_past_its_session_comes_back_to_nothing(
-    fault_broker: Broker, redis_url: str, alone_url: str, deploy: DeploymentFactory, instant: str
+    fencing_broker: Broker, redis_url: str, alone_url: str, deploy: DeploymentFactory, instant: str
 ) -> None:
-    deployment = deploy(fault_broker, redis_url, batch_size=10, **BRISK)
+    deployment = deploy(fencing_broker, redis_url, batch_size=10, **BRISK)
     deployment.send(FIRST, spread)
     zombie = start_saboteur(deployment, "zombie", instant, signal.SIGSTOP)
     wait_until(lambda: _is_frozen(zombie.pid), f"the worker to freeze {instant}")
@@ -52,7 +53,7 @@ def test_worker_frozen_past_its_session_comes_back_to_nothing(
     deployment.wait_until_done()
 
     zombie.resume()
-    deployment.wait_until_said(zombie, "waiting" if instant == "before save" else "starting anew")
+    wait_until(lambda: told_off(zombie), "the broker to refuse what the worker had in hand")
     deployment.send(SECOND, spread)
     deployment.wait_until_done()
 
@@ -61,6 +62,11 @@ def test_worker_frozen_past_its_session_comes_back_to_nothing(
     # It is a worker again, beside the other.
     wait_until(lambda: zombie.output().count("partitions assigned") > 1, "the worker to get a new part")
     assert (zombie.stop(), heir.stop()) == (0, 0)
+
+
+def told_off(worker: ChildProcess) -> bool:
+    assert worker.running, worker.output()
+    return any(text in worker.output() for text in ("starting anew", "waiting"))
 
 
 def _is_frozen(pid: int) -> bool:
