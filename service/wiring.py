@@ -142,7 +142,7 @@ def worker_factory(settings: Settings, metrics: WorkerMetrics, stop: Event) -> C
     logger = librdkafka_logger(settings)
 
     def make() -> Worker:
-        sink = KafkaSink(producer_options(settings), logger)
+        sink = KafkaSink(producer_options(settings), settings.transaction_timeout / 2, logger)
         source = KafkaSource(consumer_options(settings), subscription, limits, logger)
         return Worker(source, sink, process, metrics, stop)
 

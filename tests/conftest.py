@@ -79,6 +79,35 @@ def own_broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="session")
+def rough_embedded_broker() -> Iterator[Broker]:
+    """Run one embedded broker for all tests that handle it roughly."""
+    with EmbeddedBroker() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rough_apache_kafka(kafka_home: Path) -> Iterator[Broker]:
+    """Run one Apache Kafka for all tests that handle it roughly."""
+    with ApacheKafka(kafka_home) as server:
+        yield server
+
+
+@pytest.fixture(params=["embedded", "kafka"])
+def rough_broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """Run the test on each broker there is, one that it may pause, stop and kill.
+
+    Starting one takes its time, so all rough tests share it; use `unique_topic`, since it may forget.
+    """
+    fixture = {"embedded": "rough_embedded_broker", "kafka": "rough_apache_kafka"}[request.param]
+    server: Broker = request.getfixturevalue(fixture)
+    yield server
+    if server.running:
+        server.resume()
+    else:
+        server.start()
+
+
+@pytest.fixture(scope="session")
 def redis_server() -> Iterator[EmbeddedRedis]:
     """Run one Redis for the whole session."""
     with EmbeddedRedis() as server:

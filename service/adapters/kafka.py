@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from service.adapters.kafka_errors import describe, translate, translate_configuration
 from service.core.stream import SourceMessage
-from service.errors import BrokerUnavailableError
+from service.errors import BrokerUnavailableError, FencedError
 
 __all__ = ["BatchLimits", "KafkaSource", "Progress"]
 
@@ -120,28 +120,37 @@ class KafkaSource:
 
     def progress(self) -> Progress:
         """Say where the batch just polled ends."""
-        ends = {(message.topic, message.partition): message.offset + 1 for message in self._batch}
-        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in ends.items()]
-        return Progress(offsets, self._consumer.consumer_group_metadata())
+        return Progress(self._ends(), self._consumer.consumer_group_metadata())
 
     def committed(self) -> None:
         """Note that the batch just polled was committed."""
         self._begun.clear()
 
-    def rewind(self) -> None:
-        """Go back to where the last commit ended.
+    def rewind(self) -> bool:
+        """Go back to where the group's last commit ended.
+
+        Returns
+        -------
+        bool
+            Whether the last batch turned out to be committed: a commit whose answer was lost.
 
         Raises
         ------
         BrokerUnavailableError
             Not possible just now; call again.
+        FencedError
+            Not possible any more: begin anew.
         """
-        for (topic, partition), offset in list(self._begun.items()):
-            try:
-                self._consumer.seek(TopicPartition(topic, partition, offset))
-            except KafkaException as error:
-                raise translate(error, f"go back to {topic}:{partition}:{offset}") from error
-            del self._begun[topic, partition]
+        ends = {(place.topic, place.partition): place.offset for place in self._ends()}
+        is_committed = bool(self._begun)
+        for place in self._committed():
+            begun = self._begun[place.topic, place.partition]
+            is_committed &= place.offset == ends[place.topic, place.partition]
+            # A group without a commit begins where we began, whatever auto.offset.reset says.
+            place.offset = max(place.offset, begun)
+            self._seek(place)
+        self._begun.clear()
+        return is_committed
 
     def check(self) -> None:
         """Ask a broker for an answer.
@@ -170,6 +179,29 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
+
+    def _ends(self) -> list[TopicPartition]:
+        """Give where the batch just polled ends."""
+        ends = {(message.topic, message.partition): message.offset + 1 for message in self._batch}
+        return [TopicPartition(topic, partition, offset) for (topic, partition), offset in ends.items()]
+
+    def _committed(self) -> list[TopicPartition]:
+        """Ask where the group stands on the partitions of the batch just polled."""
+        if not self._begun:
+            return []
+        places = [TopicPartition(topic, partition) for topic, partition in self._begun]
+        try:
+            return self._consumer.committed(places, METADATA_TIMEOUT.total_seconds())
+        except KafkaException as error:
+            raise translate(error, "read the last commit") from error
+
+    def _seek(self, place: TopicPartition) -> None:
+        try:
+            self._consumer.seek(place)
+        except KafkaException as error:
+            # Going on from here would skip what was not committed.
+            where = f"{place.topic}:{place.partition}:{place.offset}"
+            raise FencedError(f"cannot go back to {where}: {describe(error.args[0])}") from error
 
     def _take(self, message: Message) -> int:
         """Put a message into the batch, or note what is wrong; the size of its value in bytes."""

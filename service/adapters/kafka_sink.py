@@ -1,8 +1,19 @@
-"""Kafka as a sink that commits results together with the offsets they came from, exactly once."""
+"""Kafka as a sink that commits results together with the offsets they came from, exactly once.
 
+A transaction that the broker does not finish in time is not mended but left behind: `KafkaSink.reset` makes
+a new producer under the same name, and by taking up the name the broker ends whatever the old one had open,
+one way or the other; the group's committed offsets then tell which. Nothing else is as sure. librdkafka
+2.16 lets an abort turn into a fatal error where the broker had not yet seen the transaction, and
+``send_offsets_to_transaction`` can hang for ever after a broker's restart (its issues 5456 and 5511).
+"""
+
+import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from logging import Logger
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, cast
 
 import structlog
@@ -18,7 +29,7 @@ __all__ = ["KafkaSink"]
 log = structlog.get_logger(__name__)
 
 # Long enough for a broker that is alive, short enough to notice a request to stop.
-CALL_TIMEOUT = timedelta(seconds=2)
+ANSWER_TIMEOUT = timedelta(seconds=2)
 
 
 class KafkaSink:
@@ -28,6 +39,8 @@ class KafkaSink:
     ----------
     options
         librdkafka's options.
+    patience
+        How long a transaction may wait for the broker before it is given up.
     logger
         Takes librdkafka's own messages.
 
@@ -37,31 +50,32 @@ class KafkaSink:
         librdkafka refuses its options.
     """
 
-    def __init__(self, options: Mapping[str, Any], logger: Logger) -> None:
-        self._servers = options["bootstrap.servers"]
-        self._open = False
-        self._unanswered = False
+    def __init__(self, options: Mapping[str, Any], patience: timedelta, logger: Logger) -> None:
+        self._options = {**options, "error_cb": self._on_error}
+        self._patience_s = patience.total_seconds()
+        self._logger = logger
+        self._is_connected = self._is_open = False
         self._refused: FatalError | None = None
-        try:
-            self._producer = Producer({**options, "error_cb": self._on_error}, logger=logger)
-        except KafkaException as error:
-            raise translate_configuration(error) from error
+        self._producer = self._new_producer()
 
     def connect(self) -> None:
-        """Take up our transactional id: end what an earlier holder left open and shut it out.
+        """Take up our name: end what an earlier holder left open and shut it out.
 
         Raises
         ------
         BrokerUnavailableError
             Not answered yet; call again.
         """
-        self._call(self._producer.init_transactions, CALL_TIMEOUT.total_seconds(), doing="start transactions")
+        self._call(
+            self._producer.init_transactions, ANSWER_TIMEOUT.total_seconds(), doing="start transactions"
+        )
+        self._is_connected = True
 
     def begin(self) -> None:
         """Begin a transaction."""
         self._refused = None
+        self._is_open = True
         self._call(self._producer.begin_transaction, doing="begin a transaction")
-        self._open = True
 
     def produce(self, messages: Iterable[OutgoingMessage]) -> None:
         """Put messages into the transaction."""
@@ -71,9 +85,12 @@ class KafkaSink:
 
     def send_offsets(self, progress: Progress, on_wait: OnWait) -> None:
         """Put the source's offsets into the transaction."""
+        producer = self._producer
         self._until_answered(
-            lambda timeout_s: self._producer.send_offsets_to_transaction(
-                progress.offsets, progress.member, timeout_s
+            lambda timeout_s: _in_background(
+                lambda: producer.send_offsets_to_transaction(progress.offsets, progress.member, timeout_s),
+                self._patience_s,
+                on_wait,
             ),
             "send offsets",
             on_wait,
@@ -82,50 +99,66 @@ class KafkaSink:
     def commit(self, on_wait: OnWait) -> None:
         """Commit the transaction.
 
-        A commit that is not answered may have happened; so it is asked for until it is.
-
         Raises
         ------
         BrokerUnavailableError
-            Not committed, and never will be: abort.
+            Not committed, or not known to be: `reset`, and look where the group's offsets stand.
         FencedError
             The broker has done with this producer.
         FatalError
             A topic will never take what was produced.
         """
         self._until_answered(self._producer.commit_transaction, "commit a transaction", on_wait)
-        self._open = False
+        self._is_open = False
 
-    def abort(self) -> None:
-        """End the transaction, if one is open, without a trace.
-
-        One that was given up while the broker had not answered is left to the broker: it ends it when its
-        time is over, or when our name is taken up again.
+    def reset(self) -> None:
+        """Make sure that no transaction of ours is open, and that the next can begin.
 
         Raises
         ------
         BrokerUnavailableError
             Not answered yet; call again.
         """
-        if self._open and not self._unanswered:
-            timeout_s = CALL_TIMEOUT.total_seconds()
-            self._call(self._producer.abort_transaction, timeout_s, doing="abort a transaction")
-            self._open = False
+        if self._is_open:
+            left_behind, self._producer = self._producer, self._new_producer()
+            self._is_open = self._is_connected = False
+            # Its end may take long, or for ever: not our time.
+            Thread(target=_drop, args=[[left_behind]], daemon=True).start()
+            del left_behind
+        if not self._is_connected:
+            self.connect()
+
+    def close(self) -> None:
+        """Abort the transaction if one is open and the broker answers; else leave that to the broker.
+
+        Readers wait for an open transaction until its time is over, or until our name is taken up again.
+        """
+        if self._is_open:
+            with suppress(KafkaException):
+                self._producer.abort_transaction(ANSWER_TIMEOUT.total_seconds())
+
+    def _new_producer(self) -> Producer:
+        try:
+            return Producer(self._options, logger=self._logger)
+        except KafkaException as error:
+            raise translate_configuration(error) from error
 
     def _until_answered(self, call: Callable[[float], Any], doing: str, on_wait: OnWait) -> None:
+        """Make a call again and again while librdkafka says that it may yet succeed."""
+        deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                call(CALL_TIMEOUT.total_seconds())
+                call(ANSWER_TIMEOUT.total_seconds())
             except KafkaException as error:
                 failure = self._refused or translate(error, doing)
-                # Aborting what may be tried again makes the broker refuse the producer for good: it then
-                # knows of no transaction that could be aborted.
-                self._unanswered = may_be_retried(error) and isinstance(failure, BrokerUnavailableError)
-                if not isinstance(failure, BrokerUnavailableError) or not self._unanswered:
+                if (
+                    not isinstance(failure, BrokerUnavailableError)
+                    or not may_be_retried(error)
+                    or time.monotonic() > deadline
+                ):
                     raise failure from error
                 on_wait(failure)
             else:
-                self._unanswered = False
                 return
 
     def _call(self, call: Callable[..., Any], *arguments: Any, doing: str) -> None:
@@ -158,3 +191,43 @@ class KafkaSink:
 
     def _on_error(self, error: KafkaError) -> None:
         log.debug("producer reports", error=describe(error))
+
+
+def _in_background(call: Callable[[], Any], patience_s: float, on_wait: OnWait) -> None:
+    """Make a call that may never return, and turn away from it then; its thread is lost.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        It did not return in time.
+    KafkaException
+        As the call raised it.
+    """
+    outcomes: SimpleQueue[KafkaException | None] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            call()
+            outcomes.put(None)
+        except KafkaException as error:
+            outcomes.put(error)
+
+    Thread(target=run, daemon=True).start()
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            outcome = outcomes.get(timeout=ANSWER_TIMEOUT.total_seconds())
+        except Empty:
+            failure = BrokerUnavailableError("the Kafka client does not come back from a call")
+            if time.monotonic() > deadline:
+                raise failure from None
+            on_wait(failure)
+        else:
+            if outcome is not None:
+                raise outcome
+            return
+
+
+def _drop(holder: list[Producer]) -> None:
+    """Give up the last reference to a producer, which ends it."""
+    holder.clear()

@@ -63,8 +63,8 @@ class MessageSource(Protocol):
     def committed(self) -> None:
         """Note that the batch just polled was committed."""
 
-    def rewind(self) -> None:
-        """Go back to where the last commit ended."""
+    def rewind(self) -> bool:
+        """Go back to where the last commit ended; True if the batch just polled was committed after all."""
 
     def check(self) -> None:
         """Ask for a sign of life."""
@@ -94,5 +94,8 @@ class MessageSink(Protocol):
     def commit(self, on_wait: OnWait) -> None:
         """Commit the transaction."""
 
-    def abort(self) -> None:
-        """End the transaction, if one is open, without a trace."""
+    def reset(self) -> None:
+        """Make sure that no transaction of ours is open, and that the next can begin."""
+
+    def close(self) -> None:
+        """End the transaction, if one is open and an answer comes at once, without a trace."""

@@ -44,6 +44,8 @@ class Outage:
             self._said.add(type(error))
             self._metrics.count_wait(type(error).__name__)
             log.warning("waiting", cause=str(error))
+        else:
+            log.debug("still waiting", cause=str(error))
 
     def ends(self, *, by_commit: bool) -> None:
         """Note that something worked: a commit, or a poll that found nothing to do."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from threading import Event
+from typing import NamedTuple
 
 import structlog
 
@@ -23,6 +24,14 @@ FIRST_PAUSE = timedelta(milliseconds=100)
 # Short enough that nobody waits long for us when what was away is back.
 LONGEST_PAUSE = timedelta(seconds=2)
 LAG_INTERVAL = timedelta(seconds=1)
+
+
+class Unsettled(NamedTuple):
+    """A batch whose results may or may not be committed."""
+
+    messages: Sequence[SourceMessage]
+    result: BatchResult
+    started_s: float
 
 
 class Worker:
@@ -55,6 +64,7 @@ class Worker:
         self._stop = stop
         self._outage = Outage(metrics)
         self._holds_a_batch = False
+        self._unsettled: Unsettled | None = None
         self._pause = FIRST_PAUSE
         self._lag_told_s = 0.0
 
@@ -67,8 +77,8 @@ class Worker:
         3. Begin a transaction.
         4. Produce the results and the dead letters.
         5. Put the source's offsets into the transaction.
-        6. Commit. From here on the alerts count as answered; a failure anywhere before aborts, goes back
-           to the last commit and does it all again.
+        6. Commit. From here on the alerts count as answered; a failure anywhere before leaves the
+           transaction behind, goes back to the last commit and does it all again.
 
         Raises
         ------
@@ -86,17 +96,20 @@ class Worker:
                     if messages:
                         self._holds_a_batch = True
                         result = self._processor.process(messages)
+                        self._unsettled = Unsettled(messages, result, started_s)
                         self._sink.begin()
                         self._sink.produce(result.outgoing)
                         self._sink.send_offsets(self._source.progress(), self._on_wait)
                         self._sink.commit(self._on_wait)
-                        self._on_commit(messages, result, started_s)
+                        self._source.committed()
+                        self._settle()
                     self._outage.ends(by_commit=bool(messages))
                     self._tell_lag()
                 except TransientError as error:
                     self._wait_after(error)
                     self._persist(self._back_to_last_commit)
         finally:
+            self._sink.close()
             self._source.close()
 
     def _prepare(self) -> None:
@@ -125,9 +138,10 @@ class Worker:
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _back_to_last_commit(self) -> None:
-        self._sink.abort()
-        self._source.rewind()
-        self._holds_a_batch = False
+        self._sink.reset()
+        if self._source.rewind():
+            self._settle()  # the commit had happened; only its answer was lost
+        self._unsettled = None
 
     def _on_wait(self, error: TransientError) -> None:
         """Wait on for the broker's answer, unless we are to stop."""
@@ -135,10 +149,14 @@ class Worker:
         if self._stop.is_set():
             raise error
 
-    def _on_commit(self, messages: Sequence[SourceMessage], result: BatchResult, started_s: float) -> None:
-        self._source.committed()
+    def _settle(self) -> None:
+        """Count the batch that was committed."""
         self._holds_a_batch = False
         self._pause = FIRST_PAUSE
+        if self._unsettled is None:
+            return
+        messages, result, started_s = self._unsettled
+        self._unsettled = None
         for (topic, partition), count in result.consumed.items():
             self._metrics.count_consumed(topic, partition, count)
         for outcome, count in result.outcomes.items():

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from service.core.alerts import Survey
 from service.pipeline.process import BatchProcessor
 from service.settings import Settings
 from service.wiring import processor, store
 from tests.conftest import SettingsFactory
-from tests.support.bundles import write_random_bundle
+from tests.support.models import model_settings
 from tests.support.streams import TOPICS
 
 ProcessorFactory = Callable[..., BatchProcessor]
@@ -19,11 +18,7 @@ ProcessorFactory = Callable[..., BatchProcessor]
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Write a model for each survey; the settings that name them."""
-    directory = tmp_path_factory.mktemp("models")
-    return {
-        "ztf_model": str(write_random_bundle(directory / "ztf", survey=Survey.ZTF, name="ztf-test")),
-        "lsst_model": str(write_random_bundle(directory / "lsst", survey=Survey.LSST, name="lsst-test")),
-    }
+    return model_settings(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

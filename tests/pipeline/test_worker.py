@@ -18,6 +18,10 @@ from service.pipeline.worker import Worker
 
 MESSAGES = [SourceMessage("ztf", 0, offset, 0, None, b"") for offset in range(6)]
 
+AWAY = StoreUnavailableError("Redis is away")
+GONE = BrokerUnavailableError("Kafka is away")
+LOST = BrokerUnavailableError("committed, but the answer was lost")
+
 
 class Stage:
     """Source, sink and processor in one; it writes down what is asked of it, and fails on request.
@@ -32,6 +36,7 @@ class Stage:
         self.idle_polls = 0
         self._failures = failures or {}
         self._position = self._committed = 0
+        self._committed_unseen = False  # a commit that happened, though its answer was lost
         self._produced: list[int] = []
 
     def _step(self, name: str) -> None:
@@ -60,9 +65,13 @@ class Stage:
     def committed(self) -> None:
         self._committed = self._position
 
-    def rewind(self) -> None:
+    def rewind(self) -> bool:
         self._step("rewind")
+        was_committed = self._committed_unseen
+        if was_committed:
+            self._committed, self._committed_unseen = self._position, False
         self._position = self._committed
+        return was_committed
 
     def check(self) -> None:
         self._step("check")
@@ -94,11 +103,15 @@ class Stage:
                 self._step("commit")
                 break
             except BrokerUnavailableError as error:
+                if error is LOST:
+                    self.committed_offsets += self._produced
+                    self._committed_unseen = True
+                    raise
                 on_wait(error)
         self.committed_offsets += self._produced
 
-    def abort(self) -> None:
-        self._step("abort")
+    def reset(self) -> None:
+        self._step("reset")
         self._produced = []
 
     # the processor
@@ -150,10 +163,6 @@ def test_steps_of_a_batch_come_in_the_promised_order() -> None:
     assert stage.committed_offsets == [0, 1, 2, 3, 4, 5]
 
 
-AWAY = StoreUnavailableError("Redis is away")
-GONE = BrokerUnavailableError("Kafka is away")
-
-
 @pytest.mark.parametrize(
     ("step", "error"),
     [("process", AWAY), ("begin", GONE), ("produce", GONE), ("offsets 2", GONE), ("poll", GONE)],
@@ -166,7 +175,7 @@ def test_failure_before_the_commit_goes_back_and_loses_and_repeats_nothing(
     logs = run(stage)
 
     assert stage.committed_offsets == [0, 1, 2, 3, 4, 5]
-    assert (stage.steps.count("abort"), stage.steps.count("rewind")) == (2, 2)
+    assert (stage.steps.count("reset"), stage.steps.count("rewind")) == (2, 2)
     assert (said(logs, "waiting"), said(logs, "recovered")) == (1, 1)
     assert "away" in next(entry["cause"] for entry in logs if entry["event"] == "waiting")
 
@@ -182,23 +191,37 @@ def test_start_waits_for_what_is_not_there_yet_and_says_so_once(step: str) -> No
     assert stage.committed_offsets == [0, 1, 2, 3, 4, 5]
 
 
-def test_abort_is_tried_until_it_works() -> None:
-    stage = Stage({"process": [AWAY], "abort": [GONE, GONE]})
+def test_way_back_is_tried_until_it_works() -> None:
+    stage = Stage({"process": [AWAY], "reset": [GONE, GONE]})
 
     logs = run(stage)
 
-    assert stage.steps.count("abort") == 3
+    assert stage.steps.count("reset") == 3
     assert said(logs, "waiting") == 2  # once for each of the two that were away
     assert stage.committed_offsets == [0, 1, 2, 3, 4, 5]
 
 
-def test_unanswered_commit_is_asked_for_again_and_never_aborted() -> None:
+def test_unanswered_commit_is_asked_for_again() -> None:
     stage = Stage({"commit": [GONE, GONE]})
 
     logs = run(stage)
 
-    assert "abort" not in stage.steps
+    assert "reset" not in stage.steps
     assert stage.committed_offsets == [0, 1, 2, 3, 4, 5]
+    assert (said(logs, "waiting"), said(logs, "recovered")) == (1, 1)
+
+
+def test_commit_whose_answer_was_lost_is_counted_and_not_done_again() -> None:
+    metrics, stage = WorkerMetrics(), Stage({"commit": [None, LOST]})
+
+    logs = run(stage, metrics)
+
+    assert stage.committed_offsets == [0, 1, 2, 3, 4, 5]
+    assert stage.steps.count("process") == 3
+    consumed = metrics.registry.get_sample_value(
+        "nightjar_consumed_total", {"topic": "ztf", "partition": "0"}
+    )
+    assert consumed == 6.0
     assert (said(logs, "waiting"), said(logs, "recovered")) == (1, 1)
 
 
@@ -239,10 +262,10 @@ def test_request_to_stop_lets_the_batch_in_hand_be_finished() -> None:
     run(stage)
 
     assert stage.committed_offsets == [0, 1]
-    assert stage.steps[-2:] == ["commit", "close"]
+    assert stage.steps[-3:] == ["commit", "close", "close"]  # sink and source
 
 
-@pytest.mark.parametrize("step", ["prepare", "process", "commit", "abort"])
+@pytest.mark.parametrize("step", ["prepare", "process", "commit", "reset"])
 def test_request_to_stop_ends_every_waiting(step: str) -> None:
     for_ever: list[ServiceError | None] = [GONE] * 10_000
     stage = Stage({"process": [AWAY], step: for_ever})

@@ -1,0 +1,178 @@
+"""How a worker ends: on request, by a crash, or because another took its place."""
+
+import itertools
+import time
+
+import orjson
+
+from service.adapters.kafka import BatchLimits, KafkaSource
+from service.adapters.kafka_options import consumer_options, librdkafka_logger, producer_options
+from service.adapters.kafka_sink import KafkaSink
+from service.embedded.broker import Broker
+from service.embedded.redis import EmbeddedRedis
+from service.errors import TransientError
+from service.settings import Settings
+from service.wiring import processor, source_topics, store
+from tests.integration.conftest import DeploymentFactory
+from tests.integration.deployment import undisturbed_light_curves
+from tests.support.kafka import wait_until
+from tests.support.service import light_curves, record_of, without_timestamps
+from tests.support.streams import simulated_packets
+
+PACKETS = simulated_packets()
+# Hundreds of transactions: long enough for a test to step in.
+SMALL = 2
+
+
+def spread(index: int) -> int:
+    return index * 7 % 4
+
+
+def test_request_to_end_in_mid_stream_is_followed_at_once_and_loses_nothing(
+    broker: Broker, redis_url: str, deploy: DeploymentFactory
+) -> None:
+    deployment = deploy(broker, redis_url, batch_size=SMALL)
+    deployment.send(PACKETS, spread)
+    first = deployment.start_worker()
+    deployment.wait_until_committed(20)
+
+    asked_s = time.monotonic()
+    assert first.stop() == 0
+    assert time.monotonic() - asked_s < 10
+    assert deployment.committed() < len(PACKETS)  # it was in mid-stream indeed
+    deployment.start_worker()
+    deployment.wait_until_done()
+
+    assert len(deployment.answers()) == len(PACKETS) == len(deployment.results())
+    alone = redis_url.removesuffix("/0") + "/1"
+    assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, alone, PACKETS)
+
+
+def test_request_to_end_is_followed_while_redis_is_away(
+    embedded_broker: Broker, own_redis: EmbeddedRedis, deploy: DeploymentFactory
+) -> None:
+    deployment = deploy(embedded_broker, own_redis.url)
+    worker = deployment.start_worker()
+    deployment.wait_until_said(worker, "ready")
+    own_redis.kill()
+    deployment.send(PACKETS[:10], spread)
+    deployment.wait_until_said(worker, "waiting")
+
+    assert worker.stop() == 0
+
+
+def test_request_to_end_is_followed_while_the_broker_is_away(
+    rough_broker: Broker, redis_url: str, deploy: DeploymentFactory
+) -> None:
+    deployment = deploy(rough_broker, redis_url, batch_size=SMALL)
+    deployment.send(PACKETS, spread)
+    worker = deployment.start_worker()
+    deployment.wait_until_committed(20)
+
+    rough_broker.pause()
+    deployment.wait_until_said(worker, "waiting")
+
+    assert worker.stop() == 0
+    rough_broker.resume()
+
+
+def test_results_stored_by_a_worker_that_crashed_before_its_commit_are_repeated_to_the_byte(
+    broker: Broker, redis_url: str, deploy: DeploymentFactory
+) -> None:
+    deployment = deploy(broker, redis_url)
+    deployment.send(PACKETS, spread)
+    made = crash_before_commit(deployment.settings.model_copy(update={"worker_id": "worker"}))
+    assert deployment.committed() == 0
+    before = light_curves(redis_url)
+
+    deployment.start_worker("worker")
+    deployment.wait_until_done()
+
+    assert len(deployment.answers()) == len(PACKETS)
+    repeated = [record for record in deployment.results() if without_timestamps(record.value) in made]
+    assert {without_timestamps(record.value) for record in repeated} == set(made)
+    for record in repeated:
+        assert record_of(record)["timestamps"]["classified"] == made[without_timestamps(record.value)]
+    alone = redis_url.removesuffix("/0") + "/1"
+    assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, alone, PACKETS)
+    assert before.keys() <= light_curves(redis_url).keys()
+
+
+def crash_before_commit(settings: Settings) -> dict[bytes, int]:
+    """Do all that a worker does up to the commit, and then neither commit nor abort.
+
+    Returns
+    -------
+    dict
+        Each result, without its timestamps, to the time at which it was made.
+    """
+    logger, topics = librdkafka_logger(settings), source_topics(settings)
+    limits = BatchLimits(settings.batch_size, settings.batch_bytes, settings.batch_wait)
+    source = KafkaSource(consumer_options(settings), topics.subscription, limits, logger)
+    sink = KafkaSink(producer_options(settings), settings.transaction_timeout / 2, logger)
+    made = processor(settings, store(settings))
+    made.prepare()
+    wait_until(lambda: _connects(sink), "the broker to take up transactions")
+    source.open()
+    while not (messages := source.poll()):
+        pass
+    result = made.process(messages)
+    sink.begin()
+    sink.produce(result.outgoing)
+    sink.send_offsets(source.progress(), never)
+    source.close()
+    values = [message.value or b"" for message in result.outgoing]
+    return {without_timestamps(value): orjson.loads(value)["timestamps"]["classified"] for value in values}
+
+
+def _connects(sink: KafkaSink) -> bool:
+    try:
+        sink.connect()
+    except TransientError:
+        return False
+    return True
+
+
+def never(error: TransientError) -> None:
+    raise error
+
+
+def test_worker_killed_again_and_again_in_mid_stream_loses_and_repeats_nothing(
+    best_broker: Broker, redis_url: str, deploy: DeploymentFactory
+) -> None:
+    deployment = deploy(best_broker, redis_url, batch_size=SMALL)
+    deployment.send(PACKETS, spread)
+
+    for goal in (20, 80):
+        worker = deployment.start_worker("worker")
+        deployment.wait_until_committed(goal)
+        worker.kill()
+    deployment.start_worker("worker")
+    deployment.wait_until_done()
+
+    assert len(deployment.answers()) == len(PACKETS)
+    alone = redis_url.removesuffix("/0") + "/1"
+    assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, alone, PACKETS)
+
+
+def test_of_two_workers_of_one_name_one_gives_up_and_says_why(
+    best_broker: Broker, redis_url: str, deploy: DeploymentFactory
+) -> None:
+    deployment = deploy(best_broker, redis_url, batch_size=SMALL)
+    twins = [deployment.start_worker("twin"), deployment.start_worker("twin")]
+
+    begin = itertools.count(0, 8)
+
+    def one_gave_up() -> bool:
+        at = next(begin) % len(PACKETS)
+        deployment.send(PACKETS[at : at + 8], spread)
+        return not all(twin.running for twin in twins)
+
+    wait_until(one_gave_up, "one of the two to give up", timeout_s=60)
+    (loser,) = [twin for twin in twins if not twin.running]
+    (winner,) = [twin for twin in twins if twin.running]
+    assert loser.exit_code == 3
+    assert "fenced" in loser.output().lower() or "epoch" in loser.output().lower(), loser.output()
+    deployment.wait_until_done()
+    assert len(deployment.answers()) == deployment.sent.total()
+    assert winner.stop() == 0
