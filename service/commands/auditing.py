@@ -1,20 +1,20 @@
 """How an audit reads the topics, and what it finds."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
-from functools import partial
 from typing import Any, Protocol
 
 from service.adapters.topic_admin import TopicAdmin
-from service.adapters.topic_ranges import Extent, RangeReader, cluster_id, extents, offsets_at
+from service.adapters.topic_ranges import Extent, RangeReader, offsets_at
 from service.adapters.topics import Position, committed_positions
 from service.commands.accounting import SOURCE_HEADER
 from service.commands.ledger import Ledger, Partition, PartitionAccount
 from service.commands.results import parse_record
+from service.commands.topic_extents import is_embedded, true_extents
 from service.decoding.framing import Framing, framing_of, open_container
-from service.embedded.transaction_log import EMBEDDED_CLUSTER_ID, TransactionLog
+from service.embedded.transaction_log import TransactionLog
 from service.errors import InputError, RejectedAlertError
 from service.settings import Settings
 
@@ -139,16 +139,15 @@ class Auditor:
         InputError
             No source topic is there.
         """
-        by_markers = cluster_id(self.options) == EMBEDDED_CLUSTER_ID
-        find = self._extents_of_logs if by_markers else partial(extents, self.options)
-        sources = find(self._source_topics())
+        sources = true_extents(self.options, self._source_topics())
         positions = self._positions(sources)
-        written = find([self.settings.output_topic, self.settings.rejected_topic])
+        written = true_extents(self.options, [self.settings.output_topic, self.settings.rejected_topic])
         ranges = self._ranges(sources, positions)
         ledger = Ledger(ranges, n_examples=self.n_examples)
         self._read_alerts(ledger, ranges)
-        left = find(sorted({topic for topic, _ in sources}))
+        left = true_extents(self.options, sorted({topic for topic, _ in sources}))
         ledger.prepare({place: extent.low for place, extent in left.items()})
+        by_markers = is_embedded(self.options)
         self._read_results(ledger, written, by_markers=by_markers)
         ends = {place: extent.high for place, extent in left.items()}
         accounts = ledger.close(self._positions(sources), ends)
@@ -165,12 +164,6 @@ class Auditor:
         if not found:
             raise InputError("no source topic is there: check NIGHTJAR_*_TOPICS and the brokers")
         return found
-
-    def _extents_of_logs(self, topics: Sequence[str]) -> dict[Partition, Extent]:
-        """Find where partitions end in the embedded broker, which answers that question wrongly."""
-        found = extents(self.options, topics)
-        with TransactionLog(self.options["bootstrap.servers"]) as log:
-            return {place: Extent(one.low, log.end(*place, one.low)) for place, one in found.items()}
 
     def _positions(self, sources: Mapping[Partition, Extent]) -> dict[Partition, int]:
         return committed_positions(self.options, self.settings.group_id, list(sources))

@@ -49,7 +49,7 @@ class PartitionAccount:
     expired
         Results of alerts before those that were judged: the source may keep them no longer.
     waiting
-        Offsets after the group's position: alerts that no worker has answered yet.
+        Offsets after the group's position: messages that are not answered yet, and markers of transactions.
     """
 
     topic: str

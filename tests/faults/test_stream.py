@@ -23,8 +23,9 @@ from tests.conftest import SettingsFactory
 from tests.faults.proof import BRISK, assert_exactly_once, assert_same_light_curves, lsst
 from tests.integration.conftest import DeploymentFactory
 from tests.pipeline.batches import results
+from tests.support.command import nightjar
 from tests.support.crowd import crowd
-from tests.support.service import stored_states
+from tests.support.service import settings_as_environment, stored_states
 from tests.support.streams import TOPICS, source_messages
 
 PACKETS = lsst(crowd(60))
@@ -118,6 +119,33 @@ def test_schema_that_changes_in_mid_stream_changes_nothing_else(
 
     assert_exactly_once(deployment)
     assert_same_light_curves(deployment, alone_url, [*PACKETS, *ZTF_PACKETS])
+
+
+def test_dead_letters_of_an_unknown_schema_are_classified_once_it_is_known(
+    fault_broker: Broker, redis_url: str, alone_url: str, deploy: DeploymentFactory, tmp_path: Path
+) -> None:
+    half = len(PACKETS) // 2
+    unknown = [rewritten(packet, schema_to_come(), 1200) for packet in PACKETS[half:]]
+    deployment = deploy(fault_broker, redis_url, batch_size=20, **BRISK)
+    deployment.send([*PACKETS[:half], *unknown], spread)
+    worker = deployment.start_worker()
+    deployment.wait_until_done()
+    assert len(deployment.dead_letters()) == len(unknown)
+
+    (tmp_path / "alert.avsc").write_bytes(orjson.dumps(schema_to_come()))
+    worker.stop()
+    deployment.start_worker("worker", schema_dir=tmp_path)
+    done = nightjar(
+        *("replay", "--from-rejected", "--error-class", "unknown_schema"),
+        timeout_s=60,
+        **settings_as_environment(deployment.settings),
+    )
+    assert done.returncode == 0, done.stderr
+    deployment.sent[Survey.LSST] += len(unknown)
+    deployment.wait_until_done()
+
+    assert_exactly_once(deployment, rejected=len(unknown))
+    assert_same_light_curves(deployment, alone_url, PACKETS)
 
 
 class JumpingClock:
