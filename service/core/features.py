@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey
 from service.core.feature_columns import COLUMNS, FEATURE_VERSION, Steps
-from service.core.feature_scan import QUANTITIES, count_known_steps, count_steps, write_quantities
+from service.core.feature_scan import QUANTITIES, write_quantities
 from service.core.feature_spec import WAVELENGTH_UM, FeatureSpec, KindName, nightjar_features, paper_features
+from service.core.feature_steps import count_known_steps, count_steps
 
 __all__ = [
     "FEATURE_VERSION",

@@ -170,7 +170,7 @@ class ApacheKafka(EmbeddedServer):
         super().__init__("Apache Kafka", port_count=2, start_timeout=timedelta(seconds=90))
         self.kafka_home = kafka_home.resolve()
         self.properties = {**KAFKA_PROPERTIES, **(properties or {})}
-        self.cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self.cluster_id = _new_cluster_id()
 
     @property
     def bootstrap_servers(self) -> str:
@@ -290,3 +290,11 @@ def create_topics(
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerUnavailableError(f"cannot create topic {name}: {error}") from error
+
+
+def _new_cluster_id() -> str:
+    """Make a random id as Kafka does: a leading dash would be read as an option by its own tools."""
+    while True:
+        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not cluster_id.startswith("-"):
+            return cluster_id

@@ -1,0 +1,169 @@
+"""Merging light curves in compiled code: one pass over the rows of all objects, about 20 ns a row.
+
+A sort of the whole batch in NumPy takes twenty times as long. The rules are those of `lightcurve`.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from service.core.alerts import OBSERVATION, Kind
+from service.core.jit import compiled
+
+__all__ = ["OBSERVATION_BITS", "merge_all"]
+
+# Floats are compared as unsigned integers of their bits: exact, total (a NaN has its place too), and for
+# times, which are positive, in the order of their values.
+OBSERVATION_BITS = np.dtype([(name, f"<u{OBSERVATION[name].itemsize}") for name in OBSERVATION.names or ()])
+
+_DETECTION = int(Kind.DETECTION)
+_FREE = -1
+
+
+@compiled
+def _slot(row: Any, is_fixed: bool, mask: int) -> int:
+    """Give the place of a measurement's identity in a hash table of ``mask + 1`` places."""
+    mixed = np.uint64(row.source_id) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(row.kind)
+    if is_fixed:
+        mixed ^= np.uint64(row.mjd_tai) * np.uint64(0xC2B2AE3D27D4EB4F)
+    return np.int64(mixed >> np.uint64(32)) & mask  # type: ignore[return-value]
+
+
+@compiled
+def _is_same_measurement(a: Any, b: Any, is_fixed: bool) -> bool:
+    """Say whether two rows are versions of one measurement; with `is_fixed`, only in one exposure."""
+    if a.source_id != b.source_id or a.kind != b.kind:
+        return False
+    return not is_fixed or (a.mjd_tai == b.mjd_tai and a.band == b.band)
+
+
+@compiled
+def _is_later_report(a: Any, b: Any) -> bool:
+    """Say whether version `a` of a measurement wins over version `b`."""
+    if a.reported_s != b.reported_s:
+        return bool(a.reported_s > b.reported_s)
+    if a.flux_njy != b.flux_njy:
+        return bool(a.flux_njy > b.flux_njy)
+    if a.flux_err_njy != b.flux_err_njy:
+        return bool(a.flux_err_njy > b.flux_err_njy)
+    if a.mjd_tai != b.mjd_tai:
+        return bool(a.mjd_tai > b.mjd_tai)
+    return bool(a.band > b.band)
+
+
+@compiled
+def _comes_before(a: Any, b: Any) -> bool:
+    """Order the rows of one light curve."""
+    if a.mjd_tai != b.mjd_tai:
+        return bool(a.mjd_tai < b.mjd_tai)
+    if a.kind != b.kind:
+        return bool(a.kind < b.kind)
+    if a.source_id != b.source_id:
+        return bool(a.source_id < b.source_id)
+    return bool(a.band < b.band)
+
+
+@compiled
+def _collect(rows: Any, is_fixed: bool, chosen: Any, n_chosen: int, table: Any, mask: int) -> int:
+    """Add to `chosen` the rows that are new to it or win there; give how many it then holds."""
+    for i in range(len(rows)):
+        slot = _slot(rows[i], is_fixed, mask)
+        while table[slot] != _FREE and not _is_same_measurement(chosen[table[slot]], rows[i], is_fixed):
+            slot = (slot + 1) & mask
+        if table[slot] == _FREE:
+            table[slot] = n_chosen
+            chosen[n_chosen] = rows[i]
+            n_chosen += 1
+        elif _is_later_report(rows[i], chosen[table[slot]]):
+            chosen[table[slot]] = rows[i]
+    return n_chosen
+
+
+# Falling gaps after Ciura (2001), for many rows only: rows come as one or two ascending runs, which plain
+# insertion sorts at once, but a hostile packet of 100,000 shuffled rows would hold the worker for minutes.
+_GAPS = (88_573, 29_524, 9_841, 3_280, 1_093, 301, 132, 57, 23, 10, 4, 1)
+_FEW_ROWS = 512
+
+
+@compiled
+def _sort(rows: Any, spare: Any) -> None:
+    """Sort rows in place: by insertion, over falling distances where there are many rows."""
+    for gap in _GAPS:
+        if gap == 1 or (len(rows) > _FEW_ROWS and gap < len(rows)):
+            _insert_at_distance(rows, spare, gap)
+
+
+@compiled
+def _insert_at_distance(rows: Any, spare: Any, gap: int) -> None:
+    """Sort each of the `gap` interleaved sequences of rows by insertion."""
+    for i in range(gap, len(rows)):
+        if not _comes_before(rows[i], rows[i - gap]):
+            continue
+        spare[0] = rows[i]
+        j = i
+        while j >= gap and _comes_before(spare[0], rows[j - gap]):
+            rows[j] = rows[j - gap]
+            j -= gap
+        rows[j] = spare[0]
+
+
+@compiled
+def _drop_repeats(rows: Any) -> int:
+    """Drop from sorted rows those at the exposure of a detection; give how many are left."""
+    n_left = 0
+    first_of_time = 0  # among the rows that are left; detections come first at each time
+    for i in range(len(rows)):
+        if n_left == first_of_time or rows[i].mjd_tai != rows[n_left - 1].mjd_tai:
+            first_of_time = n_left
+        is_repeat = False
+        if rows[i].kind != _DETECTION:
+            for j in range(first_of_time, n_left):
+                is_repeat |= rows[j].kind == _DETECTION and rows[j].band == rows[i].band
+        if not is_repeat:
+            rows[n_left] = rows[i]
+            n_left += 1
+    return n_left
+
+
+@compiled
+def _first_change(stored: Any, rows: Any) -> int:
+    """Give the length of the common beginning, not looking at when a row was reported."""
+    for i in range(min(len(stored), len(rows))):
+        a, b = stored[i], rows[i]
+        same = a.mjd_tai == b.mjd_tai and a.kind == b.kind and a.source_id == b.source_id
+        if not (same and a.band == b.band and a.flux_njy == b.flux_njy and a.flux_err_njy == b.flux_err_njy):
+            return i
+    return min(len(stored), len(rows))
+
+
+@compiled
+def merge_all(
+    stored: Any,
+    stored_offsets: Any,
+    new: Any,
+    new_offsets: Any,
+    one_per_exposure: Any,
+    out: Any,
+    lengths: Any,
+    first_changed: Any,
+) -> int:
+    """Merge object after object into `out`; give the number of rows written there."""
+    n_out = 0
+    spare = np.empty(1, out.dtype)
+    for k in range(len(one_per_exposure)):
+        old = stored[stored_offsets[k] : stored_offsets[k + 1]]
+        fresh = new[new_offsets[k] : new_offsets[k + 1]]
+        capacity = 16
+        while capacity < 2 * (len(old) + len(fresh)):
+            capacity *= 2
+        table = np.full(capacity, _FREE, np.int64)
+        chosen = out[n_out : n_out + len(old) + len(fresh)]
+        n_chosen = _collect(old, one_per_exposure[k], chosen, 0, table, capacity - 1)
+        n_chosen = _collect(fresh, one_per_exposure[k], chosen, n_chosen, table, capacity - 1)
+        _sort(chosen[:n_chosen], spare)
+        if one_per_exposure[k]:
+            n_chosen = _drop_repeats(chosen[:n_chosen])
+        lengths[k] = n_chosen
+        first_changed[k] = _first_change(old, chosen[:n_chosen])
+        n_out += n_chosen
+    return n_out
