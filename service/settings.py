@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     # API
     api_host: str = Field("127.0.0.1", description="Address the API listens on")
     api_port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 for any free one")
+    api_admin_token: SecretStr | None = Field(
+        None, description="Bearer token that requests which change something must carry; none refuses them"
+    )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Port of a worker's Prometheus metrics; 0 for none"
     )

@@ -41,6 +41,8 @@ class ProblemType(Enum):
 
     INVALID_OBJECT_ID = ("invalid-object-id", 400, "Not an object id")
     INVALID_JSON = ("invalid-json", 400, "The body is not JSON")
+    UNAUTHORIZED = ("unauthorized", 401, "A token is needed")
+    WRITES_DISABLED = ("writes-disabled", 403, "This server takes no changes")
     UNKNOWN_OBJECT = ("unknown-object", 404, "No such object")
     UNKNOWN_SCHEMA = ("unknown-schema", 404, "No such schema")
     NO_MODEL = ("no-model", 404, "No model for this survey")
