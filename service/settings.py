@@ -1,12 +1,22 @@
 """Settings, read from the environment once and passed on; never imported as a global."""
 
 import os
+import re
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, RedisDsn, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    RedisDsn,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
@@ -31,6 +41,24 @@ def _seconds_from_text(value: object) -> object:
         return value
 
 
+# Some nodes of a cluster, each host:port, separated by commas.
+CLUSTER_URL = re.compile(r"rediss?\+cluster://([^@/]*@)?[^@/,?]+(,[^@/,?]+)*(/0?)?(\?.*)?")
+
+
+def _store_url(value: object) -> RedisDsn | str:
+    """Read the address of one server or of a cluster."""
+    if isinstance(value, str) and "+cluster:" in value.partition("//")[0]:
+        if not CLUSTER_URL.fullmatch(value):
+            raise ValueError("write redis+cluster://host:port,host:port with some nodes of the cluster")
+        return value
+    try:
+        return TypeAdapter(RedisDsn).validate_python(value)
+    except ValidationError as error:
+        # Without the value: there may be a password in it.
+        raise ValueError(error.errors()[0]["msg"]) from None
+
+
+StoreUrl = Annotated[RedisDsn | str, PlainValidator(_store_url)]
 TopicList = Annotated[tuple[str, ...], NoDecode]
 Duration = Annotated[timedelta, BeforeValidator(_seconds_from_text), Field(ge=timedelta())]
 
@@ -80,8 +108,18 @@ class Settings(BaseSettings):
     )
 
     # Redis
-    redis_url: RedisDsn = Field(RedisDsn("redis://127.0.0.1:6379/0"), description="Light-curve store")
+    redis_url: StoreUrl = Field(
+        RedisDsn("redis://127.0.0.1:6379/0"),
+        description="Light-curve store; for a cluster some of its nodes: `redis+cluster://host:port,host:port`",
+    )
     redis_password: SecretStr = Field(SecretStr(""), description="Password where the URL carries none")
+    redis_replicas: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Replicas that must have a batch's objects before it is committed; "
+        "with 1, a server that fails over takes nothing with it",
+    )
     redis_timeout: Duration = Field(timedelta(seconds=5), description="Longest wait for one reply")
     object_expiry: Duration = Field(
         timedelta(days=400), description="An object is forgotten this long after its last alert"

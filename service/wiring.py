@@ -44,6 +44,7 @@ def store(settings: Settings) -> RedisStore:
     )
 
 
+        replicas=settings.redis_replicas,
 def decoder(settings: Settings) -> Decoder:
     """Make the decoder of all surveys' alerts.
 

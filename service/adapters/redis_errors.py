@@ -4,17 +4,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthenticationWrongNumberOfArgsError,
     AuthorizationError,
     BusyLoadingError,
+    ClusterDownError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
+    SlotNotCoveredError,
     TimeoutError,  # noqa: A004  its own name
+    TryAgainError,
 )
 
 from service.errors import ServiceError, SettingsError, StoreUnavailableError
@@ -32,6 +36,10 @@ _STATES: tuple[tuple[type[Exception], str], ...] = (
     (BusyLoadingError, "is loading its data"),
     (ReadOnlyError, "is a read-only replica"),
     (OutOfMemoryError, "is out of memory"),
+    (ClusterDownError, "is without a node for some objects"),
+    (SlotNotCoveredError, "is without a node for some objects"),
+    (AskError, "is moving objects between its nodes"),
+    (TryAgainError, "is moving objects between its nodes"),
     (ResponseError, "refuses a command"),
     (RedisError, "cannot be reached"),
 )
@@ -47,8 +55,10 @@ def translate(error: Exception, address: str) -> ServiceError:
     address
         Host and port, for the message; never with a password.
     """
+    # A cluster's client says only that no node will do; why stands behind it.
+    cause = error.__cause__ if isinstance(error, RedisClusterException) else None
     # What the server says about a wrong database number, which is in the URL.
-    if isinstance(error, _CREDENTIALS) or "DB index" in str(error):
+    if isinstance(error, _CREDENTIALS) or isinstance(cause, _CREDENTIALS) or "DB index" in str(error):
         return SettingsError(
             f"Redis at {address} refuses us; see NIGHTJAR_REDIS_URL and NIGHTJAR_REDIS_PASSWORD: {error}"
         )

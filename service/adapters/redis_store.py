@@ -9,7 +9,7 @@
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from hashlib import sha1
@@ -17,12 +17,14 @@ from importlib.resources import files
 from typing import Any, Self
 
 import orjson
-from redis import Redis
+from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
+from service.adapters.redis_cluster import CLUSTER_SCHEMES, ClusterLink
 from service.adapters.redis_errors import translate, translated
+from service.adapters.redis_link import Command, Link, ServerLink
 from service.core.alerts import Survey
 from service.core.classification import Reason
 from service.core.records import Classifier
@@ -50,61 +52,64 @@ class RedisStore:
 
     Parameters
     ----------
-    client
-        Gives bytes, not strings, and does not retry; see `connect`.
+    link
+        To a server or a cluster; see `connect`.
     expiry
         A value is forgotten this long after its last write.
+    replicas
+        So many replicas must have what was saved, or it counts as not saved.
     """
 
-    def __init__(self, client: Redis, *, expiry: timedelta) -> None:
-        options = client.get_connection_kwargs()
-        self._address = f"{options.get('host', options.get('path'))}:{options.get('port', '')}".rstrip(":")
-        self._client = client
+    def __init__(self, link: Link, *, expiry: timedelta, replicas: int = 0) -> None:
+        self._link = link
+        self._address = link.address
+        self._replicas = replicas
         self._expiry_ms = max(1, round(expiry / timedelta(milliseconds=1)))
         self._script = (files("service.adapters") / "compare_and_set.lua").read_bytes()
         self._script_sha = sha1(self._script, usedforsecurity=False).hexdigest()
         self._registered: dict[str, bytes] = {}
 
+    @property
+    def _client(self) -> Redis | RedisCluster:
+        return self._link.client
+
     @classmethod
-    def connect(cls, url: str, *, password: str = "", timeout: timedelta, expiry: timedelta) -> Self:
-        """Make a store for a server, without talking to it yet.
+    def connect(
+        cls, url: str, *, password: str = "", timeout: timedelta, expiry: timedelta, replicas: int = 0
+    ) -> Self:
+        """Make a store for a server or a cluster, without talking to it yet.
 
         Parameters
         ----------
         url
-            ``redis://``, ``rediss://`` (TLS) or ``unix://``, with a database number or none.
+            ``redis://``, ``rediss://`` (TLS) or ``unix://``, with a database number or none; for a cluster
+            ``redis+cluster://`` or ``rediss+cluster://`` with some of its nodes, separated by commas.
         password
             Used where the URL carries none; empty for none.
         timeout
             Longest wait for a connection and for one reply.
         expiry
             A value is forgotten this long after its last write.
+        replicas
+            So many replicas must have what was saved, or it counts as not saved.
 
         Raises
         ------
         SettingsError
             The URL is none that Redis clients know.
         """
-        seconds = timeout.total_seconds()
         try:
-            client = Redis.from_url(
-                url,
-                password=password or None,
-                socket_timeout=seconds,
-                socket_connect_timeout=seconds,
-                retry=Retry(NoBackoff(), 0),
-            )
+            link = _link(url, password, timeout.total_seconds())
         except ValueError as error:
             raise SettingsError(f"NIGHTJAR_REDIS_URL cannot be used: {error}") from error
-        return cls(client, expiry=expiry)
+        return cls(link, expiry=expiry, replicas=replicas)
 
     def load(self, keys: Sequence[str]) -> list[bytes | None]:
         """Read the values of many objects in one round trip, None for each that is not stored."""
         if not keys:
             return []
         with translated(self._address):
-            values: list[Any] = self._client.mget([_state_key(key) for key in keys])
-        return values
+            return self._link.get_many([_state_key(key) for key in keys])
 
     def save(self, writes: Sequence[StateWrite]) -> list[bool]:
         """Write many objects, each unless another writer changed it since it was read.
@@ -120,25 +125,32 @@ class RedisStore:
         return written
 
     def _compare_and_set(self, writes: Sequence[StateWrite]) -> list[bool]:
-        replies = self._run_script(writes)
-        unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:  # the server is new, was restarted, or its scripts were flushed
-            with translated(self._address):
-                self._client.script_load(self._script)
-            for i, reply in zip(unknown, self._run_script([writes[i] for i in unknown]), strict=True):
-                replies[i] = reply
+        commands = [self._write_command(write) for write in writes]
+        with translated(self._address):
+            replies = self._link.send(commands, replicas=self._replicas)
+            unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if unknown:  # a server is new, was restarted, or its scripts were flushed
+                for server in self._link.servers():
+                    server.script_load(self._script)
+                again = self._link.send([commands[i] for i in unknown], replicas=self._replicas)
+                for i, reply in zip(unknown, again, strict=True):
+                    replies[i] = reply
         for reply in replies:
             if isinstance(reply, Exception):
                 raise translate(reply, self._address)
         return [reply == 1 for reply in replies]
 
-    def _run_script(self, writes: Iterable[StateWrite]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for write in writes:
-            arguments = (_state_key(write.key), write.blob, stored_counter(write.replaces), self._expiry_ms)
-            pipeline.evalsha(self._script_sha, 1, *arguments)
-        with translated(self._address):
-            return list(pipeline.execute(raise_on_error=False))
+    def _write_command(self, write: StateWrite) -> Command:
+        counter = stored_counter(write.replaces)
+        return (
+            "EVALSHA",
+            self._script_sha,
+            1,
+            _state_key(write.key),
+            write.blob,
+            counter,
+            self._expiry_ms,
+        )
 
     def register_model(self, model: RegisteredModel) -> None:
         """Remember a model for as long as the store lives."""
@@ -162,13 +174,14 @@ class RedisStore:
         """
         if not results:
             return
-        pipeline = self._client.pipeline(transaction=False)
-        for digest, value in self._registered.items():
-            pipeline.hset(MODELS_KEY, digest, value)
-        pipeline.lpush(LATEST_KEY, *(orjson.dumps(result) for result in results[-LATEST_KEPT:]))
-        pipeline.ltrim(LATEST_KEY, 0, LATEST_KEPT - 1)
+        commands: list[Command] = [("HSET", MODELS_KEY, *item) for item in self._registered.items()]
+        commands.append(("LPUSH", LATEST_KEY, *(orjson.dumps(result) for result in results[-LATEST_KEPT:])))
+        commands.append(("LTRIM", LATEST_KEY, 0, LATEST_KEPT - 1))
         with translated(self._address):
-            pipeline.execute()
+            replies = self._link.send(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise translate(reply, self._address)
 
     def latest(self, limit: int) -> list[LatestResult]:
         """Read the latest results, newest first, each alert once."""
@@ -181,19 +194,38 @@ class RedisStore:
         return list(results.values())[:limit]
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Ask each server for a sign of life."""
         with translated(self._address):
-            self._client.ping()
+            for server in self._link.servers():
+                server.ping()
 
     def usage(self) -> StoreUsage:
-        """Ask how full the server is."""
+        """Ask how full the servers are together."""
+        objects = used_bytes = limit_bytes = 0
         with translated(self._address):
-            memory: dict[str, Any] = self._client.info("memory")
-            return StoreUsage(self._client.dbsize(), memory["used_memory"], memory["maxmemory"])
+            for server in self._link.servers():
+                memory: dict[str, Any] = server.info("memory")
+                objects += server.dbsize()
+                used_bytes += memory["used_memory"]
+                limit_bytes += memory["maxmemory"]
+        return StoreUsage(objects, used_bytes, limit_bytes)
 
     def close(self) -> None:
         """Give up the connections."""
-        self._client.close()
+        self._link.close()
+
+
+def _link(url: str, password: str, timeout_s: float) -> Link:
+    if url.partition("://")[0] in CLUSTER_SCHEMES:
+        return ClusterLink(url, password=password, timeout_s=timeout_s)
+    client = Redis.from_url(
+        url,
+        password=password or None,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return ServerLink(client)
 
 
 def _state_key(key: str) -> str:
