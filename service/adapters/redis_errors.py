@@ -9,6 +9,7 @@ from redis.exceptions import (
     AuthenticationWrongNumberOfArgsError,
     AuthorizationError,
     BusyLoadingError,
+    ClusterCrossSlotError,
     ClusterDownError,
     NoPermissionError,
     OutOfMemoryError,
@@ -62,6 +63,12 @@ def translate(error: Exception, address: str) -> ServiceError:
         return SettingsError(
             f"Redis at {address} refuses us; see NIGHTJAR_REDIS_URL and NIGHTJAR_REDIS_PASSWORD: {error}"
         )
+    if isinstance(error, ClusterCrossSlotError):
+        return SettingsError(
+            f"Redis at {address} is a cluster: NIGHTJAR_REDIS_URL begins with redis+cluster://"
+        )
+    if "Cluster mode is not enabled" in str(error):
+        return SettingsError(f"Redis at {address} is no cluster: NIGHTJAR_REDIS_URL begins with redis://")
     state = next((words for kind, words in _STATES if isinstance(error, kind)), "cannot be reached")
     return StoreUnavailableError(f"Redis at {address} {state}: {error}")
 

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -195,7 +196,7 @@ def test_a_refused_password_is_a_matter_of_settings(own_redis: EmbeddedRedis, pa
     phrase = "open sesame"
     client.config_set("requirepass", phrase)
     client.close()
-    options = {"timeout": timedelta(seconds=5), "expiry": timedelta(days=1)}
+    options: dict[str, Any] = {"timeout": timedelta(seconds=5), "expiry": timedelta(days=1)}
     refused = RedisStore.connect(own_redis.url, password=password, **options)
     with pytest.raises(SettingsError, match="NIGHTJAR_REDIS_PASSWORD"):
         refused.ping()
