@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO_ARGS ?=
 TEST_ARGS ?=
+REPRODUCE_ARGS ?=
 
 # What the demo needs is a fifth of what developing and training need.
 RUN_STAMP := $(VENV)/.installed-to-run
 ALL_STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-packets test lint format bench docs constraints clean
+.PHONY: help install demo demo-packets test lint format bench docs reproduce constraints clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +61,9 @@ docs: $(RUN_STAMP)  ## Write the generated pages of docs/ anew
 
 demo-packets: $(ALL_STAMP)  ## Simulate the alerts of the demo anew
 	$(BIN)/nightjar-train packets --output service/embedded/demo_packets.tar.xz
+
+reproduce: $(ALL_STAMP)  ## The paper's experiments and ours, with a report (REPRODUCE_ARGS="--quick" in minutes)
+	$(BIN)/nightjar-train reproduce $(REPRODUCE_ARGS)
 
 constraints: $(ALL_STAMP)  ## Write constraints.txt anew from what is installed
 	@{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > .constraints

@@ -8,6 +8,7 @@ import typer
 
 from service.errors import ServiceError
 from training.commands import bundle, calibrate, data, evaluate, fit, transfer
+from training.reproduce.command import reproduce
 from training.simulation.command import packets, simulate
 
 __all__ = ["app", "main"]
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (simulate, packets, data, fit, transfer, evaluate, calibrate, bundle):
+for command in (simulate, packets, data, fit, transfer, evaluate, calibrate, bundle, reproduce):
     app.command()(command)
 
 

@@ -14,7 +14,6 @@ from service.core.alerts import Survey
 from service.core.calibration import Calibration
 from service.decoding.light_curve_table import read_table
 from service.errors import InputError
-from training.augment import Augmentation
 from training.build import TransferPlan, calibrate_by_fold, crossvalidate, fresh_network, score_all
 from training.build import calibrate as calibrate_steps
 from training.build import transfer as transfer_networks
@@ -28,7 +27,7 @@ from training.fit import fit as fit_network
 from training.journal import Journal
 from training.predict import step_logits
 from training.products import LSST, ZTF, Product, build_product, real_lsst, real_ztf, simulated
-from training.recipes import lsst_recipe, paper_recipe, ztf_recipe
+from training.recipes import BASE_AUGMENTATION, lsst_recipe, paper_recipe, ztf_recipe
 from training.runs import Run, load_run, save_run
 from training.transfer import Scheme
 
@@ -36,12 +35,6 @@ __all__ = ["bundle", "calibrate", "data", "evaluate", "fit", "transfer"]
 
 PRODUCTS = {Survey.ZTF: ZTF, Survey.LSST: LSST}
 VALIDATION_OBJECTS = 1500
-
-# The simulations follow their surveys' visits and depths; what is varied covers where they do not quite.
-BASE_AUGMENTATION = {
-    Survey.ZTF: Augmentation(dim_mag=0.3, drop=0.2, night_drop=0.3, thin=0.2, late=0.0, stretch=0.03),
-    Survey.LSST: Augmentation(dim_mag=0.5, drop=0.3, thin=0.1, late=0.2, late_days=60.0),
-}
 
 DataOption = Annotated[
     Path | None, typer.Option(envvar=DATA_VARIABLE, help="Directory of the public light-curve sets")
@@ -72,6 +65,9 @@ def fit(
     epochs: EpochsOption = 28,
     learning_rate: RateOption = 3e-3,
     objects_per_epoch: Annotated[int, typer.Option(min=0, help="Drawn anew each epoch; 0: all")] = 30_000,
+    early_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the loss that falls off as 1 / step")
+    ] = 0.5,
     seed: SeedOption = 0,
 ) -> None:
     """Train a base network on simulated light curves."""
@@ -85,7 +81,7 @@ def fit(
     validation, train = curves.take(order[:n_validation]), curves.take(order[n_validation:])
     config = FitConfig(
         epochs=epochs, learning_rate=learning_rate, batch_size=192, seed=seed,
-        objects_per_epoch=objects_per_epoch, validate_every=4, patience=5,
+        objects_per_epoch=objects_per_epoch, validate_every=4, patience=5, early_share=early_share,
     )  # fmt: skip
     network = fresh_network(recipe, train, dropout=0.1, seed=seed)
     console = Console(stderr=True)

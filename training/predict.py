@@ -14,7 +14,7 @@ from training.fit import predict_logits
 from training.network import Network
 from training.recipes import Recipe
 
-__all__ = ["cross_validated", "step_logits"]
+__all__ = ["cross_validated", "days_since_trigger", "step_logits"]
 
 SMALLEST_PROBABILITY = 1e-12
 
@@ -88,3 +88,12 @@ def _detections_so_far(curves: LightCurves, recipe: Recipe) -> NDArray[np.int64]
     owner = np.repeat(np.arange(len(curves)), np.diff(batch.offsets))
     count: NDArray[np.int64] = detected[batch.row_index] - before[owner]
     return count
+
+
+def days_since_trigger(curves: LightCurves, recipe: Recipe) -> NDArray[np.float64]:
+    """Give the days from each object's first step to every step, shape (steps,), in `step_logits`' order."""
+    batch = recipe.featuriser.encode(curves.observations, curves.offsets)
+    mjd_tai = curves.observations["mjd_tai"][batch.row_index]
+    lengths = np.diff(batch.offsets)
+    some = lengths > 0
+    return np.asarray(mjd_tai - np.repeat(mjd_tai[batch.offsets[:-1][some]], lengths[some]))

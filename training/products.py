@@ -145,19 +145,26 @@ def real_lsst(data: Path) -> LightCurves:
     return _labelled(read_public(data, "lsst_mallorn"), SIX)
 
 
-def simulated(path: Path, survey: Survey) -> LightCurves:
-    """Read our simulation as the real sets are: detections only, and for ZTF around the peak."""
+def simulated(path: Path, survey: Survey, *, fine: bool = False) -> LightCurves:
+    """Read our simulation as the real sets are: detections only, and for ZTF around the peak.
+
+    Parameters
+    ----------
+    fine
+        Keep the simulator's own classes instead of the heads' coarse ones.
+    """
     curves = read_simulated(path, survey)
-    curves = curves.relabel(coarse_classes(curves.label))
+    if not fine:
+        curves = curves.relabel(coarse_classes(curves.label))
     recurring = np.isin(curves.label, ("AGN", "Other"))
     if survey is Survey.LSST:
         kept = curves.keep_rows(curves.observations["kind"] == Kind.DETECTION)
-        return kept.take((kept.counts > 0) & (kept.label != ""))
-    transients = detections_around_peak(curves.take(~recurring))
-    others = curves.take(recurring)
-    # Variable sources keep their detections of either sign.
-    others = others.keep_rows(others.observations["kind"] == Kind.DETECTION)
-    return _labelled(concatenate([transients, others]), tuple(dict.fromkeys(curves.label)))
+    else:
+        transients = detections_around_peak(curves.take(~recurring))
+        others = curves.take(recurring)
+        # Variable sources keep their detections of either sign.
+        kept = concatenate([transients, others.keep_rows(others.observations["kind"] == Kind.DETECTION)])
+    return kept.take((kept.counts > 0) & (kept.label != ""))
 
 
 def build_product(

@@ -1,13 +1,20 @@
 """What the shipped models read and are made of, and the paper's setting beside them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.core.alerts import Survey
 from service.core.features import FeatureSpec, Featuriser, paper_features
 from service.core.network import DenseSpec, MetadataSpec, NetworkSpec, paper_network
+from training.augment import Augmentation
 from training.datasets.labels import LSST_CLASSES, ZTF_CLASSES
 
-__all__ = ["Recipe", "lsst_recipe", "paper_recipe", "ztf_recipe"]
+__all__ = ["BASE_AUGMENTATION", "Recipe", "lsst_recipe", "paper_recipe", "with_classes", "ztf_recipe"]
+
+# The simulations follow their surveys' visits and depths; what is varied covers where they do not quite.
+BASE_AUGMENTATION = {
+    Survey.ZTF: Augmentation(dim_mag=0.3, drop=0.2, night_drop=0.3, thin=0.2, late=0.0, stretch=0.03),
+    Survey.LSST: Augmentation(dim_mag=0.5, drop=0.3, thin=0.1, late=0.2, late_days=60.0),
+}
 
 _COMMON = (
     "wavelength", "time", "log_time", "log_gap", "flux", "snr", "log_detections", "peak", "relative_flux",
@@ -57,6 +64,12 @@ def lsst_recipe(*, hidden: int = 64, metadata: bool = True) -> Recipe:
 def paper_recipe(survey: Survey, classes: tuple[str, ...]) -> Recipe:
     """Give the input and network of arXiv 2502.18558, without metadata as in its transfer runs."""
     return Recipe(survey, classes, paper_features(), paper_network(len(classes)))
+
+
+def with_classes(recipe: Recipe, classes: tuple[str, ...]) -> Recipe:
+    """Give the same input and network with an output for each of `classes`."""
+    network = recipe.network.model_copy(update={"n_classes": len(classes)})
+    return replace(recipe, classes=classes, network=network)
 
 
 def _network(n_inputs: int, hidden: int, n_classes: int, *, metadata: bool) -> NetworkSpec:

@@ -1,7 +1,9 @@
 """Carry a base model's weights over to another head, and choose what may still move."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+import torch
 from torch import nn
 
 from training.fit import Groups
@@ -29,25 +31,52 @@ class Scheme(StrEnum):
 RATE_PER_LAYER = 1.0 / 2.6
 
 
-def carry_over(base: Network, recipe: Recipe, base_classes: tuple[str, ...], *, dropout: float) -> Network:
+def carry_over(
+    base: Network, recipe: Recipe, base_classes: tuple[str, ...], *, dropout: float,
+    base_columns: tuple[str, ...] = (), members: Mapping[str, Sequence[str]] | None = None,
+) -> Network:  # fmt: skip
     """Copy all weights into a network of `recipe`; outputs go by class name.
 
     A class that the base does not know begins at the mean of its outputs. Where the inputs differ, the
-    first GRU is copied where shapes agree and keeps its own initial weights elsewhere.
+    first GRU's weights go by the names of the inputs, and an input that is new begins without a say.
+
+    Parameters
+    ----------
+    base_columns
+        Inputs of the base; empty where they are the recipe's own.
+    members
+        For a class that the base has in parts, such as Ib/c: those parts, whose mean it begins at.
     """
     network = Network(recipe.network, dropout=dropout)
     own, given = network.state_dict(), base.state_dict()
     for name, value in given.items():
         if name in own and own[name].shape == value.shape and not name.startswith("output."):
             own[name].copy_(value)
-    known = [base_classes.index(name) if name in base_classes else -1 for name in recipe.classes]
+    if base_columns and base_columns != recipe.features.columns:
+        _copy_inputs(own, given, recipe.features.columns, base_columns)
     for part in ("output.weight", "output.bias"):
         if own[part].shape[1:] != given[part].shape[1:]:
             continue
-        for index, place in enumerate(known):
-            own[part][index] = given[part][place] if place >= 0 else given[part].mean(dim=0)
+        for index, name in enumerate(recipe.classes):
+            parts = (members or {}).get(name, (name,))
+            known = [base_classes.index(one) for one in parts if one in base_classes]
+            own[part][index] = given[part][known or slice(None)].mean(dim=0)
     network.load_state_dict(own)
     return network
+
+
+def _copy_inputs(
+    own: dict[str, torch.Tensor], given: Mapping[str, torch.Tensor], columns: tuple[str, ...],
+    base_columns: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Copy what belongs to inputs, column by column; new ones keep mean 0, scale 1 and weight 0."""
+    own["gru.0.weight_ih_l0"].zero_()
+    for index, name in enumerate(columns):
+        if name in base_columns:
+            place = base_columns.index(name)
+            own["gru.0.weight_ih_l0"][:, index] = given["gru.0.weight_ih_l0"][:, place]
+            for part in ("input_mean", "input_scale"):
+                own[part][index] = given[part][place]
 
 
 def freeze(network: Network, scheme: Scheme) -> None:

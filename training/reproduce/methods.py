@@ -1,0 +1,90 @@
+"""What is compared: the paper's network and freezing, ours, and each from scratch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from service.core.alerts import Survey
+from training.augment import Augmentation
+from training.fit import FitConfig
+from training.recipes import BASE_AUGMENTATION, Recipe, lsst_recipe, paper_recipe, with_classes, ztf_recipe
+from training.transfer import Scheme
+
+__all__ = ["LSST", "METHODS", "REAL", "Method", "augmentation", "configuration", "recipe"]
+
+# The two experiments: simulated ZTF to real ZTF, and ZTF to LSST.
+REAL, LSST = "real-ztf", "lsst"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to come to a network for the target.
+
+    Attributes
+    ----------
+    title
+        In figures and tables.
+    paper
+        The paper's input, network, loss and optimiser instead of ours.
+    schemes
+        What is trained after the base's weights were copied, by experiment; empty: from scratch.
+    """
+
+    title: str
+    paper: bool
+    schemes: Mapping[str, Scheme] = field(default_factory=dict)
+
+    @property
+    def transfers(self) -> bool:
+        """Whether it begins at a base network."""
+        return bool(self.schemes)
+
+
+METHODS: Mapping[str, Method] = {
+    "paper-scratch": Method("paper, from scratch", paper=True),
+    "paper-transfer": Method(
+        "paper, transfer", paper=True, schemes={REAL: Scheme.LAST_TWO, LSST: Scheme.GRUS_AND_LAST_TWO}
+    ),
+    "ours-scratch": Method("ours, from scratch", paper=False),
+    "ours-transfer": Method(
+        "ours, transfer", paper=False, schemes={REAL: Scheme.EVERYTHING, LSST: Scheme.EVERYTHING}
+    ),
+    # The paper's further baselines.
+    "paper-output": Method(
+        "paper, output layer only", paper=True, schemes={REAL: Scheme.OUTPUT, LSST: Scheme.OUTPUT}
+    ),
+    "paper-everything": Method(
+        "paper, all layers", paper=True, schemes={REAL: Scheme.EVERYTHING, LSST: Scheme.EVERYTHING}
+    ),
+}
+
+
+def recipe(method: Method, survey: Survey, classes: tuple[str, ...], hidden: int) -> Recipe:
+    """Give input and network; without metadata, as in the paper's transfer runs."""
+    if method.paper:
+        return paper_recipe(survey, classes)
+    make = ztf_recipe if survey is Survey.ZTF else lsst_recipe
+    return with_classes(make(hidden=hidden, metadata=False), classes)
+
+
+def configuration(method: Method, **common: int) -> FitConfig:
+    """Give the loss and optimiser; `common` are the values all methods share (epochs, patience, ...)."""
+    values: dict[str, float | bool] = {**common}
+    if method.paper:
+        # Adam at its default rate, classes weighted by N / n, the loss at the end of the light curve only,
+        # and the smallest gain that counts for early stopping (arXiv 2502.18558, section 3).
+        values |= {
+            "batch_size": 128, "learning_rate": 1e-3, "weight_decay": 0.0, "cosine": False,
+            "class_power": 1.0, "per_step": False, "min_delta": 1e-3,
+        }  # fmt: skip
+    else:
+        values |= {"batch_size": 64, "learning_rate": 1e-3 if method.transfers else 3e-3}
+    return FitConfig.model_validate(values)
+
+
+def augmentation(method: Method, experiment: str) -> Augmentation | None:
+    """Say how training light curves are varied: the paper does not, ours more from scratch than after it."""
+    if method.paper:
+        return None
+    if experiment == LSST:
+        return BASE_AUGMENTATION[Survey.LSST]
+    return Augmentation(dim_mag=0.7, drop=0.3, late=0.1, thin=0.2) if method.transfers else Augmentation()

@@ -1,0 +1,59 @@
+"""How large the experiments are made: quick, standard, full."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from training.reproduce.methods import METHODS
+
+__all__ = ["SCALES", "Scale"]
+
+
+class Scale(BaseModel):
+    """Sizes of everything; stored beside the results, which belong to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    methods: tuple[str, ...] = tuple(METHODS)
+    seeds: int = Field(5, ge=2, description="Splits, subsets and initial weights are drawn so many times")
+    ztf_simulated: int = Field(description="Light curves that the base networks learn from")
+    lsst_simulated: int = Field(description="Light curves of the second target")
+    base_epochs: int
+    base_objects: int = Field(description="Drawn anew each epoch")
+    hidden: int = Field(64, description="Units of our GRU; the paper's network has its own size")
+    real_sizes: tuple[int, ...] = Field(description="Labels of real ZTF; the last is all")
+    real_validation: int
+    lsst_sizes: tuple[int, ...]
+    lsst_validation: int
+    lsst_test: int
+    epochs: int = Field(description="At most")
+    patience: int = Field(6, description="Epochs without gain on the validation set before the end")
+    objects_per_epoch: int = Field(
+        description="A smaller training set is gone through so often that an epoch has as many objects"
+    )
+    most_objects_per_epoch: int = Field(description="A larger one is drawn from")
+    max_steps: int = Field(250, description="Later steps of a light curve are not trained on")
+
+
+SCALES = {
+    "quick": Scale(
+        name="quick", methods=("paper-scratch", "paper-transfer", "ours-scratch", "ours-transfer"),
+        ztf_simulated=6000, lsst_simulated=2600, base_epochs=8, base_objects=4000, hidden=48,
+        real_sizes=(60, 360, 1200), real_validation=300,
+        lsst_sizes=(60, 360, 1200), lsst_validation=300, lsst_test=1000,
+        epochs=5, patience=2, objects_per_epoch=600, most_objects_per_epoch=600, max_steps=40,
+    ),
+    "standard": Scale(
+        name="standard", methods=("paper-scratch", "paper-transfer", "ours-scratch", "ours-transfer"),
+        ztf_simulated=60_000, lsst_simulated=8000, base_epochs=16, base_objects=15_000,
+        real_sizes=(30, 100, 360, 1200), real_validation=300,
+        lsst_sizes=(100, 300, 900, 3000), lsst_validation=800, lsst_test=4000,
+        epochs=25, patience=5, objects_per_epoch=1000, most_objects_per_epoch=1500, max_steps=80,
+    ),
+    "full": Scale(
+        name="full", seeds=8,
+        ztf_simulated=100_000, lsst_simulated=20_000, base_epochs=40, base_objects=30_000, hidden=96,
+        real_sizes=(30, 60, 100, 200, 360, 600, 1200), real_validation=300,
+        lsst_sizes=(100, 300, 800, 1500, 3000, 10_000), lsst_validation=1500, lsst_test=8000,
+        epochs=60, objects_per_epoch=1000, most_objects_per_epoch=3000,
+    ),
+}  # fmt: skip
