@@ -136,6 +136,11 @@ class Settings(BaseSettings):
     # Classification
     ztf_model: str = Field("ztf", description="Bundle for ZTF: a shipped name or a directory")
     lsst_model: str = Field("lsst", description="Bundle for LSST and ELAsTiCC: a shipped name or a directory")
+    ztf_shadow_model: str = Field(
+        "", description="Bundle that answers ZTF's alerts aside, to the shadow topic; empty for none"
+    )
+    lsst_shadow_model: str = Field("", description="The same for LSST and ELAsTiCC")
+    shadow_topic: str = Field("nightjar.shadow", description="Results of the shadow models")
     min_real_bogus: float = Field(
         0.0, ge=0.0, le=1.0, description="Abstain below this real-bogus score or reliability; 0 never"
     )

@@ -1,6 +1,7 @@
 """From settings to working parts: the only place that builds adapters."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from threading import Event
 
@@ -15,17 +16,19 @@ from service.core.bundle import Bundle, load_bundle
 from service.core.store import ObjectStore
 from service.decoding.decoder import Decoder
 from service.decoding.schemas import SchemaStore
+from service.errors import SettingsError
 from service.metrics import ModelLabels, WorkerMetrics
 from service.pipeline.advance import Advancer
 from service.pipeline.clock import SystemClock
 from service.pipeline.models import ModelShelf
 from service.pipeline.process import BatchProcessor
 from service.pipeline.publish import Destinations, Publisher
+from service.pipeline.shadow import Shadow
 from service.pipeline.topics import SourceTopics
 from service.pipeline.worker import Worker
 from service.settings import Settings
 
-__all__ = ["bundles_of", "decoder", "processor", "source_topics", "store", "worker_factory"]
+__all__ = ["bundles_of", "decoder", "processor", "shadows_of", "source_topics", "store", "worker_factory"]
 
 
 def store(settings: Settings) -> RedisStore:
@@ -41,10 +44,10 @@ def store(settings: Settings) -> RedisStore:
         password=settings.redis_password.get_secret_value(),
         timeout=settings.redis_timeout,
         expiry=settings.object_expiry,
+        replicas=settings.redis_replicas,
     )
 
 
-        replicas=settings.redis_replicas,
 def decoder(settings: Settings) -> Decoder:
     """Make the decoder of all surveys' alerts.
 
@@ -71,8 +74,8 @@ def source_topics(settings: Settings) -> SourceTopics:
         Survey.LSST: settings.lsst_topics,
         Survey.ELASTICC: settings.elasticc_topics,
     }
-    written = [settings.output_topic, settings.rejected_topic, *filter(None, [settings.desc_topic])]
-    return SourceTopics(by_survey, written)
+    written = [settings.output_topic, settings.rejected_topic, settings.shadow_topic, settings.desc_topic]
+    return SourceTopics(by_survey, [topic for topic in written if topic])
 
 
 def bundles_of(settings: Settings) -> dict[Survey, Bundle]:
@@ -88,6 +91,30 @@ def bundles_of(settings: Settings) -> dict[Survey, Bundle]:
         Survey.LSST: settings.lsst_model,
         Survey.ELASTICC: settings.lsst_model,
     }
+    return _loaded(named)
+
+
+def shadows_of(settings: Settings) -> dict[Survey, Bundle]:
+    """Load the model of each survey that has one to answer aside.
+
+    Raises
+    ------
+    BundleError
+        A bundle must not be loaded.
+    SettingsError
+        There is one, and no topic for its results.
+    """
+    named = {
+        Survey.ZTF: settings.ztf_shadow_model,
+        Survey.LSST: settings.lsst_shadow_model,
+        Survey.ELASTICC: settings.lsst_shadow_model,
+    }
+    if any(named.values()) and not settings.shadow_topic:
+        raise SettingsError("a shadow model needs a topic: set NIGHTJAR_SHADOW_TOPIC")
+    return _loaded(named)
+
+
+def _loaded(named: Mapping[Survey, str]) -> dict[Survey, Bundle]:
     loaded = {name: load_bundle(name) for name in set(named.values()) if name}
     return {survey: loaded[name] for survey, name in named.items() if name}
 
@@ -116,6 +143,7 @@ def processor(
         output_format=settings.output_format,
         service_version=version("nightjar"),
     )
+    aside = Publisher(replace(destinations, output=settings.shadow_topic), topics)
     return BatchProcessor(
         topics,
         decoder(settings),
@@ -124,7 +152,15 @@ def processor(
         Advancer(models, policy, settings.history_length),
         Publisher(destinations, topics),
         SystemClock(),
+        _shadow(settings, policy, aside, objects),
     )
+
+
+def _shadow(
+    settings: Settings, policy: AbstentionPolicy, publisher: Publisher, objects: ObjectStore
+) -> Shadow | None:
+    bundles = shadows_of(settings)
+    return Shadow(bundles, policy, publisher, objects, settings.history_length) if bundles else None
 
 
 def worker_factory(settings: Settings, metrics: WorkerMetrics, stop: Event) -> Callable[[], Worker]:

@@ -3,13 +3,15 @@
 ====================  =====================================================================
 ``nj:{ztf:ZTF21...}``  state of one object, `service.core.state`; the braces are a hash tag, so
                       that a cluster keeps all keys of one object on one node
+``nj:{ztf:...}:0123`` what the model of that digest said of the object aside, in the same form
 ``nj:models``         hash: digest as 16 hex digits -> JSON of `RegisteredModel`
 ``nj:latest``         list of the latest results, newest first
 ====================  =====================================================================
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict
 from datetime import timedelta
 from hashlib import sha1
@@ -40,6 +42,8 @@ LATEST_KEY = "nj:latest"
 LATEST_KEPT = 200
 """Results in the list of the latest: a page or two to look at."""
 
+_KEYS_AT_A_TIME = 1000
+
 _PIPELINE_WRITES = 1000
 """Writes sent before their replies are read; with values of some 10 kB, 10 MB on their way at most."""
 
@@ -68,6 +72,7 @@ class RedisStore:
         self._script = (files("service.adapters") / "compare_and_set.lua").read_bytes()
         self._script_sha = sha1(self._script, usedforsecurity=False).hexdigest()
         self._registered: dict[str, bytes] = {}
+        self._suffix = ""
 
     @property
     def _client(self) -> Redis | RedisCluster:
@@ -104,12 +109,29 @@ class RedisStore:
             raise SettingsError(f"NIGHTJAR_REDIS_URL cannot be used: {error}") from error
         return cls(link, expiry=expiry, replicas=replicas)
 
+    def beside(self, digest: int) -> Self:
+        """Give the store of what one model said aside, over the same connections."""
+        other = copy(self)
+        other._suffix = f":{digest:016x}"
+        return other
+
+    def keys(self, survey: Survey) -> Iterator[list[str]]:
+        """Give the keys of a survey's objects, some at a time, in any order; a key may come twice."""
+        pattern = f"nj:{{{survey.value}:*}}{self._suffix}"
+        with translated(self._address):
+            for server in self._link.servers():
+                cursor = -1
+                while cursor:
+                    answer: Any = server.scan(max(cursor, 0), match=pattern, count=_KEYS_AT_A_TIME)
+                    cursor, found = answer
+                    yield [key.decode()[len("nj:{") : -len("}" + self._suffix)] for key in found]
+
     def load(self, keys: Sequence[str]) -> list[bytes | None]:
         """Read the values of many objects in one round trip, None for each that is not stored."""
         if not keys:
             return []
         with translated(self._address):
-            return self._link.get_many([_state_key(key) for key in keys])
+            return self._link.get_many([self._state_key(key) for key in keys])
 
     def save(self, writes: Sequence[StateWrite]) -> list[bool]:
         """Write many objects, each unless another writer changed it since it was read.
@@ -146,7 +168,7 @@ class RedisStore:
             "EVALSHA",
             self._script_sha,
             1,
-            _state_key(write.key),
+            self._state_key(write.key),
             write.blob,
             counter,
             self._expiry_ms,
@@ -210,6 +232,9 @@ class RedisStore:
                 limit_bytes += memory["maxmemory"]
         return StoreUsage(objects, used_bytes, limit_bytes)
 
+    def _state_key(self, key: str) -> str:
+        return f"nj:{{{key}}}{self._suffix}"
+
     def close(self) -> None:
         """Give up the connections."""
         self._link.close()
@@ -226,10 +251,6 @@ def _link(url: str, password: str, timeout_s: float) -> Link:
         retry=Retry(NoBackoff(), 0),
     )
     return ServerLink(client)
-
-
-def _state_key(key: str) -> str:
-    return f"nj:{{{key}}}"
 
 
 def _read_model(digest: int, value: dict[str, Any]) -> RegisteredModel:

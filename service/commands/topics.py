@@ -104,7 +104,9 @@ def plan_topics(
     """
     sources = (*settings.ztf_topics, *settings.lsst_topics, *settings.elasticc_topics)
     retention = {name: source_retention for name in sources if not name.startswith("^")}
-    retention |= {name: output_retention for name in (settings.output_topic, settings.desc_topic) if name}
+    shadow = settings.shadow_topic if settings.ztf_shadow_model or settings.lsst_shadow_model else ""
+    written = (settings.output_topic, settings.desc_topic, shadow)
+    retention |= {name: output_retention for name in written if name}
     retention[settings.rejected_topic] = rejected_retention
     limit = str(settings.max_message_bytes + RECORD_OVERHEAD_BYTES)
     return [

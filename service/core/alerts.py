@@ -1,7 +1,9 @@
 """The form every survey's alerts take inside the service: a batch is arrays."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +139,18 @@ class AlertBatch:
     def light_curve(self, index: int) -> Observations:
         """Give the rows that alert `index` brought."""
         return self.observations[self.offsets[index] : self.offsets[index + 1]]
+
+    def heads(self, index: Sequence[int]) -> Self:
+        """Give some of the alerts without their light curves."""
+        chosen = np.array(index, np.int64)
+        columns = {one.name: getattr(self, one.name) for one in fields(self)}
+        del columns["offsets"], columns["observations"]
+        picked: dict[str, Any] = {
+            name: column[chosen] if isinstance(column, np.ndarray) else tuple(column[i] for i in index)
+            for name, column in columns.items()
+        }
+        no_rows = np.zeros(len(index) + 1, np.int64)
+        return type(self)(**picked, offsets=no_rows, observations=self.observations[:0])
 
 
 @dataclass(frozen=True, slots=True)

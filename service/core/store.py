@@ -1,6 +1,6 @@
 """What the service asks of the store of objects; the store itself is an adapter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -115,6 +115,12 @@ class ObjectStore(Protocol):
     Every method raises `StoreUnavailableError` where the store does not answer, and `SettingsError` where
     it answers that these credentials will not do.
     """
+
+    def beside(self, digest: int) -> "ObjectStore":
+        """Give the store of what one model said aside; its `load` and `save` touch nothing else."""
+
+    def keys(self, survey: Survey) -> Iterator[list[str]]:
+        """Give the keys of a survey's objects, some at a time, in any order; a key may come twice."""
 
     def load(self, keys: Sequence[str]) -> list[bytes | None]:
         """Read the values of many objects in one round trip, None for each that is not stored."""

@@ -18,6 +18,7 @@ from service.pipeline.clock import Clock
 from service.pipeline.models import ModelShelf
 from service.pipeline.publish import BatchResult, Publisher
 from service.pipeline.topics import SourceTopics
+from service.pipeline.shadow import Shadow
 
 __all__ = ["BatchProcessor", "MessageDecoder"]
 
@@ -61,6 +62,8 @@ class BatchProcessor:
     clock
         Time.
     """
+    shadow
+        Models that answer aside; None for none.
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class BatchProcessor:
         publisher: Publisher,
         clock: Clock,
     ) -> None:
+        shadow: Shadow | None = None,
         self._topics = topics
         self._decoder = decoder
         self._store = store
@@ -80,6 +84,8 @@ class BatchProcessor:
         self._publisher = publisher
         self._clock = clock
         self._random = random.Random()  # noqa: S311  for pauses
+        self._shadow = shadow
+        self._aside: dict[int, Classification] = {}  # what the shadow says of the batch in hand
 
     def prepare(self) -> None:
         """Register the models and compile what is not compiled yet.
@@ -91,6 +97,8 @@ class BatchProcessor:
         """
         self._models.register()
         self._models.warm_up()
+        if self._shadow is not None:
+            self._shadow.prepare()
 
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         """Process a batch; safe to be repeated with the same messages.
@@ -105,8 +113,12 @@ class BatchProcessor:
         decoded = self._decoder.decode(raw)
         results = self._classify(decoded.alerts)
         batch = self._publisher.publish(messages, decoded, results, self._models.known, ingested_ms)
+        self._aside.clear()
         self._store.save_latest(batch.latest)
         return batch
+        if self._shadow is not None:
+            aside = self._shadow.messages(messages, decoded.alerts, self._aside, ingested_ms)
+            batch.outgoing.extend(aside)
 
     def _classify(self, alerts: AlertBatch) -> list[Classification]:
         """Bring every alert into its object's state, and give the result of each."""
@@ -169,6 +181,9 @@ class BatchProcessor:
             if known is not None:
                 results[index] = known
         return [one for one in objects if one.repeats]
+            if self._shadow is not None:
+                everyone = [one.alerts[turn] for one in objects]
+                self._aside |= self._shadow.classify(alerts, everyone, objects, now_ms)
 
     def _with_news(self, alerts: AlertBatch, repeated: Sequence[Work], turn: int) -> list[Work]:
         news = self._advancer.bring_news(alerts, [one.alerts[turn] for one in repeated], repeated)

@@ -161,6 +161,33 @@ class Publisher:
             _published(alerts, times.published_ms),
         )
 
+    def some(
+        self,
+        messages: Sequence[SourceMessage],
+        alerts: AlertBatch,
+        index: Sequence[int],
+        results: Sequence[Classification],
+        classifiers: Mapping[int, Classifier],
+        ingested_ms: int,
+    ) -> list[OutgoingMessage]:
+        """Make the native records of some alerts of a batch, and nothing else.
+
+        Parameters
+        ----------
+        messages, classifiers, ingested_ms
+            As in `publish`.
+        alerts
+            All that was decoded of the batch.
+        index
+            Shape (n,), which of them.
+        results
+            Shape (n,), one for each.
+        """
+        chosen, headers = alerts.heads(index), _source_headers(messages, alerts)
+        published_ms = np.array([message.timestamp_ms for message in messages], np.int64)
+        times = AlertTimes(published_ms[chosen.message], ingested_ms)
+        return self._native(chosen, results, classifiers, times, [headers[place] for place in index])
+
     def _native(
         self,
         alerts: AlertBatch,
