@@ -7,6 +7,8 @@
 ``nj:models``         hash: digest as 16 hex digits -> JSON of `RegisteredModel`
 ``nj:latest``         list of the latest results, newest first
 ====================  =====================================================================
+
+The index of objects has keys of its own: `service.adapters.redis_index`.
 """
 
 import math
@@ -26,6 +28,7 @@ from redis.retry import Retry
 
 from service.adapters.redis_cluster import CLUSTER_SCHEMES, ClusterLink
 from service.adapters.redis_errors import translate, translated
+from service.adapters.redis_index import RedisIndex, summary_key
 from service.adapters.redis_link import Command, Link, ServerLink
 from service.core.alerts import Survey
 from service.core.classification import Reason
@@ -66,6 +69,7 @@ class RedisStore:
 
     def __init__(self, link: Link, *, expiry: timedelta, replicas: int = 0) -> None:
         self._link = link
+        self._index = RedisIndex(link)
         self._address = link.address
         self._replicas = replicas
         self._expiry_ms = max(1, round(expiry / timedelta(milliseconds=1)))
@@ -73,6 +77,11 @@ class RedisStore:
         self._script_sha = sha1(self._script, usedforsecurity=False).hexdigest()
         self._registered: dict[str, bytes] = {}
         self._suffix = ""
+
+    @property
+    def index(self) -> RedisIndex:
+        """Finds objects by what they are."""
+        return self._index
 
     @property
     def _client(self) -> Redis | RedisCluster:
@@ -164,15 +173,9 @@ class RedisStore:
 
     def _write_command(self, write: StateWrite) -> Command:
         counter = stored_counter(write.replaces)
-        return (
-            "EVALSHA",
-            self._script_sha,
-            1,
-            self._state_key(write.key),
-            write.blob,
-            counter,
-            self._expiry_ms,
-        )
+        keys = [self._state_key(write.key), *([summary_key(write.key)] if write.summary else [])]
+        arguments = write.blob, counter, self._expiry_ms, write.summary
+        return ("EVALSHA", self._script_sha, len(keys), *keys, *arguments)
 
     def register_model(self, model: RegisteredModel) -> None:
         """Remember a model for as long as the store lives."""

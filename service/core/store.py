@@ -8,6 +8,7 @@ from service.core.alerts import Survey
 from service.core.bundle import Bundle
 from service.core.classification import Reason
 from service.core.records import Classifier
+from service.core.search import ObjectIndex
 
 __all__ = ["LatestResult", "ObjectStore", "RegisteredModel", "StateWrite", "StoreUsage"]
 
@@ -26,11 +27,14 @@ class StateWrite:
     replaces
         The value that was read, None where there was none. Any bytes will do, so that a value that cannot
         be decoded can be replaced.
+    summary
+        The object in short, to be written with it: `service.core.summary`; empty to leave it as it is.
     """
 
     key: str
     blob: bytes
     replaces: bytes | None
+    summary: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,10 @@ class ObjectStore(Protocol):
     Every method raises `StoreUnavailableError` where the store does not answer, and `SettingsError` where
     it answers that these credentials will not do.
     """
+
+    @property
+    def index(self) -> ObjectIndex:
+        """Finds objects by what they are."""
 
     def beside(self, digest: int) -> "ObjectStore":
         """Give the store of what one model said aside; its `load` and `save` touch nothing else."""

@@ -38,6 +38,11 @@ class ModelShelf:
         """What is known of models, by digest."""
         return self._known
 
+    def class_names(self, digest: int) -> tuple[str, ...]:
+        """Give the names of a model's classes; none for one that is not known."""
+        known = self._known.get(digest)
+        return tuple(name for _, name in known.classes) if known else ()
+
     def register(self) -> None:
         """Write our models into the store, and read those that others wrote.
 
