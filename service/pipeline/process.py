@@ -11,15 +11,14 @@ from service.core.classification import Classification
 from service.core.state import EMPTY_STATE, ObjectState, StateError, decode_state, encode_state, next_counter
 from service.core.store import ObjectStore, StateWrite
 from service.core.stream import SourceMessage
-from service.core.summary import placements, summarise
 from service.decoding.decoder import RawMessage
 from service.errors import StoreUnavailableError
 from service.pipeline.advance import Advancer, Work
 from service.pipeline.clock import Clock
 from service.pipeline.models import ModelShelf
 from service.pipeline.publish import BatchResult, Publisher
-from service.pipeline.topics import SourceTopics
 from service.pipeline.shadow import Shadow
+from service.pipeline.topics import SourceTopics
 
 __all__ = ["BatchProcessor", "MessageDecoder"]
 
@@ -62,9 +61,9 @@ class BatchProcessor:
         Results to messages.
     clock
         Time.
-    """
     shadow
         Models that answer aside; None for none.
+    """
 
     def __init__(
         self,
@@ -75,8 +74,8 @@ class BatchProcessor:
         advancer: Advancer,
         publisher: Publisher,
         clock: Clock,
-    ) -> None:
         shadow: Shadow | None = None,
+    ) -> None:
         self._topics = topics
         self._decoder = decoder
         self._store = store
@@ -84,9 +83,9 @@ class BatchProcessor:
         self._advancer = advancer
         self._publisher = publisher
         self._clock = clock
-        self._random = random.Random()  # noqa: S311  for pauses
         self._shadow = shadow
         self._aside: dict[int, Classification] = {}  # what the shadow says of the batch in hand
+        self._random = random.Random()  # noqa: S311  for pauses
 
     def prepare(self) -> None:
         """Register the models and compile what is not compiled yet.
@@ -97,9 +96,9 @@ class BatchProcessor:
             The store does not answer.
         """
         self._models.register()
-        self._models.warm_up()
         if self._shadow is not None:
             self._shadow.prepare()
+        self._models.warm_up()
 
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         """Process a batch; safe to be repeated with the same messages.
@@ -112,14 +111,14 @@ class BatchProcessor:
         ingested_ms = self._clock.now_ms()
         raw = [RawMessage(message.value or b"", self._topics.survey(message.topic)) for message in messages]
         decoded = self._decoder.decode(raw)
+        self._aside.clear()
         results = self._classify(decoded.alerts)
         batch = self._publisher.publish(messages, decoded, results, self._models.known, ingested_ms)
-        self._aside.clear()
-        self._store.save_latest(batch.latest)
-        return batch
         if self._shadow is not None:
             aside = self._shadow.messages(messages, decoded.alerts, self._aside, ingested_ms)
             batch.outgoing.extend(aside)
+        self._store.save_latest(batch.latest)
+        return batch
 
     def _classify(self, alerts: AlertBatch) -> list[Classification]:
         """Bring every alert into its object's state, and give the result of each."""
@@ -147,26 +146,11 @@ class BatchProcessor:
         ]
         self._learn_models(objects)
         self._run(alerts, objects, results)
-        return {one.key: one.alerts for one in self._save(objects)}
-
-    def _save(self, objects: Sequence[Work]) -> list[Work]:
-        """Write what changed, and where every object stands; gives those that another worker changed.
-
-        Objects that did not change are placed again: this may be the second time for a batch that was cut
-        off between the two the first time.
-        """
-        summaries = summarise([one.state for one in objects])
-        writes = [
-            StateWrite(one.key, encode_state(one.state), one.blob, summary)
-            for one, summary in zip(objects, summaries.stored(), strict=True)
-            if one.changed
-        ]
-        written = iter(self._store.save(writes))
-        is_kept = [not one.changed or next(written) for one in objects]
-        kept = [place for place, keep in enumerate(is_kept) if keep]
-        keys = [objects[place].key for place in kept]
-        self._store.index.add(placements(keys, summaries.take(kept), self._models.class_names))
-        return [one for one, keep in zip(objects, is_kept, strict=True) if not keep]
+        changed = [one for one in objects if one.changed]
+        written = self._store.save(
+            [StateWrite(one.key, encode_state(one.state), one.blob) for one in changed]
+        )
+        return {one.key: one.alerts for one, won in zip(changed, written, strict=True) if not won}
 
     def _run(self, alerts: AlertBatch, objects: list[Work], results: dict[int, Classification]) -> None:
         """Process the first alert of every object, then the second of those that have one, and so on."""
@@ -180,6 +164,9 @@ class BatchProcessor:
             made = self._advancer.advance(alerts, index, fresh, now_ms)
             answers = zip(fresh, index, made, strict=True)
             results.update({place: result for one, place, result in answers if not one.repeats})
+            if self._shadow is not None:
+                everyone = [one.alerts[turn] for one in objects]
+                self._aside |= self._shadow.classify(alerts, everyone, objects, now_ms)
             turn += 1
 
     def _answer_again(
@@ -197,9 +184,6 @@ class BatchProcessor:
             if known is not None:
                 results[index] = known
         return [one for one in objects if one.repeats]
-            if self._shadow is not None:
-                everyone = [one.alerts[turn] for one in objects]
-                self._aside |= self._shadow.classify(alerts, everyone, objects, now_ms)
 
     def _with_news(self, alerts: AlertBatch, repeated: Sequence[Work], turn: int) -> list[Work]:
         news = self._advancer.bring_news(alerts, [one.alerts[turn] for one in repeated], repeated)
