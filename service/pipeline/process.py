@@ -11,6 +11,7 @@ from service.core.classification import Classification
 from service.core.state import EMPTY_STATE, ObjectState, StateError, decode_state, encode_state, next_counter
 from service.core.store import ObjectStore, StateWrite
 from service.core.stream import SourceMessage
+from service.core.summary import placements, summarise
 from service.decoding.decoder import RawMessage
 from service.errors import StoreUnavailableError
 from service.pipeline.advance import Advancer, Work
@@ -146,11 +147,26 @@ class BatchProcessor:
         ]
         self._learn_models(objects)
         self._run(alerts, objects, results)
-        changed = [one for one in objects if one.changed]
-        written = self._store.save(
-            [StateWrite(one.key, encode_state(one.state), one.blob) for one in changed]
-        )
-        return {one.key: one.alerts for one, won in zip(changed, written, strict=True) if not won}
+        return {one.key: one.alerts for one in self._save(objects)}
+
+    def _save(self, objects: Sequence[Work]) -> list[Work]:
+        """Write what changed, and where every object stands; gives those that another worker changed.
+
+        Objects that did not change are placed again: this may be the second time for a batch that was cut
+        off between the two the first time.
+        """
+        summaries = summarise([one.state for one in objects])
+        writes = [
+            StateWrite(one.key, encode_state(one.state), one.blob, summary)
+            for one, summary in zip(objects, summaries.stored(), strict=True)
+            if one.changed
+        ]
+        written = iter(self._store.save(writes))
+        is_kept = [not one.changed or next(written) for one in objects]
+        kept = [place for place, keep in enumerate(is_kept) if keep]
+        keys = [objects[place].key for place in kept]
+        self._store.index.add(placements(keys, summaries.take(kept), self._models.class_names))
+        return [one for one, keep in zip(objects, is_kept, strict=True) if not keep]
 
     def _run(self, alerts: AlertBatch, objects: list[Work], results: dict[int, Classification]) -> None:
         """Process the first alert of every object, then the second of those that have one, and so on."""
