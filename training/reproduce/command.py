@@ -16,12 +16,12 @@ from service.errors import InputError
 from training.catalogue import DATA_VARIABLE, data_directory
 from training.reproduce.material import experiments, make_base, simulate
 from training.reproduce.methods import METHODS
-from training.reproduce.report import figures, page
+from training.reproduce.report import TITLES, figures, page
 from training.reproduce.runs import Task, perform, tasks
 from training.reproduce.scale import SCALES, Scale
 from training.reproduce.summary import Results, read_results, summarise
 
-__all__ = ["reproduce"]
+__all__ = ["reproduce", "run_all"]
 
 SCALE_FILE = "scale.json"
 
@@ -46,16 +46,27 @@ def reproduce(
 ) -> None:
     """Make the paper's two experiments, with its method and ours, and a report of them."""
     chosen = _scale("quick" if quick else scale, seeds)
-    directory, console = data_directory(data), Console(stderr=True)
-    _claim(output, chosen)
-    names = experiments(directory)
-    if len(names) < 2:
-        console.print(f"{directory}: no real ZTF light curves; the first experiment is left out")
-    work = tasks(chosen, names)
-    if not report_only:
-        _prepare(output, chosen, directory, console)
-        _perform_all(work, chosen, output, directory, processes, console)
-    _report(read_results(output, work), chosen, output)
+    run_all(chosen, output, data_directory(data), processes=processes, train=not report_only)
+
+
+def run_all(scale: Scale, output: Path, data: Path, *, processes: int = 1, train: bool = True) -> None:
+    """Make all experiments that the data directory allows, and the report.
+
+    Raises
+    ------
+    InputError
+        The directory holds results of another size, or the data are too few.
+    """
+    console = Console(stderr=True)
+    _claim(output, scale)
+    names = experiments(data)
+    if len(names) < len(TITLES):
+        console.print(f"{data}: no real ZTF light curves; the first experiment is left out")
+    work = tasks(scale, names)
+    if train:
+        _prepare(output, scale, data, console)
+        _perform_all(work, scale, output, data, processes, console)
+    _report(read_results(output, work), scale, output)
     console.print(f"{output / 'report.html'}")
 
 

@@ -16,7 +16,7 @@ from training.reproduce.scale import Scale
 from training.reproduce.summary import Results
 from training.reproduce.svg import Line, line_figure, matrix_figure
 
-__all__ = ["figures", "page"]
+__all__ = ["TITLES", "figures", "page"]
 
 TITLES = {"real-ztf": "Simulated ZTF to real ZTF", "lsst": "ZTF to LSST"}
 COUNT_NAMES = {"3": "3 detections", "5": "5 detections", "10": "10 detections", "0": "whole light curves"}
@@ -125,15 +125,11 @@ def _scores(summary: Mapping[str, Any]) -> str:
 
 
 def _bracket(values: Sequence[float | None], *, share: bool = False) -> str:
-    """Print an interval; a share that is not reached at all is said so."""
-    if values[0] is None or not np.isfinite(values[0]):
+    """Print an interval; None, which stands for a score that was not reached, is said so."""
+    if values[0] is None:
         return "not reached"
-    text = [f"{100 * v:.1f}%" if share else f"{v:.3f}" for v in map(_or_none, values)]
+    text = ["none" if v is None else f"{100 * v:.1f}%" if share else f"{v:.3f}" for v in values]
     return f"{text[0]} [{text[1]}, {text[2]}]"
-
-
-def _or_none(value: float | None) -> float:
-    return float("-inf") if value is None else value
 
 
 def _learning_curves(results: Results, count: str) -> str:

@@ -183,5 +183,7 @@ def _compare(
     return {"transfer": one, "scratch": other, "by_detections": of_count}
 
 
-def _plain(interval: Interval) -> list[float]:
-    return [round(value, 5) for value in (interval.value, interval.low, interval.high)]
+def _plain(interval: Interval) -> list[float | None]:
+    """Give value, low, high; JSON has no infinity, which stands for what is never reached."""
+    values = (interval.value, interval.low, interval.high)
+    return [round(value, 5) if np.isfinite(value) else None for value in values]

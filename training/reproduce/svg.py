@@ -52,7 +52,7 @@ def line_figure(
         parts.append(_path([(start, start), (end, end)], x_of, y_of, "var(--faint)", dashed=True))
     for line in lines:
         parts.append(_drawn(line, x_of, y_of))
-    parts += [_legend(index, line) for index, line in enumerate(lines)]
+    parts += [_legend(index, line) for index, line in enumerate(reversed(lines))]
     return _svg(title, parts)
 
 
