@@ -45,6 +45,12 @@ def kafka_home() -> Path:
 
 
 @pytest.fixture(scope="session")
+def long_form() -> bool:
+    """Tell whether the long forms were asked for."""
+    return os.environ.get("NIGHTJAR_LONG_TESTS", "") not in {"", "0"}
+
+
+@pytest.fixture(scope="session")
 def embedded_broker() -> Iterator[Broker]:
     """Run one embedded broker for the whole session."""
     with EmbeddedBroker() as server:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from logging import Logger
+from threading import Thread
 from typing import Any
 
 import structlog
@@ -23,7 +24,11 @@ log = structlog.get_logger(__name__)
 
 # Messages taken from librdkafka's queue at once: few enough that a batch stays near its limit in bytes.
 CHUNK = 50
-METADATA_TIMEOUT = timedelta(seconds=2)
+# Long enough for a broker that is alive, short enough to notice a request to stop.
+ANSWER_TIMEOUT = timedelta(seconds=2)
+# A client that gets no answer from its group for so long while the broker answers has lost its way:
+# librdkafka 2.16 can hold on to a coordinator that is gone (its issue 5511).
+STUCK_AFTER = timedelta(seconds=10)
 
 # The topic is not there (yet, or any more): the others go on.
 ABSENT_TOPIC = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
@@ -71,17 +76,18 @@ class KafkaSource:
     def __init__(
         self, options: Mapping[str, Any], topics: Sequence[str], limits: BatchLimits, logger: Logger
     ) -> None:
-        self._servers = options["bootstrap.servers"]
+        self._options = {**options, "error_cb": self._on_error}
         self._topics = list(topics)
         self._limits = limits
+        self._logger = logger
         self._batch: list[SourceMessage] = []
         self._begun: dict[Partition, int] = {}  # first offset read since the last commit
         self._absent: set[str] = set()
         self._trouble: KafkaError | None = None
-        try:
-            self._consumer = Consumer({**options, "error_cb": self._on_error}, logger=logger)
-        except KafkaException as error:
-            raise translate_configuration(error) from error
+        self._assigned: list[TopicPartition] = []
+        self._silent_since_s: float | None = None
+        self._is_new = True  # the consumer: not assigned anything yet
+        self._consumer = self._new_consumer()
 
     def open(self) -> None:
         """Join the group; from here on `poll` has to be called often enough."""
@@ -143,28 +149,26 @@ class KafkaSource:
         """
         ends = {(place.topic, place.partition): place.offset for place in self._ends()}
         is_committed = bool(self._begun)
-        for place in self._committed():
+        for place in self._committed([TopicPartition(*partition) for partition in self._begun]):
             begun = self._begun[place.topic, place.partition]
             is_committed &= place.offset == ends[place.topic, place.partition]
             # A group without a commit begins where we began, whatever auto.offset.reset says.
             place.offset = max(place.offset, begun)
-            self._seek(place)
+            if not self._is_new:
+                self._seek(place)
         self._begun.clear()
         return is_committed
 
     def check(self) -> None:
-        """Ask a broker for an answer.
+        """Ask a broker, and our group's coordinator, for an answer.
 
         Raises
         ------
         BrokerUnavailableError
             None answers.
         """
-        try:
-            self._consumer.list_topics(timeout=METADATA_TIMEOUT.total_seconds())
-        except KafkaException as error:
-            cause = describe(self._trouble or error.args[0])
-            raise BrokerUnavailableError(f"no answer from Kafka at {self._servers}: {cause}") from error
+        self._ask_broker()
+        self._committed(self._assigned)
         self._trouble = None
 
     def lag(self) -> dict[Partition, int]:
@@ -180,20 +184,56 @@ class KafkaSource:
         """Leave the group."""
         self._consumer.close()
 
+    def _ask_broker(self) -> None:
+        try:
+            self._consumer.list_topics(timeout=ANSWER_TIMEOUT.total_seconds())
+        except KafkaException as error:
+            cause = describe(self._trouble or error.args[0])
+            servers = self._options["bootstrap.servers"]
+            raise BrokerUnavailableError(f"no answer from Kafka at {servers}: {cause}") from error
+
     def _ends(self) -> list[TopicPartition]:
         """Give where the batch just polled ends."""
         ends = {(message.topic, message.partition): message.offset + 1 for message in self._batch}
         return [TopicPartition(topic, partition, offset) for (topic, partition), offset in ends.items()]
 
-    def _committed(self) -> list[TopicPartition]:
-        """Ask where the group stands on the partitions of the batch just polled."""
-        if not self._begun:
+    def _committed(self, places: list[TopicPartition]) -> list[TopicPartition]:
+        """Ask where the group stands; a consumer that never learns it is replaced by a new one."""
+        if not places:
             return []
-        places = [TopicPartition(topic, partition) for topic, partition in self._begun]
         try:
-            return self._consumer.committed(places, METADATA_TIMEOUT.total_seconds())
+            known = self._consumer.committed(places, ANSWER_TIMEOUT.total_seconds())
         except KafkaException as error:
+            if self._is_lost():
+                self._replace_consumer()
             raise translate(error, "read the last commit") from error
+        self._silent_since_s = None
+        return known
+
+    def _is_lost(self) -> bool:
+        """Say whether the group has been silent for too long, although a broker answers."""
+        try:
+            self._ask_broker()
+        except BrokerUnavailableError:
+            self._silent_since_s = None
+            return False
+        now_s = time.monotonic()
+        self._silent_since_s = self._silent_since_s or now_s
+        return now_s - self._silent_since_s > STUCK_AFTER.total_seconds()
+
+    def _replace_consumer(self) -> None:
+        log.warning("leaving a Kafka client that lost its way")
+        left_behind, self._consumer = [self._consumer], self._new_consumer()
+        self._is_new, self._silent_since_s = True, None
+        # Its end may take long, or for ever: not our time.
+        Thread(target=left_behind.clear, daemon=True).start()
+        self.open()
+
+    def _new_consumer(self) -> Consumer:
+        try:
+            return Consumer(self._options, logger=self._logger)
+        except KafkaException as error:
+            raise translate_configuration(error) from error
 
     def _seek(self, place: TopicPartition) -> None:
         try:
@@ -238,6 +278,7 @@ class KafkaSource:
         self._trouble = error
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._assigned, self._is_new = list(partitions), False
         log.info("partitions assigned", count=len(partitions))
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -120,11 +120,10 @@ class KafkaSink:
             Not answered yet; call again.
         """
         if self._is_open:
-            left_behind, self._producer = self._producer, self._new_producer()
+            left_behind, self._producer = [self._producer], self._new_producer()
             self._is_open = self._is_connected = False
             # Its end may take long, or for ever: not our time.
-            Thread(target=_drop, args=[[left_behind]], daemon=True).start()
-            del left_behind
+            Thread(target=left_behind.clear, daemon=True).start()
         if not self._is_connected:
             self.connect()
 
@@ -226,8 +225,3 @@ def _in_background(call: Callable[[], Any], patience_s: float, on_wait: OnWait) 
             if outcome is not None:
                 raise outcome
             return
-
-
-def _drop(holder: list[Producer]) -> None:
-    """Give up the last reference to a producer, which ends it."""
-    holder.clear()

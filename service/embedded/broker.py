@@ -190,12 +190,13 @@ class ApacheKafka(EmbeddedServer):
 
     def _all_properties(self) -> dict[str, str]:
         controller = f"{LOOPBACK}:{self.ports[1]}"
-        return self.properties | {
+        own = {
             "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
             "controller.quorum.bootstrap.servers": controller,
             "log.dirs": str(self.directory / "data"),
         }
+        return own | self.properties
 
     def _format(self, properties: Path) -> None:
         """Give the data directory its cluster id, as every KRaft node needs once."""

@@ -37,6 +37,9 @@ class MessageDecoder(Protocol):
     def decode(self, messages: Sequence[RawMessage]) -> DecodedBatch:
         """Decode messages; each gives its alerts or one rejection."""
 
+    def warm_up(self) -> None:
+        """Compile what is not compiled yet."""
+
 
 class BatchProcessor:
     """Decode, merge, classify, store, encode.
@@ -100,6 +103,7 @@ class BatchProcessor:
         if self._shadow is not None:
             self._shadow.prepare()
         self._models.warm_up()
+        self._decoder.warm_up()
 
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         """Process a batch; safe to be repeated with the same messages.

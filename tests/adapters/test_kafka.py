@@ -357,6 +357,28 @@ def _polls_without_complaint(source: KafkaSource) -> bool:
     return True
 
 
+def test_source_with_a_new_client_goes_on_where_the_group_stands(
+    broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, make_source: SourceMaker
+) -> None:
+    topic, settings = unique_topic(broker, partitions=2), settings_factory(broker)
+    produce(broker.bootstrap_servers, topic, NUMBERS, partition=lambda index: index % 2)
+    source, sink = (
+        make_source(settings, [topic], BatchLimits(20, 2**20, LIMITS.wait)),
+        connected_sink(settings),
+    )
+    answered = next_batch(source)
+    sink.begin()
+    _commit(sink, source)
+    source.committed()
+    next_batch(source)
+
+    source._replace_consumer()
+    assert source.rewind() is False
+    rest = collect(source, len(NUMBERS) - len(answered))
+    assert values([*answered, *rest]) == NUMBERS
+    assert not source.poll()
+
+
 def test_source_without_a_broker_says_which_address_does_not_answer(
     settings_factory: SettingsFactory, make_source: SourceMaker
 ) -> None:

@@ -22,12 +22,6 @@ IMPATIENT = {
 
 
 @pytest.fixture(scope="session")
-def long_form() -> bool:
-    """Tell whether the long forms were asked for."""
-    return os.environ.get("NIGHTJAR_LONG_TESTS", "") not in {"", "0"}
-
-
-@pytest.fixture(scope="session")
 def fault_broker() -> Iterator[Broker]:
     """Run Apache Kafka where there is one, else the embedded broker; tests leave it running."""
     try:
