@@ -10,6 +10,7 @@ from threading import Event
 
 import structlog
 
+from service.adapters.allocator import keep_freed_memory
 from service.adapters.kafka_options import worker_name
 from service.errors import FencedError
 from service.logs import configure_logging
@@ -31,6 +32,7 @@ def worker() -> None:
     """Classify alerts from Kafka: settings come from NIGHTJAR_* variables; SIGTERM or Ctrl-C ends it."""
     settings = read_settings()
     configure_logging(settings.log_level, json=settings.log_json)
+    keep_freed_memory()
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

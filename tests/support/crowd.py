@@ -8,7 +8,7 @@ from service.core.alerts import Kind, Survey
 from training.simulation.light_curves import LightCurves
 from training.simulation.packets import make_packets
 
-__all__ = ["crowd"]
+__all__ = ["crowd", "crowd_light_curves"]
 
 START_MJD_TAI = 61_000.0
 # Shorter than the history in LSST's packets, so that an object's last packet brings its whole light curve.
@@ -28,6 +28,12 @@ def crowd(n_objects: int, n_alerts: int = 8, *, survey: Survey = Survey.LSST) ->
     survey
         In whose format: ZTF's are Avro containers of some 13 kB, LSST's are bare records of a few kB.
     """
+    light_curves = crowd_light_curves(n_objects, n_alerts)
+    return tuple(packet.value for packet in make_packets([(survey, light_curves)], seed=n_objects))
+
+
+def crowd_light_curves(n_objects: int, n_alerts: int) -> LightCurves:
+    """Make the light curves of those objects."""
     generator = np.random.default_rng([n_objects, n_alerts])
     n_rows = 2 * n_alerts
     # Sorted within each object; no two within the 2 s that make one visit.
@@ -35,7 +41,7 @@ def crowd(n_objects: int, n_alerts: int = 8, *, survey: Survey = Survey.LSST) ->
     times = START_MJD_TAI + generator.uniform(0, 10, (n_objects, 1)) + np.cumsum(steps, axis=1)
     kinds = np.tile([Kind.DETECTION, Kind.FORCED], (n_objects, n_alerts))
     bands = generator.integers(1, 3, times.shape)
-    light_curves = LightCurves(
+    return LightCurves(
         object_id=tuple(map(str, range(n_objects))),
         class_name=("Ia",) * n_objects,
         template=("",) * n_objects,
@@ -51,4 +57,3 @@ def crowd(n_objects: int, n_alerts: int = 8, *, survey: Survey = Survey.LSST) ->
         flux_njy=generator.uniform(2e4, 2e5, times.size).astype(np.float32),
         flux_err_njy=generator.uniform(500, 2000, times.size).astype(np.float32),
     )
-    return tuple(packet.value for packet in make_packets([(survey, light_curves)], seed=n_objects))

@@ -51,7 +51,12 @@ def produce(
     for index, value in enumerate(values):
         key = next(key_of) if key_of is not None else None
         target = PARTITION_UNASSIGNED if partition is None else partition(index)
-        producer.produce(topic, value, key, target, on_delivery=delivered)
+        while True:
+            try:
+                producer.produce(topic, value, key, target, on_delivery=delivered)
+                break
+            except BufferError:
+                producer.poll(0.1)  # the queue is full: let it drain
         producer.poll(0)
     assert producer.flush(60) == 0, "the broker did not take every message"
     assert not failures, failures[0]
