@@ -36,9 +36,11 @@ __all__ = [
     "score_all",
     "simulated_steps",
     "transfer",
+    "tune",
 ]
 
 SMALLEST_SCALE = 0.05
+DISTILLATION_SEED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +117,31 @@ def distil(
     return student
 
 
+def tune(
+    bases: Sequence[Network], train: LightCurves, plan: TransferPlan, *, seed: int,
+    journal: Journal | None = None,
+) -> Network:  # fmt: skip
+    """Bring base networks to `train` and make one network of them: what is scored and what is shipped."""
+    tuned = transfer(bases, train, plan, seed=seed, journal=journal)
+    if len(tuned) == 1:
+        return tuned[0]
+    # The student begins at the first network: it has only to learn what the others add.
+    student = carry_over(tuned[0], plan.recipe, plan.recipe.classes, dropout=plan.dropout)
+    return distil(tuned, student, train, plan, seed=seed + DISTILLATION_SEED, journal=journal)
+
+
 def crossvalidate(
-    bases: Sequence[Network], curves: LightCurves, plan: TransferPlan, *, folds: int = 5, seed: int = 0
-) -> Crossvalidation:
-    """Fine-tune without each fold in turn and predict it."""
+    bases: Sequence[Network], curves: LightCurves, plan: TransferPlan, *, folds: int = 5, seed: int = 0,
+    journal: Journal | None = None,
+) -> Crossvalidation:  # fmt: skip
+    """Make a network without each fold in turn, as the one that is shipped is made, and predict the fold."""
     fold = stratified_folds(curves.label, folds, seed)
-    tuned: dict[int, list[Network]] = {}
+    tuned: dict[int, Network] = {}
 
     def train(part: LightCurves, number: int) -> list[Network]:
         if number not in tuned:
-            tuned[number] = transfer(bases, part, plan, seed=seed + 100 * (number + 1))
-        return tuned[number]
+            tuned[number] = tune(bases, part, plan, seed=seed + 100 * (number + 1), journal=journal)
+        return [tuned[number]]
 
     return Crossvalidation(
         hidden=cross_validated(curves, fold, plan.recipe, train, hide_metadata=True),

@@ -192,7 +192,8 @@ def bundle(
     made, _ = build_product(
         product, [run.network for run in runs], _real(product, data),
         concatenate([simulated(path, recipe.survey) for path in simulation]),
-        recipe=recipe, seed=seed, folds=folds, base_steps=runs[0].history, directory=output,
+        recipe=recipe, seed=seed, folds=folds, directory=output,
+        base_steps=[step for run in runs for step in run.history],
         journal=Journal(None, Console(stderr=True), title="bundle"),
     )  # fmt: skip
     typer.echo(made.readme)

@@ -17,10 +17,9 @@ from training.build import (
     calibrate_by_fold,
     companions_of,
     crossvalidate,
-    distil,
     score_all,
     simulated_steps,
-    transfer,
+    tune,
 )
 from training.datasets.forms import detections_around_peak, merge_same_objects
 from training.datasets.labels import coarse_classes
@@ -192,12 +191,8 @@ def build_product(
     plan = TransferPlan(
         recipe, product.config, product.augmentation, Scheme.EVERYTHING, product.dropout, companions
     )
-    result = crossvalidate(bases, real, plan, folds=folds, seed=seed)
-    tuned = transfer(bases, real, plan, seed=seed + 10_000, journal=journal)
-    final = tuned[0]
-    if len(tuned) > 1:
-        start = transfer(bases[:1], real, plan, seed=seed + 20_000)[0]
-        final = distil(tuned, start, real, plan, seed=seed + 30_000, journal=journal)
+    result = crossvalidate(bases, real, plan, folds=folds, seed=seed, journal=journal)
+    final = tune(bases, real, plan, seed=seed + 10_000, journal=journal)
     beside = [simulated_steps([final], others, recipe)]
     shares = [COMPANION_SHARE]
     scores = {
@@ -244,12 +239,13 @@ def _card(
             "Fine-tuned, all layers, on the real light curves, with simulated objects where a class has "
             f"no real ones: {product.config.model_dump_json()}; augmentation {product.augmentation}."
         ),
+        *([f"The {n_bases} tuned networks were distilled into one of the same size."] if n_bases > 1 else []),
         (
             f"Scored and calibrated on {folds} folds, stratified by class, objects merged by IAU name and "
-            "position before the split; the calibration of each fold comes from the others."
+            "position before the split: each fold by a network made in this very way without it; the "
+            "calibration of each fold comes from the others."
         ),
-        "The weights shipped were then trained on all objects in the same way"
-        + (f", {n_bases} networks distilled into one." if n_bases > 1 else "."),
+        "The weights shipped were then made of all objects in the same way.",
     ]
     return Card(
         product.name, product.version, product.summary, tuple(sources), tuple(steps), scores,

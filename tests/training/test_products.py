@@ -9,12 +9,14 @@ import pytest
 from service.core.bundle import load_bundle
 from service.core.classifier import LightCurveBatch, ObjectClassifier
 from tests.training.conftest import toy_light_curves
-from training.build import fresh_network
+from training.build import TransferPlan, crossvalidate, fresh_network, tune
 from training.datasets.labels import ZTF_CLASSES
 from training.datasets.record import LightCurves
 from training.fit import FitConfig
+from training.predict import step_logits
 from training.products import ZTF, build_product
 from training.recipes import ztf_recipe
+from training.transfer import Scheme
 
 RECIPE = ztf_recipe(hidden=8)
 PRODUCT = replace(
@@ -49,3 +51,16 @@ def test_a_product_is_scored_out_of_fold_calibrated_and_shipped(
     batch = LightCurveBatch(real.observations, real.offsets, np.full(60, np.inf), real.redshift, real.mwebv)
     probability = classifier.classify(batch, classifier.no_states(60)).probability
     np.testing.assert_allclose(probability.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_an_ensemble_is_scored_by_the_one_network_that_it_becomes(simulation: LightCurves) -> None:
+    real = toy_light_curves(40)
+    bases = [fresh_network(RECIPE, simulation, dropout=0.1, seed=seed) for seed in range(2)]
+    plan = TransferPlan(RECIPE, PRODUCT.config, None, Scheme.EVERYTHING, 0.1)
+    result = crossvalidate(bases, real, plan, folds=2, seed=3)
+    first = np.flatnonzero(result.fold == 0)
+    network = tune(bases, real.take(np.flatnonzero(result.fold == 1)), plan, seed=103)
+    alone = step_logits([network], real.take(first), RECIPE, hide_metadata=True)
+    np.testing.assert_array_equal(
+        result.hidden.logits[result.hidden.rows_at(0)[first]], alone.logits[alone.rows_at(0)]
+    )
