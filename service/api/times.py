@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from service.core.photometry import TAI_MINUS_UTC_S
 
-__all__ = ["utc_of_mjd_tai", "utc_of_unix_ms"]
+__all__ = ["mjd_tai_of_utc", "utc_of_mjd_tai", "utc_of_unix_ms"]
 
 _MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
 _UNIX_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,3 +21,8 @@ def utc_of_mjd_tai(mjd_tai: float) -> datetime | None:
 def utc_of_unix_ms(unix_ms: int) -> datetime:
     """Give a time that a clock of ours wrote."""
     return _UNIX_ZERO + timedelta(milliseconds=unix_ms)
+
+
+def mjd_tai_of_utc(moment: datetime) -> float:
+    """Give the MJD TAI of a time that knows its zone."""
+    return ((moment - _MJD_ZERO).total_seconds() + TAI_MINUS_UTC_S) / 86_400

@@ -1,7 +1,7 @@
 """Objects as a worker would have stored them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,8 +10,9 @@ from service.core.classification import Classification, Reason
 from service.core.history import History
 from service.core.state import EMPTY_STATE, ObjectState, encode_state, next_counter
 from service.core.store import ObjectStore, StateWrite
+from service.core.summary import placements, summarise
 
-__all__ = ["abstention", "classification", "light_curve", "object_state", "put"]
+__all__ = ["abstention", "classification", "light_curve", "object_state", "put", "put_all"]
 
 START_MJD_TAI = 60000.25
 
@@ -65,7 +66,19 @@ def object_state(history: Sequence[Classification] = ()) -> ObjectState:
 
 def put(store: ObjectStore, key: str, state: ObjectState) -> None:
     """Store an object under its qualified id."""
-    replaces = store.load([key])[0]
-    counted = dataclasses.replace(state, counter=next_counter(replaces))
-    if store.save([StateWrite(key, encode_state(counted), replaces)]) != [True]:
-        raise RuntimeError(f"{key} was written by somebody else")
+    put_all(store, {key: state})
+
+
+def put_all(store: ObjectStore, states: Mapping[str, ObjectState]) -> None:
+    """Store objects under their qualified ids, and where they stand in the index."""
+    replaced = store.load(list(states))
+    summaries = summarise(list(states.values()))
+    writes = [
+        StateWrite(key, encode_state(dataclasses.replace(state, counter=next_counter(old))), old, summary)
+        for (key, state), old, summary in zip(states.items(), replaced, summaries.stored(), strict=True)
+    ]
+    if not all(store.save(writes)):
+        raise RuntimeError("an object was written by somebody else")
+    models = store.models()
+    names = {digest: tuple(name for _, name in one.classifier.classes) for digest, one in models.items()}
+    store.index.add(placements(list(states), summaries, lambda digest: names.get(digest, ())))
