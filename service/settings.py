@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     api_admin_token: SecretStr | None = Field(
         None, description="Bearer token that requests which change something must carry; none refuses them"
     )
+    public_brokers: str = Field(
+        "", description="Kafka brokers as subscribers reach them, for the page's commands; empty to show none"
+    )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Port of a worker's Prometheus metrics; 0 for none"
     )

@@ -176,6 +176,7 @@ class Stack:
             "NIGHTJAR_SESSION_TIMEOUT": "6",
             "NIGHTJAR_API_HOST": LOOPBACK,
             "NIGHTJAR_API_PORT": str(self.api_port),
+            "NIGHTJAR_PUBLIC_BROKERS": self.bootstrap_servers,
             "NIGHTJAR_METRICS_PORT": "0",
         }
 

@@ -1,4 +1,3 @@
-import math
 import re
 import time
 from collections.abc import Iterator
@@ -12,9 +11,6 @@ from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
 from service.api.limits import MOST_BODY_BYTES
 from service.api.problems import Problem
-from service.core.alerts import Survey
-from service.core.classification import Reason
-from service.core.store import LatestResult
 from service.embedded.redis import EmbeddedRedis
 from service.settings import Settings
 from tests.api.conftest import ServeOn, serve
@@ -134,66 +130,6 @@ def test_requests_are_counted_by_pattern_not_by_path(client: httpx.Client, store
     assert metrics.headers["content-type"].startswith("text/plain")
     assert "ZTF18aaaaaaa" not in metrics.text
     assert "nightjar_api_request_seconds_bucket" in metrics.text
-
-
-def latest(alert_id: int, **changes: object) -> LatestResult:
-    values: dict[str, object] = {
-        "survey": Survey.ZTF,
-        "object_id": "ZTF21abiuvdk",
-        "alert_id": alert_id,
-        "mjd_tai": 60000.25,
-        "ra_deg": math.nan,
-        "dec_deg": math.nan,
-        "n_detections": 4,
-        "reason": Reason.CLASSIFIED,
-        "class_name": "Ia",
-        "probability": 0.875,
-        "classified_at_ms": 1_700_000_000_000,
-    }
-    return LatestResult(**values | changes)  # type: ignore[arg-type]
-
-
-def test_the_page_shows_the_latest_results(client: httpx.Client, store: RedisStore) -> None:
-    store.save_latest(
-        [
-            latest(1),
-            latest(2, object_id="ZTF18abcdefg", reason=Reason.SOLAR_SYSTEM, class_name="", probability=0.0),
-            latest(3, object_id="<b>&", class_name="<script>"),
-        ]
-    )
-    response = client.get("/")
-    assert response.status_code == 200
-    html = response.text
-    assert 'href="/v1/objects/ztf:ZTF21abiuvdk"' in html
-    assert "2023-02-25 05:59:23" in html
-    assert "<td>Ia</td><td>0.88</td>" in html
-    assert "<td>solar system</td><td></td>" in html
-    assert "&lt;script&gt;" in html
-    assert "<script" not in html
-    assert "<b>" not in html
-    assert html.index("ZTF18abcdefg") < html.index("ZTF21abiuvdk")
-
-
-def test_the_page_needs_nothing_from_elsewhere(client: httpx.Client) -> None:
-    response = client.get("/")
-    assert not re.findall(r"""(?:src|href|url|@import)[\s=("']*(?:https?:)?//""", response.text)
-    assert response.headers["content-security-policy"].startswith("default-src 'none'")
-
-
-def test_every_path_on_the_page_is_served(client: httpx.Client, store: RedisStore) -> None:
-    assert store.models() == {}
-    links = re.findall(r'href="(/[^"]*)"', client.get("/").text)
-    assert len(links) >= 6
-    for link in links:
-        assert client.get(link).status_code == 200, link
-
-
-def test_the_page_is_there_without_results_and_without_redis(
-    client: httpx.Client, store: RedisStore, serve_on: ServeOn
-) -> None:
-    assert store.latest(1) == []
-    assert "No alert has been classified yet." in client.get("/").text
-    assert "does not answer at the moment" in serve_on(NOWHERE).get("/").text
 
 
 def test_an_app_is_made_without_talking_to_redis(app: FastAPI) -> None:

@@ -1,0 +1,40 @@
+// What to type elsewhere to get what the page shows.
+
+import { h } from "./dom.js";
+import { objectPath } from "./api.js";
+
+const DEFAULT_TOPIC = "nightjar.classifications";
+const COPIED_MS = 1500;
+
+/** The commands for an object. */
+export function commandsOf({ id, object_id: name }) {
+  const { brokers, topic } = document.documentElement.dataset;
+  const where = [...(brokers ? ["--brokers", brokers] : []), ...(topic !== DEFAULT_TOPIC ? ["--topic", topic] : [])];
+  const url = location.origin;
+  return [
+    command("Its probability history, over the API", `curl ${url}${objectPath(id)}/classifications`),
+    command("Its alerts as they come, from Kafka", ["nightjar listen", ...where, "--object", name].join(" ")),
+    command("In Python", `from service.client import Nightjar\n\nhistory = Nightjar("${url}").history("${id}")`),
+  ];
+}
+
+function command(what, text) {
+  const pre = h("pre", { tabindex: 0, "aria-label": what }, h("code", {}, text));
+  const button = h("button", { type: "button", "aria-label": `Copy: ${what}` }, "Copy");
+  button.addEventListener("click", async () => {
+    button.textContent = (await copy(text, pre)) ? "Copied" : "Press Ctrl+C";
+    setTimeout(() => (button.textContent = "Copy"), COPIED_MS);
+  });
+  return h("div", { class: "command" }, h("div", { class: "command-head" }, h("span", {}, what), button), pre);
+}
+
+/** Copy; where a browser does not let us, as on plain HTTP from afar, the text is selected instead. */
+async function copy(text, element) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(element);
+    return false;
+  }
+}
