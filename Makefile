@@ -14,7 +14,7 @@ RUN_STAMP := $(VENV)/.installed-to-run
 ALL_STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-packets test lint format bench docs reproduce constraints clean
+.PHONY: vendor help install demo demo-packets test lint format bench docs reproduce constraints clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,11 @@ demo-packets: $(ALL_STAMP)  ## Simulate the alerts of the demo anew
 
 reproduce: $(ALL_STAMP)  ## The paper's experiments and ours, with a report (REPRODUCE_ARGS="--quick" in minutes)
 	$(BIN)/nightjar-train reproduce $(REPRODUCE_ARGS)
+
+vendor:  ## Fetch what the page uses of others anew, and check it
+	cd service/api/page/vendor && npm pack --silent uplot@1.6.32 && tar -xzf uplot-1.6.32.tgz \
+	  && cp package/dist/uPlot.iife.min.js package/dist/uPlot.min.css . && cp package/LICENSE uPlot.LICENSE \
+	  && rm -r package uplot-1.6.32.tgz && sha256sum --check SHA256SUMS
 
 constraints: $(ALL_STAMP)  ## Write constraints.txt anew from what is installed
 	@{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > .constraints
