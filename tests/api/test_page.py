@@ -109,10 +109,8 @@ def test_the_page_is_there_without_redis(serve_on: ServeOn) -> None:
 
 
 def test_what_is_of_others_is_as_they_published_it() -> None:
-    sums = dict(
-        reversed(line.split())
-        for line in (PAGE / "vendor/SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    )
+    lines = (PAGE / "vendor/SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    sums = {line.split()[1]: line.split()[0] for line in lines}
     files = {path.name for path in (PAGE / "vendor").iterdir()} - {"README.md", "SHA256SUMS"}
     assert sums.keys() == files
     for name, expected in sums.items():
