@@ -22,10 +22,12 @@ class Subcommand:
     help: str
     panel: str
     attribute: str = ""
+    module: str = ""
 
     def load(self) -> Any:
         """Import it and make it a command: a function, or an ``app`` of further subcommands."""
-        found = getattr(import_module(f"service.commands.{self.name}"), self.attribute or self.name)
+        module = import_module(f"service.commands.{self.module or self.name}")
+        found = getattr(module, self.attribute or self.name)
         if not isinstance(found, typer.Typer):
             single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             single.command()(found)
@@ -43,6 +45,14 @@ SUBCOMMANDS = (
     Subcommand("listen", "Print classifications as they come.", TOOLS),
     Subcommand("audit", "Prove that every alert was answered exactly once.", TOOLS),
     Subcommand("classify", "Classify light curves of a table, offline.", TOOLS),
+    Subcommand("export", "Write light curves and classifications to Parquet files by night.", TOOLS),
+    Subcommand(
+        "import",
+        "Put the objects of an export into the store.",
+        TOOLS,
+        attribute="import_objects",
+        module="import_objects",
+    ),
     Subcommand("decode", "Print what alert packets contain, as JSON lines.", TOOLS),
     Subcommand("model", "Look into model bundles.", TOOLS, attribute="app"),
     Subcommand("settings", "Print every setting and its value.", TOOLS),

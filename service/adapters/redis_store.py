@@ -177,6 +177,32 @@ class RedisStore:
         arguments = write.blob, counter, self._expiry_ms, write.summary
         return ("EVALSHA", self._script_sha, len(keys), *keys, *arguments)
 
+    def expiries(self, keys: Sequence[str]) -> list[int]:
+        """Say when objects will be forgotten: Unix time in milliseconds, 0 for never or not stored."""
+        replies = self._send_all([("PEXPIRETIME", self._state_key(key)) for key in keys])
+        return [max(reply, 0) for reply in replies]
+
+    def expire_at(self, times_ms: Sequence[tuple[str, int]]) -> None:
+        """Let objects be forgotten at a Unix time in milliseconds; at 0 never."""
+        self._send_all(
+            [
+                ("PEXPIREAT", name, time_ms) if time_ms else ("PERSIST", name)
+                for key, time_ms in times_ms
+                for name in (self._state_key(key), summary_key(key))
+            ]
+        )
+
+    def _send_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands of which none may fail."""
+        if not commands:
+            return []
+        with translated(self._address):
+            replies = self._link.send(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise translate(reply, self._address)
+        return replies
+
     def register_model(self, model: RegisteredModel) -> None:
         """Remember a model for as long as the store lives."""
         value = orjson.dumps({"survey": model.survey, **asdict(model.classifier)})
@@ -202,11 +228,7 @@ class RedisStore:
         commands: list[Command] = [("HSET", MODELS_KEY, *item) for item in self._registered.items()]
         commands.append(("LPUSH", LATEST_KEY, *(orjson.dumps(result) for result in results[-LATEST_KEPT:])))
         commands.append(("LTRIM", LATEST_KEY, 0, LATEST_KEPT - 1))
-        with translated(self._address):
-            replies = self._link.send(commands)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise translate(reply, self._address)
+        self._send_all(commands)
 
     def latest(self, limit: int) -> list[LatestResult]:
         """Read the latest results, newest first, each alert once."""
