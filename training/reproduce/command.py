@@ -20,6 +20,7 @@ from training.reproduce.report import TITLES, figures, page
 from training.reproduce.runs import Task, perform, tasks
 from training.reproduce.scale import SCALES, Scale
 from training.reproduce.summary import Results, read_results, summarise
+from training.reproduce.svg import standalone
 
 __all__ = ["reproduce", "run_all"]
 
@@ -131,4 +132,4 @@ def _report(results: Sequence[Results], scale: Scale, output: Path) -> None:
     folder.mkdir(exist_ok=True)
     for one in finished:
         for name, drawing in figures(one).items():
-            (folder / f"{one.experiment}-{name}.svg").write_text(drawing, encoding="utf-8")
+            (folder / f"{one.experiment}-{name}.svg").write_text(standalone(drawing), encoding="utf-8")

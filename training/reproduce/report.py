@@ -14,7 +14,7 @@ from training.reproduce.methods import METHODS, REAL
 from training.reproduce.runs import DAYS, DETECTIONS
 from training.reproduce.scale import Scale
 from training.reproduce.summary import Results
-from training.reproduce.svg import Line, line_figure, matrix_figure
+from training.reproduce.svg import STYLE, Line, line_figure, matrix_figure
 
 __all__ = ["TITLES", "figures", "page"]
 
@@ -24,16 +24,11 @@ COUNT_NAMES = {"3": "3 detections", "5": "5 detections", "10": "10 detections", 
 BAND_SIGMA = 1.96
 FALSE_RATES = np.linspace(0.0, 1.0, 101)
 
-STYLE = """
-:root { --ink: #1b1f24; --paper: #ffffff; --faint: #9aa4b0; --grid: #e3e7ec; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9ed; --paper: #14171b; --faint: #707a86; --grid: #2b3138; } }
+PAGE_STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
        max-width: 1120px; margin: 2rem auto; padding: 0 1rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1rem; }
-svg { width: 100%; height: auto; } svg text { font: 11.5px system-ui, sans-serif; fill: var(--ink); }
-svg text.title { font-size: 13px; font-weight: 600; } svg text.on-dark { fill: #ffffff; }
-svg .frame { fill: none; stroke: var(--faint); } svg .grid { stroke: var(--grid); }
+figure { margin: 0; } svg { width: 100%; height: auto; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--grid); text-align: left; }
 """
@@ -47,7 +42,8 @@ def page(results: Sequence[Results], summaries: Sequence[Mapping[str, Any]], sca
         body.append(_scores(summary))
         drawn = "".join(f"<figure>{figure}</figure>" for figure in figures(one).values())
         body.append(f'<div class="figures">{drawn}</div>')
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
+    style = f"<style>{STYLE}{PAGE_STYLE}</style>"
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width">{style}'
     title = "Transfer from simulations to real data and from ZTF to LSST"
     return (
         f'<!doctype html><html lang="en"><head>{head}<title>{title}</title></head><body><h1>{title}</h1>'

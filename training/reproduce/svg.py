@@ -4,10 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-__all__ = ["Line", "line_figure", "matrix_figure"]
+__all__ = ["STYLE", "Line", "line_figure", "matrix_figure", "standalone"]
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Of a page with figures, and of a figure in a file of its own.
+STYLE = """
+:root { --ink: #1b1f24; --paper: #ffffff; --faint: #9aa4b0; --grid: #e3e7ec; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e9ed; --paper: #14171b; --faint: #707a86; --grid: #2b3138; } }
+svg text { font: 11.5px system-ui, sans-serif; fill: var(--ink); }
+svg text.title { font-size: 13px; font-weight: 600; } svg text.on-dark { fill: #ffffff; }
+svg .frame { fill: none; stroke: var(--faint); } svg .grid { stroke: var(--grid); }
+"""
 WIDTH, HEIGHT = 520, 340
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 30, 46
 
@@ -79,6 +88,13 @@ def matrix_figure(title: str, names: Sequence[str], rows: Sequence[Sequence[floa
             parts.append(f"<text {text}{light}>{100 * share:.0f}</text>")
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">most probable class, %</text>')
     return _svg(title, parts)
+
+
+def standalone(figure: str) -> str:
+    """Make a file of a figure: with its style, on paper of its own colour."""
+    head, rest = figure.split(">", 1)
+    paper = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="var(--paper)"/>'
+    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{STYLE}</style>{paper}{rest}\n'
 
 
 def _svg(title: str, parts: Sequence[str]) -> str:
