@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.adapters.topics import Position, TopicRecord
-from service.commands.results import parse_record
 from service.core.alerts import Survey, object_key
+from service.core.published import parse_record
 from service.errors import InputError
 
 __all__ = ["SOURCE_HEADER", "Accounting", "source_of"]

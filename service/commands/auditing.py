@@ -11,8 +11,8 @@ from service.adapters.topic_ranges import Extent, RangeReader, offsets_at
 from service.adapters.topics import Position, committed_positions
 from service.commands.accounting import SOURCE_HEADER
 from service.commands.ledger import Ledger, Partition, PartitionAccount
-from service.commands.results import parse_record
 from service.commands.topic_extents import is_embedded, true_extents
+from service.core.published import parse_record
 from service.decoding.framing import Framing, framing_of, open_container
 from service.embedded.transaction_log import TransactionLog
 from service.errors import InputError, RejectedAlertError

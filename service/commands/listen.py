@@ -16,8 +16,8 @@ from rich.text import Text
 from service.adapters.topics import TopicReader
 from service.commands.brokers import kafka_options
 from service.commands.interruption import ended_by_signals
-from service.commands.results import Filter, Record, parse_record
 from service.core.alerts import Survey
+from service.core.published import Filter, Record, parse_record
 from service.settings import read_settings
 
 __all__ = ["answer", "line", "listen"]
@@ -42,6 +42,10 @@ def listen(
     ] = 0.0,
     survey: Annotated[list[Survey] | None, typer.Option(help="Only this survey.")] = None,
     status: Annotated[Status | None, typer.Option(help="Only these.")] = None,
+    object_id: Annotated[
+        list[str] | None,
+        typer.Option("--object", metavar="ID", help="Only this object; may be given several times."),
+    ] = None,
     from_beginning: Annotated[bool, typer.Option(help="Start with the oldest record.")] = False,
     limit: Annotated[int, typer.Option(min=0, help="End after so many; 0 for never.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print whole records as JSON lines.")] = False,
@@ -57,6 +61,7 @@ def listen(
         min_probability,
         frozenset(item.value for item in survey or ()),
         frozenset(() if status is None else {status.value}),
+        frozenset(object_id or ()),
     )
     options = kafka_options(settings, brokers)
     console = Console(highlight=False, soft_wrap=True)

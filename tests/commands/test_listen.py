@@ -53,6 +53,8 @@ def test_filters_choose_what_is_printed(broker: Broker, topic: str) -> None:
         broker, topic, "--limit", "1", "--survey", "lsst", "--class", "SN Ia"
     ).stdout.splitlines()
     assert " b " in line
+    (line,) = listen(broker, topic, "--limit", "1", "--object", "lsst:b").stdout.splitlines()
+    assert " b " in line
     (line,) = listen(broker, topic, "--limit", "1", "--status", "abstained").stdout.splitlines()
     assert "ZTF21abiuvdk" in line
 

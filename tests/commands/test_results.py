@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from service.commands.listen import line
-from service.commands.results import Filter, parse_record, top_class
+from service.core.published import Filter, parse_record, top_class
 from service.core.records import encode_avro, encode_json
 from service.errors import InputError
 
@@ -78,6 +78,10 @@ def test_something_else_is_an_error_that_names_the_setting(value: bytes) -> None
         (Filter(surveys=frozenset({"lsst", "ztf"})), True),
         (Filter(statuses=frozenset({"abstained"})), False),
         (Filter(statuses=frozenset({"classified"})), True),
+        (Filter(objects=frozenset({"ZTF21abiuvdk"})), True),
+        (Filter(objects=frozenset({"ztf:ZTF21abiuvdk", "x"})), True),
+        (Filter(objects=frozenset({"lsst:ZTF21abiuvdk"})), False),
+        (Filter(objects=frozenset({"x"}), min_probability=0.1), False),
     ],
 )
 def test_filter_lets_pass_what_fits_all_criteria(criteria: Filter, passes: bool) -> None:

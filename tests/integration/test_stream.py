@@ -10,7 +10,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from service.commands.results import parse_record
+from service.core.published import parse_record
 from service.core.alerts import Survey
 from service.core.records import RecordSchema, record_schema
 from service.decoding.decoder import RawMessage

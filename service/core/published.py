@@ -1,4 +1,4 @@
-"""Published classifications, read back: for tools that print or count them."""
+"""Published classifications, read back and chosen from: for tools and clients."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -10,7 +10,7 @@ import orjson
 from service.core.records import RecordSchema, record_schema, single_object_header
 from service.errors import InputError
 
-__all__ = ["Filter", "parse_record", "top_class"]
+__all__ = ["Filter", "Record", "parse_record", "top_class"]
 
 Record = dict[str, Any]
 
@@ -63,12 +63,15 @@ class Filter:
         Without `classes`: the most probable class is at least that probable.
     surveys, statuses
         As in the record.
+    objects
+        Names of objects as in the record, or with their survey before a colon.
     """
 
     classes: frozenset[str] = frozenset()
     min_probability: float = 0.0
     surveys: frozenset[str] = frozenset()
     statuses: frozenset[str] = frozenset()
+    objects: frozenset[str] = frozenset()
 
     def passes(self, record: Record) -> bool:
         """Decide on one record."""
@@ -76,9 +79,15 @@ class Filter:
             return False
         if self.statuses and record["status"] not in self.statuses:
             return False
+        if self.objects and not self._object_passes(record):
+            return False
         if not self.classes and not self.min_probability:
             return True
         return self._class_passes(record)
+
+    def _object_passes(self, record: Record) -> bool:
+        name = record["object_id"]
+        return name in self.objects or f"{record['survey']}:{name}" in self.objects
 
     def _class_passes(self, record: Record) -> bool:
         name, probability = top_class(record)
