@@ -1,4 +1,7 @@
-"""A consumer that reads a topic and discards: ``python -m tests.benchmarks._bare SERVERS TOPIC COUNT``."""
+"""A consumer that reads a topic and discards: ``python -m tests.benchmarks._bare SERVERS TOPIC COUNT``.
+
+With ``keep`` as fourth argument its allocator keeps freed memory as a worker's does.
+"""
 
 import json
 import sys
@@ -6,6 +9,7 @@ import time
 
 from confluent_kafka import Consumer
 
+from service.adapters.allocator import keep_freed_memory
 from service.adapters.kafka_options import consumer_options
 from service.settings import Settings
 from tests.benchmarks._runs import START
@@ -33,4 +37,6 @@ def main(servers: str, topic: str, count: int) -> None:
 
 
 if __name__ == "__main__":
+    if "keep" in sys.argv:
+        keep_freed_memory()
     main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import psutil
 from confluent_kafka import Consumer, TopicPartition
+from pydantic import RedisDsn
 
 from service.core.alerts import Survey
 from service.embedded.broker import Broker, create_topics
@@ -68,7 +69,7 @@ def worker_settings(broker: Broker, redis: EmbeddedRedis, survey: Survey, topic:
     unique = uuid.uuid4().hex[:8]
     settings = Settings(
         bootstrap_servers=broker.bootstrap_servers,
-        redis_url=redis.url,  # type: ignore[arg-type]
+        redis_url=RedisDsn(redis.url),
         group_id=f"group-{unique}",
         output_topic=f"output-{unique}",
         rejected_topic=f"rejected-{unique}",
@@ -94,9 +95,9 @@ def worker_run(broker: Broker, survey: Survey, topic: str, count: int, n_workers
     return Run(_rate(np.sort(times_ms)), _cost(samples, count))
 
 
-def bare_run(broker: Broker, topic: str, count: int) -> Run:
+def bare_run(broker: Broker, topic: str, count: int, *arguments: str) -> Run:
     """Let a consumer that does nothing else read a topic to its end."""
-    return program("_bare", broker, topic, count)
+    return program("_bare", broker, topic, count, *arguments)
 
 
 def program(name: str, broker: Broker, topic: str, count: int, *arguments: str) -> Run:

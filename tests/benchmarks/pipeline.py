@@ -1,120 +1,85 @@
-"""Alerts per second through one worker, beside a bare consumer of the same topic.
+"""Alerts per second through one worker, beside a bare consumer and the plain way to write it.
 
-Run as ``python -m tests.benchmarks.pipeline [--copies 10] [--broker embedded|kafka]``; the last line is one
-JSON object. The alerts are those of the demo, copied under other names so that every copy is an object of
-its own. The worker is timed from its first committed batch to its last: its start and the group's forming
-are not in it.
+Run as ``python -m tests.benchmarks pipeline [--json] [--quick]``; the last line is one JSON object. A
+topic of packets as large as the survey's own is filled once, in memory; after a warm-up the three take
+turns on it, each run with a new consumer group and the worker with an empty Redis. The bare consumer has
+our worker's options; a second one also keeps freed memory as our worker does. The plain way is given a
+part of the topic. The first tenth of a topic only starts the clocks.
 """
 
-import argparse
-import io
-import json
-import os
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import fastavro
-
-from service.adapters.topics import TopicReader
-from service.commands.packets import packets_of_archive
 from service.core.alerts import Survey
-from service.embedded.broker import ApacheKafka, Broker, EmbeddedBroker, create_topics, find_kafka
-from service.embedded.processes import ChildProcess
+from service.embedded.broker import Broker, create_topics
 from service.embedded.redis import EmbeddedRedis
-from tests.support.command import command_line
-from tests.support.kafka import produce, read_topic
+from tests.benchmarks._material import packets
+from tests.benchmarks._plain import OUTPUT
+from tests.benchmarks._report import options, publish, say, spread
+from tests.benchmarks._runs import PARTITIONS, Run, bare_run, fill, program, worker_run
+from tests.benchmarks._servers import any_broker
 
-ARCHIVE = Path(__file__).parents[2] / "service" / "embedded" / "demo_packets.tar.xz"
-TOPICS = {Survey.ZTF: "ztf", Survey.LSST: "lsst"}
-PARTITIONS = 4
-PATIENCE_S = 300.0
-
-
-def copies(value: bytes, count: int, schema: Any) -> Iterator[bytes]:
-    """Give a ZTF packet again and again, each time as another object's."""
-    record: Any = next(fastavro.reader(io.BytesIO(value)))
-    name = record["objectId"]
-    for number in range(count):
-        record["objectId"] = f"{name}{number}"
-        packet = io.BytesIO()
-        fastavro.writer(packet, schema, [record])
-        yield packet.getvalue()
+N_PLAIN = 2_000
 
 
-def make_alerts(count: int) -> list[bytes]:
-    """Give the demo's ZTF packets, each `count` times, in the order of time."""
-    packets = [p.read() for p in packets_of_archive(ARCHIVE).packets if p.survey is Survey.ZTF]
-    schema = fastavro.parse_schema(fastavro.reader(io.BytesIO(packets[0])).writer_schema)
-    return [copy for packet in packets for copy in copies(packet, count, schema)]
+def plain_run(broker: Broker, survey: Survey, count: int) -> Run:
+    """Let the plain way read the beginning of a topic."""
+    with EmbeddedRedis() as redis:
+        return program("_plain", broker, survey.value, count, redis.url, survey.value)
 
 
-def bare_rate_hz(broker: Broker) -> float:
-    """Read the topic with a consumer that does nothing else."""
-    with TopicReader({"bootstrap.servers": broker.bootstrap_servers}, ["ztf"], from_beginning=True) as reader:
-        count = sum(1 for _ in reader.read(timedelta(seconds=5), limit=1))  # the connection is not measured
-        started_s = time.perf_counter()
-        first = count
-        while not reader.at_end:
-            count += sum(1 for _ in reader.read(timedelta(milliseconds=100)))
-        return (count - first) / (time.perf_counter() - started_s)
+def measure(broker: Broker, survey: Survey, count: int, rounds: int) -> dict[str, Any]:
+    """Fill a topic and let all read it in turns."""
+    count = fill(broker, survey.value, packets(survey, count))
+    create_topics(broker.bootstrap_servers, {OUTPUT: PARTITIONS})
+    readers: dict[str, Callable[[], Run]] = {
+        "bare": lambda: bare_run(broker, survey.value, count),
+        "bare_keeping_memory": lambda: bare_run(broker, survey.value, count, "keep"),
+        "worker": lambda: worker_run(broker, survey, survey.value, count),
+        "plain": lambda: plain_run(broker, survey, min(N_PLAIN, count // 3)),
+    }
+    runs: dict[str, list[Run]] = {name: [] for name in readers}
+    for turn in range(rounds + 1):
+        for name, read in readers.items():
+            run = read()
+            say(f"{survey.value} {name:20} {run.alerts_per_s:7.0f}/s {run.cpu_us_per_alert:7.1f} us of CPU")
+            if turn:  # the first is the warm-up
+                runs[name].append(run)
+    return summary(runs, survey.value)
 
 
-def worker_rate_hz(broker: Broker, expected: int) -> float:
-    """Let one worker read the topic; time its output."""
-    with EmbeddedRedis() as redis, tempfile.TemporaryDirectory() as directory:
-        worker = ChildProcess(
-            "worker",
-            command_line("worker"),
-            Path(directory) / "log",
-            {
-                "NIGHTJAR_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
-                "NIGHTJAR_REDIS_URL": redis.url,
-                "NIGHTJAR_ZTF_TOPICS": "ztf",
-                "NIGHTJAR_SESSION_TIMEOUT": "6",
-                "NIGHTJAR_WORKER_ID": "benchmark",
-            },
-        )
-        worker.start()
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            times_ms = [
-                r.timestamp_ms for r in read_topic(broker.bootstrap_servers, "nightjar.classifications")
-            ]
-            if len(times_ms) == expected:
-                break
-            if not worker.running or time.monotonic() > deadline:
-                raise worker.failure(f"gave {len(times_ms)} of {expected} results")
-            time.sleep(1.0)
-        worker.stop()
-    # A batch's records carry the time at which it was produced: the first batch only starts the clock.
-    first_ms = min(times_ms)
-    timed = sum(1 for moment in times_ms if moment > first_ms)
-    return timed / (max(times_ms) - first_ms) * 1000
+def summary(runs: dict[str, list[Run]], survey: str) -> dict[str, float]:
+    """Give medians, and ratios of runs that followed each other."""
+    rates = {name: [run.alerts_per_s for run in group] for name, group in runs.items()}
+    ratios = {
+        name: [ours / theirs for ours, theirs in zip(rates["worker"], rates[name], strict=True)]
+        for name in rates
+    }
+    result = {
+        **spread(f"ratio_to_bare_consumer_{survey}", ratios["bare"]),
+        **spread(f"ratio_to_bare_consumer_keeping_memory_{survey}", ratios["bare_keeping_memory"]),
+        **spread(f"speedup_over_plain_{survey}", ratios["plain"], 1),
+    }
+    for name, group in runs.items():
+        result |= spread(f"{name}_alerts_per_s_{survey}", rates[name], 0)
+        result |= spread(f"{name}_cpu_us_per_alert_{survey}", [run.cpu_us_per_alert for run in group], 1)
+    return result
 
 
 def main() -> None:
-    """Measure, print, and give one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--copies", type=int, default=10)
-    parser.add_argument("--broker", choices=["embedded", "kafka"], default="embedded")
-    options = parser.parse_args()
-    alerts = make_alerts(options.copies)
-    kafka_home = Path(os.environ.get("NIGHTJAR_KAFKA_HOME", "../shared/kafka"))
-    broker: Broker = EmbeddedBroker() if options.broker == "embedded" else ApacheKafka(find_kafka(kafka_home))
-    with broker:
-        topics = {"ztf": PARTITIONS, "nightjar.classifications": PARTITIONS, "nightjar.rejected": 1}
-        create_topics(broker.bootstrap_servers, topics)
-        produce(broker.bootstrap_servers, "ztf", alerts, partition=lambda index: index % PARTITIONS)
-        sys.stderr.write(f"{len(alerts)} alerts of {sum(map(len, alerts)) / len(alerts) / 1000:.0f} kB\n")
-        bare_rate_hz(broker)  # the broker's own caches
-        bare_hz, worker_hz = bare_rate_hz(broker), worker_rate_hz(broker, len(alerts))
-    result = {"broker": options.broker, "alerts": len(alerts), "bare_hz": bare_hz, "worker_hz": worker_hz}
-    sys.stdout.write(json.dumps(result | {"ratio": worker_hz / bare_hz}) + "\n")
+    """Measure LSST's packets, then ZTF's; each on a broker of its own, so that one topic is in memory."""
+    chosen = options(__doc__)
+    count, rounds = (4_000, 1) if chosen.quick else (15_000, 5)
+    report: dict[str, Any] = {"alerts": count, "rounds": rounds}
+    for survey in (Survey.LSST, Survey.ZTF):
+        with any_broker() as broker:
+            report |= {"broker": broker.name, **measure(broker, survey, count, rounds)}
+    short = {
+        "alerts_per_s": report["worker_alerts_per_s_lsst"],
+        "cpu_us_per_alert": report["worker_cpu_us_per_alert_lsst"],
+        "speedup_over_plain": report["speedup_over_plain_lsst"],
+    }
+    publish(report | short)
 
 
 if __name__ == "__main__":
