@@ -43,8 +43,8 @@ SUBCOMMANDS = (
     Subcommand("topics", "Make the Kafka topics the settings name.", SERVICE),
     Subcommand("replay", "Send alert packets from files to a Kafka topic.", TOOLS),
     Subcommand("listen", "Print classifications as they come.", TOOLS),
+    Subcommand("reclassify", "Classify stored light curves with any model.", TOOLS),
     Subcommand("audit", "Prove that every alert was answered exactly once.", TOOLS),
-    Subcommand("classify", "Classify light curves of a table, offline.", TOOLS),
     Subcommand("export", "Write light curves and classifications to Parquet files by night.", TOOLS),
     Subcommand(
         "import",
@@ -53,6 +53,7 @@ SUBCOMMANDS = (
         attribute="import_objects",
         module="import_objects",
     ),
+    Subcommand("classify", "Classify light curves of a table, offline.", TOOLS),
     Subcommand("decode", "Print what alert packets contain, as JSON lines.", TOOLS),
     Subcommand("model", "Look into model bundles.", TOOLS, attribute="app"),
     Subcommand("settings", "Print every setting and its value.", TOOLS),

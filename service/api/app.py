@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.api import catalogue, classify, health, listing, objects, page, problems
+from service.api import catalogue, classify, health, listing, objects, others, page, problems
 from service.api.limits import BodyLimitMiddleware
 from service.api.metrics import RequestMetrics, RequestMetricsMiddleware, StoreCollector
 from service.api.registry import ModelRegistry
@@ -58,7 +58,7 @@ def create_app(
         classifiers=classifiers,
         metrics=metrics.registry,
     )
-    for module in (listing, objects, classify, catalogue, health, page):
+    for module in (listing, objects, others, classify, catalogue, health, page):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.

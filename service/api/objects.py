@@ -19,7 +19,7 @@ from service.core.alerts import Survey, object_key
 from service.core.state import ObjectState, StateError, decode_state
 from service.core.store import ObjectStore
 
-__all__ = ["router"]
+__all__ = ["ONE_OBJECT", "ObjectId", "find_object", "router"]
 
 Found = tuple[Survey, str, ObjectState]
 
@@ -36,19 +36,19 @@ ONE_OBJECT = documented(
 @router.get("/{object_id}", responses=ONE_OBJECT, summary="Latest class vector and summary")
 def get_object(object_id: ObjectId, needs: Needs) -> ObjectSummary:
     """Give an object's position, counts, and its latest class vector."""
-    return views.summary(*_find(object_id, needs.store), needs.registry)
+    return views.summary(*find_object(object_id, needs.store), needs.registry)
 
 
 @router.get("/{object_id}/lightcurve", responses=ONE_OBJECT, summary="Light curve")
 def get_light_curve(object_id: ObjectId, needs: Needs) -> LightCurve:
     """Give all observations of an object: detections, forced photometry, upper limits."""
-    return views.light_curve(*_find(object_id, needs.store))
+    return views.light_curve(*find_object(object_id, needs.store))
 
 
 @router.get("/{object_id}/classifications", responses=ONE_OBJECT, summary="Every stored classification")
 def get_classifications(object_id: ObjectId, needs: Needs) -> ObjectHistory:
     """Give the classification of an object as of each of its alerts."""
-    found = _find(object_id, needs.store)
+    found = find_object(object_id, needs.store)
     return views.object_history(*found, needs.registry, most_kept=needs.settings.history_length)
 
 
@@ -67,7 +67,14 @@ def look_up(request: Annotated[LookupRequest, Body()], needs: Needs) -> LookupAn
     )
 
 
-def _find(text: str, store: ObjectStore) -> Found:
+def find_object(text: str, store: ObjectStore) -> Found:
+    """Read the object that an id means.
+
+    Raises
+    ------
+    ProblemError
+        The id is none, or no object of that id is known.
+    """
     try:
         candidates = parse_object_id(text)
     except InvalidObjectIdError as error:

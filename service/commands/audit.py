@@ -21,7 +21,7 @@ from service.commands.topics import duration
 from service.errors import InputError
 from service.settings import read_settings
 
-__all__ = ["audit"]
+__all__ = ["audit", "unix_ms"]
 
 WRONG = frozenset({"missing", "duplicated", "unexplained"})
 # Told seldom enough that telling costs nothing.
@@ -48,7 +48,7 @@ def audit(
     those of the settings; the service may go on meanwhile.
     """
     settings = read_settings()
-    options, patience, since_ms = kafka_options(settings, brokers), duration(wait, "--wait"), _unix_ms(since)
+    options, patience, since_ms = kafka_options(settings, brokers), duration(wait, "--wait"), unix_ms(since)
     with _progress(Console(stderr=True)) as stage:
         found = Auditor(settings, options, patience, since_ms, examples, stage).conduct()
     if json:
@@ -59,7 +59,7 @@ def audit(
         raise typer.Exit(1)
 
 
-def _unix_ms(when: str) -> int:
+def unix_ms(when: str) -> int:
     """Read a time, or how long ago it was; 0 for none.
 
     Raises

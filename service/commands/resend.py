@@ -1,6 +1,5 @@
 """Dead letters back to where they came from, once what rejected them is mended."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,15 +8,15 @@ from itertools import islice
 from typing import Any
 
 from service.adapters.group_position import progress_of
-from service.adapters.kafka_options import librdkafka_logger, producer_options
 from service.adapters.kafka_sink import KafkaSink
 from service.adapters.topic_admin import TopicAdmin
 from service.adapters.topic_ranges import Partition, RangeReader
 from service.adapters.topics import TopicRecord, committed_positions
 from service.commands.accounting import SOURCE_HEADER, source_of
+from service.commands.tool_sink import connected_sink, give_up
 from service.commands.topic_extents import true_extents
 from service.core.stream import OutgoingMessage
-from service.errors import InputError, RejectionCode, TransientError
+from service.errors import InputError, RejectionCode
 from service.settings import Settings
 
 __all__ = ["REPLAYED_HEADER", "Resender"]
@@ -29,7 +28,6 @@ REPLAYED_HEADER = "replayed"
 # A letter may be as large as any message, and a transaction is held in memory.
 LETTERS_PER_TRANSACTION = 50
 PATIENCE = timedelta(minutes=1)
-PAUSE_S = 0.2
 
 
 @dataclass(slots=True)
@@ -107,7 +105,7 @@ class Resender:
             raise InputError(f"topic {missing[0]} is not there: choose another one with --topic")
         if not topics:
             return
-        sink = self._sink()
+        sink = connected_sink(self.settings, self.options, "resend")
         try:
             letters = self._letters()
             while batch := list(islice(letters, LETTERS_PER_TRANSACTION)):
@@ -124,8 +122,8 @@ class Resender:
             self._positions[_class_of(letter)][letter.topic, letter.partition] = letter.offset + 1
         for code in {_class_of(letter) for letter in batch}:
             progress = progress_of(self.options, self._group(code), self._positions[code])
-            sink.send_offsets(progress, _give_up)
-        sink.commit(_give_up)
+            sink.send_offsets(progress, give_up)
+        sink.commit(give_up)
 
     def _letters(self) -> Iterator[TopicRecord]:
         """Read the letters that are due."""
@@ -147,26 +145,6 @@ class Resender:
     def _group(self, code: str) -> str:
         return f"{self.settings.group_id}-resend-{code}"
 
-    def _sink(self) -> KafkaSink:
-        """Make a producer under a name that only one of us can have."""
-        named = self.settings.model_copy(update={"worker_id": "resend"})
-        ours = producer_options(named) | {"bootstrap.servers": self.options["bootstrap.servers"]}
-        sink = KafkaSink(ours, PATIENCE, librdkafka_logger(named))
-        deadline = time.monotonic() + PATIENCE.total_seconds()
-        while True:
-            try:
-                sink.connect()
-            except TransientError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(PAUSE_S)
-            else:
-                return sink
-
 
 def _class_of(letter: TopicRecord) -> str:
     return letter.headers.get(CLASS_HEADER, b"").decode(errors="replace")
-
-
-def _give_up(error: TransientError) -> None:
-    raise error

@@ -18,7 +18,7 @@ from service.core.classifier import ObjectClassifier
 from service.core.store import ObjectStore, RegisteredModel
 from service.core.stream import OutgoingMessage, SourceMessage
 from service.pipeline.advance import Work
-from service.pipeline.beside import remember
+from service.core.beside import remember
 from service.pipeline.publish import Publisher
 
 __all__ = ["Shadow"]

@@ -11,7 +11,7 @@ from service.core.alerts import Survey, object_key
 from service.core.bundle import load_bundle
 from service.core.stream import OutgoingMessage
 from service.errors import SettingsError
-from service.pipeline.beside import answered
+from service.core.beside import answered
 from service.pipeline.process import BatchProcessor
 from service.settings import Settings
 from service.wiring import processor, shadows_of, store
