@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO_ARGS ?=
 TEST_ARGS ?=
+# Many tests wait for a broker rather than compute: more of them at once than there are cores.
+TEST_PROCESSES ?= 3
 REPRODUCE_ARGS ?=
 
 # What the demo needs is a fifth of what developing and training need.
@@ -42,7 +44,7 @@ demo: $(RUN_STAMP)  ## Run the whole service on a replayed stream (DEMO_ARGS="--
 	@$(BIN)/nightjar demo $(DEMO_ARGS)
 
 test: $(ALL_STAMP) lint  ## Lint, type-check and run every test (TEST_ARGS="-k name" for some)
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(TEST_ARGS)
 
 lint: $(ALL_STAMP)  ## Check style and types
 	$(BIN)/ruff check .

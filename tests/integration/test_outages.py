@@ -18,8 +18,8 @@ from tests.support.streams import simulated_packets
 PACKETS = simulated_packets()[:240]
 FIRST, SECOND = PACKETS[:120], PACKETS[120:]
 
-# Long enough that every timeout of the client and several pauses of the worker pass.
-AWAY_S = 5.0
+# Longer than every timeout of the client, and than several pauses of the worker.
+AWAY_S = 20.0
 
 
 def spread(index: int) -> int:
