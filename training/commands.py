@@ -5,6 +5,7 @@ from typing import Annotated
 
 import numpy as np
 import orjson
+import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
@@ -43,6 +44,7 @@ SurveyOption = Annotated[Survey, typer.Option(help="ztf or lsst")]
 SeedOption = Annotated[int, typer.Option(help="Equal seeds give equal weights on one machine")]
 EpochsOption = Annotated[int, typer.Option(min=1)]
 RateOption = Annotated[float, typer.Option(min=0.0, help="Learning rate at the start")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps: whatever this PyTorch has")]
 RunArgument = Annotated[Path, typer.Argument(help="Directory that fit or transfer wrote")]
 
 
@@ -69,6 +71,7 @@ def fit(
         float, typer.Option(min=0.0, max=1.0, help="Share of the loss that falls off as 1 / step")
     ] = 0.5,
     seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Train a base network on simulated light curves."""
     make = ztf_recipe if survey is Survey.ZTF else lsst_recipe
@@ -83,7 +86,7 @@ def fit(
         epochs=epochs, learning_rate=learning_rate, batch_size=192, seed=seed,
         objects_per_epoch=objects_per_epoch, validate_every=4, patience=5, early_share=early_share,
     )  # fmt: skip
-    network = fresh_network(recipe, train, dropout=0.1, seed=seed)
+    network = fresh_network(recipe, train, dropout=0.1, seed=seed).to(_device(device))
     console = Console(stderr=True)
     result = fit_network(
         network, train, recipe.featuriser, recipe.classes, config, validation=validation,
@@ -108,6 +111,7 @@ def transfer(
     epochs: EpochsOption = 30,
     learning_rate: RateOption = 1e-3,
     seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Fine-tune a base network on the real light curves of its survey."""
     run = load_run(base)
@@ -116,7 +120,9 @@ def transfer(
     config = product.config.model_copy(update={"epochs": epochs, "learning_rate": learning_rate})
     plan = TransferPlan(run.recipe, config, product.augmentation, scheme, product.dropout)
     journal = Journal(output / "log.jsonl", Console(stderr=True), title=output.name)
-    network = transfer_networks([run.network], curves, plan, seed=seed, journal=journal)[0]
+    network = transfer_networks([run.network.to(_device(device))], curves, plan, seed=seed, journal=journal)[
+        0
+    ]
     story = f"Fine-tuned ({scheme}) on {len(curves)} real light curves: {config.model_dump_json()}."
     save_run(Run(network, run.recipe, (*run.history, story)), output, config=config)
 
@@ -182,6 +188,7 @@ def bundle(
     data: DataOption = None,
     folds: Annotated[int, typer.Option(min=2)] = 5,
     seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Transfer, cross-validate, calibrate, train on everything and write a bundle with its model card."""
     runs = [load_run(one) for one in base]
@@ -190,13 +197,23 @@ def bundle(
         raise InputError("--base: the networks differ in their recipes")
     product = PRODUCTS[recipe.survey]
     made, _ = build_product(
-        product, [run.network for run in runs], _real(product, data),
+        product, [run.network.to(_device(device)) for run in runs], _real(product, data),
         concatenate([simulated(path, recipe.survey) for path in simulation]),
         recipe=recipe, seed=seed, folds=folds, directory=output,
         base_steps=[step for run in runs for step in run.history],
         journal=Journal(None, Console(stderr=True), title="bundle"),
     )  # fmt: skip
     typer.echo(made.readme)
+
+
+def _device(name: str) -> torch.device:
+    """Give a device that works, or say why not."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from error
+    return device
 
 
 def _real(product: Product, data: Path | None) -> LightCurves:

@@ -62,7 +62,7 @@ def carry_over(
             known = [base_classes.index(one) for one in parts if one in base_classes]
             own[part][index] = given[part][known or slice(None)].mean(dim=0)
     network.load_state_dict(own)
-    return network
+    return network.to(next(base.parameters()).device)
 
 
 def _copy_inputs(

@@ -84,6 +84,13 @@ def test_the_papers_network_is_selectable(simulation: Path, tmp_path: Path) -> N
     assert card["features"]["columns"] == ["wavelength", "paper_time", "paper_flux", "paper_flux_err"]
 
 
+def test_a_device_that_is_not_there_is_said_so(simulation: Path, tmp_path: Path) -> None:
+    done = nightjar_train("fit", "--simulation", simulation, "--output", tmp_path, "--device", "cuda:99")
+    assert done.returncode == 2
+    assert done.stderr.startswith("nightjar-train: --device cuda:99: ")
+    assert not (tmp_path / "run.json").exists()
+
+
 def test_a_table_of_predictions_is_scored(tmp_path: Path) -> None:
     predictions, truth, scores = tmp_path / "p.csv", tmp_path / "t.csv", tmp_path / "s.json"
     predictions.write_text(
