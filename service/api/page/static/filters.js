@@ -4,7 +4,7 @@ import { at } from "./dom.js";
 import { parsePosition } from "./format.js";
 
 const DEFAULT_RADIUS_ARCSEC = 60;
-const PLAIN = ["survey", "class", "min_detections"];
+const PLAIN = ["survey", "class", "min_detections", "max_magnitude"];
 const DAYS = ["since", "until"];
 
 /** What the form says. */
@@ -70,12 +70,13 @@ export class Filters {
 
   /** Say what cannot be searched for. */
   check() {
-    const { position, radius_arcsec: radius, min_detections: detections } = this.fields;
+    const { position, radius_arcsec: radius, min_detections: detections, max_magnitude: magnitude } = this.fields;
     const isWrong = position.value.trim() && !parsePosition(position.value);
     const faults = [
       isWrong && "The position is not one: write RA and Dec in degrees, or as h m s and ° ′ ″.",
-      !radius.validity.valid && "The radius is between 0.1 arcsec and 1000 degrees.",
+      !radius.validity.valid && "The radius is between 0.1 and 36000 arcsec.",
       !detections.validity.valid && "The number of detections is a whole number from 1 on.",
+      !magnitude.validity.valid && "The magnitude is a number.",
     ].filter(Boolean);
     position.setAttribute("aria-invalid", Boolean(isWrong));
     at("filter-fault").textContent = faults.join(" ");
