@@ -151,7 +151,7 @@ class KafkaSource:
         is_committed = bool(self._begun)
         for place in self._committed([TopicPartition(*partition) for partition in self._begun]):
             begun = self._begun[place.topic, place.partition]
-            is_committed &= place.offset == ends[place.topic, place.partition]
+            is_committed &= place.offset == ends.get((place.topic, place.partition))
             # A group without a commit begins where we began, whatever auto.offset.reset says.
             place.offset = max(place.offset, begun)
             if not self._is_new:
