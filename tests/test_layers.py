@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": {"core", "decoding", "pipeline", "settings", "logs", "metrics"},
     "adapters": {"core", "decoding", "adapters", "settings", "logs", "metrics"},
     "api": {"core", "decoding", "api", "settings", "logs", "metrics"},
+    "client": {"core", "api", "adapters", "client"},
     "embedded": {"core", "embedded"},
     "wiring": {"core", "decoding", "pipeline", "adapters", "api", "settings", "logs", "metrics"},
     "commands": {
@@ -44,7 +45,7 @@ ALLOWED_TO_TRAINING = {"core", "decoding", "errors"}
 CLIENTS: dict[str, set[str]] = {
     "confluent_kafka": {"adapters", "embedded"},
     "redis": {"adapters", "embedded"},
-    "httpx": {"adapters"},
+    "httpx": {"adapters", "client"},
     "fastapi": {"api"},
     "starlette": {"api"},
     "uvicorn": {"api", "commands"},
