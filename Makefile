@@ -32,7 +32,7 @@ $(BIN)/python:
 
 $(ALL_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV); the first time takes some minutes"
-	$(PIP) --editable '.[embedded,training,dev]'
+	$(PIP) --editable '.[embedded,tracing,training,dev]'
 	@touch $(ALL_STAMP) $(RUN_STAMP)
 
 $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python

@@ -12,10 +12,12 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    start_http_server,
 )
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+from service.errors import SettingsError
+from service.health import Pulse, serve
 
 __all__ = ["ModelLabels", "WorkerMetrics"]
 
@@ -80,10 +82,23 @@ class WorkerMetrics:
     ----------
     registry
         Where the metrics are collected; one of its own for each worker of a process.
+    stall_timeout
+        A worker whose loop gave no sign of life for so long has stalled.
+
+    Attributes
+    ----------
+    pulse
+        The loop's signs of life.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry | None = None,
+        *,
+        stall_timeout: timedelta = timedelta(minutes=2),
+    ) -> None:
         self.registry = registry or CollectorRegistry()
+        self.pulse = Pulse(stall_timeout)
         self._consumed = self._counter("consumed", "Alerts taken from a topic", "topic", "partition")
         self._alerts = self._counter(
             "alerts", "Alerts by what became of them", "survey", "topic", "partition", "outcome"
@@ -120,8 +135,19 @@ class WorkerMetrics:
         ProcessCollector(registry=self.registry)
 
     def serve(self, port: int, host: str) -> None:
-        """Answer Prometheus on a port, from a thread of its own."""
-        start_http_server(port, host, self.registry)
+        """Answer Prometheus and health checks on a port, from a thread of its own.
+
+        Raises
+        ------
+        SettingsError
+            The port cannot be listened on.
+        """
+        try:
+            serve(self.registry, self.pulse, host, port)
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on {host}:{port}: {error.strerror}; see NIGHTJAR_METRICS_PORT"
+            ) from error
 
     def count_consumed(self, topic: str, partition: int, count: int) -> None:
         """Count the alerts of committed messages of one partition; an unreadable message is one alert."""
@@ -158,11 +184,14 @@ class WorkerMetrics:
     def set_models(self, models: Iterable[ModelLabels]) -> None:
         """Name the models at work."""
         self._models.clear()
-        for model in models:
+        named = list(models)
+        for model in named:
             self._models.labels(*model).set(1)
+        self.pulse.tell_models(model._asdict() for model in named)
 
     def set_lag(self, lags: Mapping[tuple[str, int], int]) -> None:
         """Note how far behind we are; partitions that are no longer ours disappear."""
+        self.pulse.tell_lag(lags)
         self._lag.clear()
         for (topic, partition), lag in lags.items():
             self._lag.labels(topic, partition).set(lag)

@@ -171,6 +171,15 @@ class Settings(BaseSettings):
         "the variable is not set; so is any other setting",
     )
 
+    stall_timeout: Duration = Field(
+        timedelta(minutes=2),
+        description="A worker whose loop stands still for so long fails its health check",
+    )
+    otlp_endpoint: str = Field(
+        "",
+        description="OpenTelemetry collector that gets a trace of each batch, for instance "
+        "`http://collector:4318/v1/traces`; empty for none; needs the extra `tracing`",
+    )
     # Development
     shared: Path = Field(Path("../shared"), description="Public test material, for tests only")
     kafka_home: Path = Field(

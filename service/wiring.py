@@ -6,7 +6,12 @@ from importlib.metadata import version
 from threading import Event
 
 from service.adapters.kafka import BatchLimits, KafkaSource
-from service.adapters.kafka_options import consumer_options, librdkafka_logger, producer_options
+from service.adapters.kafka_options import (
+    consumer_options,
+    librdkafka_logger,
+    producer_options,
+    worker_name,
+)
 from service.adapters.kafka_sink import KafkaSink
 from service.adapters.redis_store import RedisStore
 from service.adapters.schema_registry import SchemaRegistry
@@ -25,6 +30,7 @@ from service.pipeline.process import BatchProcessor
 from service.pipeline.publish import Destinations, Publisher
 from service.pipeline.shadow import Shadow
 from service.pipeline.topics import SourceTopics
+from service.pipeline.trace import NO_TRACE, Tracer
 from service.pipeline.worker import Worker
 from service.settings import Settings
 
@@ -120,7 +126,10 @@ def _loaded(named: Mapping[Survey, str]) -> dict[Survey, Bundle]:
 
 
 def processor(
-    settings: Settings, objects: ObjectStore, bundles: Mapping[Survey, Bundle] | None = None
+    settings: Settings,
+    objects: ObjectStore,
+    bundles: Mapping[Survey, Bundle] | None = None,
+    tracer: Tracer = NO_TRACE,
 ) -> BatchProcessor:
     """Make what processes batches.
 
@@ -132,6 +141,8 @@ def processor(
         The store of objects.
     bundles
         The surveys' models; None to load those that the settings name.
+    tracer
+        Times the steps of a batch.
     """
     topics = source_topics(settings)
     models = ModelShelf(bundles_of(settings) if bundles is None else bundles, objects)
@@ -153,6 +164,7 @@ def processor(
         Publisher(destinations, topics),
         SystemClock(),
         _shadow(settings, policy, aside, objects),
+        tracer,
     )
 
 
@@ -161,6 +173,15 @@ def _shadow(
 ) -> Shadow | None:
     bundles = shadows_of(settings)
     return Shadow(bundles, policy, publisher, objects, settings.history_length) if bundles else None
+
+
+def _tracer(settings: Settings) -> Tracer:
+    if not settings.otlp_endpoint:
+        return NO_TRACE
+    # Loaded where it is asked for: most installations do without it.
+    from service.adapters.traces import otlp_tracer
+
+    return otlp_tracer(settings.otlp_endpoint, worker_name(settings))
 
 
 def worker_factory(settings: Settings, metrics: WorkerMetrics, stop: Event) -> Callable[[], Worker]:
@@ -173,7 +194,8 @@ def worker_factory(settings: Settings, metrics: WorkerMetrics, stop: Event) -> C
     """
     bundles = bundles_of(settings)
     metrics.set_models(ModelLabels(survey, one.name, one.version) for survey, one in bundles.items())
-    process = processor(settings, store(settings), bundles)
+    tracer = _tracer(settings)
+    process = processor(settings, store(settings), bundles, tracer)
     limits = BatchLimits(settings.batch_size, settings.batch_bytes, settings.batch_wait)
     subscription = source_topics(settings).subscription
     logger = librdkafka_logger(settings)
@@ -181,6 +203,6 @@ def worker_factory(settings: Settings, metrics: WorkerMetrics, stop: Event) -> C
     def make() -> Worker:
         sink = KafkaSink(producer_options(settings), settings.transaction_timeout / 2, logger)
         source = KafkaSource(consumer_options(settings), subscription, limits, logger)
-        return Worker(source, sink, process, metrics, stop)
+        return Worker(source, sink, process, metrics, stop, tracer)
 
     return make

@@ -16,7 +16,8 @@ ALLOWED: dict[str, set[str]] = {
     "decoding": {"core", "decoding"},
     "settings": set(),
     "logs": set(),
-    "metrics": {"core"},
+    "health": {"core"},
+    "metrics": {"core", "health"},
     "pipeline": {"core", "decoding", "pipeline", "settings", "logs", "metrics"},
     "adapters": {"core", "decoding", "adapters", "settings", "logs", "metrics"},
     "api": {"core", "decoding", "api", "settings", "logs", "metrics"},
@@ -51,6 +52,7 @@ CLIENTS: dict[str, set[str]] = {
     "uvicorn": {"api", "commands"},
     "typer": {"cli", "commands"},
     "rich": {"cli", "commands"},
+    "opentelemetry": {"adapters"},
     "torch": set(),
 }
 

@@ -37,7 +37,7 @@ def worker() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     log.info("starting", version=version("nightjar"), worker=worker_name(settings), group=settings.group_id)
-    metrics = WorkerMetrics()
+    metrics = WorkerMetrics(stall_timeout=settings.stall_timeout)
     if settings.metrics_port:
         metrics.serve(settings.metrics_port, settings.api_host)
     run(worker_factory(settings, metrics, stop))

@@ -38,6 +38,7 @@ class Outage:
             Whether a batch waits to be processed again: then only a commit ends the outage.
         """
         self._holds_a_batch |= holds_a_batch
+        self._metrics.pulse.waits_for(error)
         if not self._said:
             self._since_s = time.monotonic()
         if type(error) not in self._said:
@@ -51,6 +52,7 @@ class Outage:
         """Note that something worked: a commit, or a poll that found nothing to do."""
         if self._said and (by_commit or not self._holds_a_batch):
             log.info("recovered", after_s=round(time.monotonic() - self._since_s, 1))
+            self._metrics.pulse.works()
             self._said.clear()
         if by_commit:
             self._holds_a_batch = False

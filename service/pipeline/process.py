@@ -20,6 +20,7 @@ from service.pipeline.models import ModelShelf
 from service.pipeline.publish import BatchResult, Publisher
 from service.pipeline.shadow import Shadow
 from service.pipeline.topics import SourceTopics
+from service.pipeline.trace import NO_TRACE, Tracer
 
 __all__ = ["BatchProcessor", "MessageDecoder"]
 
@@ -67,6 +68,8 @@ class BatchProcessor:
         Time.
     shadow
         Models that answer aside; None for none.
+    tracer
+        Times the steps.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class BatchProcessor:
         publisher: Publisher,
         clock: Clock,
         shadow: Shadow | None = None,
+        tracer: Tracer = NO_TRACE,
     ) -> None:
         self._topics = topics
         self._decoder = decoder
@@ -88,6 +92,7 @@ class BatchProcessor:
         self._publisher = publisher
         self._clock = clock
         self._shadow = shadow
+        self._tracer = tracer
         self._aside: dict[int, Classification] = {}  # what the shadow says of the batch in hand
         self._random = random.Random()  # noqa: S311  for pauses
 
@@ -115,10 +120,12 @@ class BatchProcessor:
         """
         ingested_ms = self._clock.now_ms()
         raw = [RawMessage(message.value or b"", self._topics.survey(message.topic)) for message in messages]
-        decoded = self._decoder.decode(raw)
+        with self._tracer.span("decode", len(raw)):
+            decoded = self._decoder.decode(raw)
         self._aside.clear()
         results = self._classify(decoded.alerts)
-        batch = self._publisher.publish(messages, decoded, results, self._models.known, ingested_ms)
+        with self._tracer.span("encode", len(results)):
+            batch = self._publisher.publish(messages, decoded, results, self._models.known, ingested_ms)
         if self._shadow is not None:
             aside = self._shadow.messages(messages, decoded.alerts, self._aside, ingested_ms)
             batch.outgoing.extend(aside)
@@ -144,14 +151,17 @@ class BatchProcessor:
         self, alerts: AlertBatch, todo: dict[str, list[int]], results: dict[int, Classification]
     ) -> dict[str, list[int]]:
         """Process the alerts of some objects; gives those objects that another worker changed meanwhile."""
-        blobs = self._store.load(list(todo))
+        with self._tracer.span("load", len(todo)):
+            blobs = self._store.load(list(todo))
         objects = [
             Work(key, own, blob, next_counter(blob), _read(key, blob))
             for (key, own), blob in zip(todo.items(), blobs, strict=True)
         ]
         self._learn_models(objects)
-        self._run(alerts, objects, results)
-        return {one.key: one.alerts for one in self._save(objects)}
+        with self._tracer.span("classify", len(objects)):
+            self._run(alerts, objects, results)
+        with self._tracer.span("save", len(objects)):
+            return {one.key: one.alerts for one in self._save(objects)}
 
     def _save(self, objects: Sequence[Work]) -> list[Work]:
         """Write what changed, and where every object stands; gives those that another worker changed.

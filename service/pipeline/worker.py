@@ -16,6 +16,7 @@ from service.metrics import WorkerMetrics
 from service.pipeline.outage import Outage
 from service.pipeline.process import BatchProcessor
 from service.pipeline.publish import BatchResult
+from service.pipeline.trace import NO_TRACE, Tracer
 
 __all__ = ["Worker"]
 
@@ -49,6 +50,8 @@ class Worker:
         Counts.
     stop
         Set from outside to end `run`: the batch in hand is finished, or aborted where it cannot be.
+    tracer
+        Times each batch and its steps.
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class Worker:
         processor: BatchProcessor,
         metrics: WorkerMetrics,
         stop: Event,
+        tracer: Tracer = NO_TRACE,
     ) -> None:
         self._source = source
         self._sink = sink
         self._processor = processor
         self._metrics = metrics
         self._stop = stop
+        self._tracer = tracer
         self._outage = Outage(metrics)
         self._holds_a_batch = False
         self._unsettled: Unsettled | None = None
@@ -93,18 +98,12 @@ class Worker:
             self._prepare()
             while not self._stop.is_set():
                 try:
+                    self._metrics.pulse.beat()
                     started_s = time.monotonic()
                     messages = self._source.poll()
                     if messages:
-                        self._holds_a_batch = True
-                        result = self._processor.process(messages)
-                        self._unsettled = Unsettled(messages, result, started_s)
-                        self._sink.begin()
-                        self._sink.produce(result.outgoing)
-                        self._sink.send_offsets(self._source.progress(), self._on_wait)
-                        self._sink.commit(self._on_wait)
-                        self._source.committed()
-                        self._settle()
+                        with self._tracer.span("batch", len(messages)):
+                            self._answer(messages, started_s)
                     self._outage.ends(by_commit=bool(messages))
                     self._tell_lag()
                 except TransientError as error:
@@ -114,6 +113,21 @@ class Worker:
             self._sink.close()
             self._source.close()
 
+    def _answer(self, messages: Sequence[SourceMessage], started_s: float) -> None:
+        """Do steps 2 to 6 of `run`."""
+        self._holds_a_batch = True
+        with self._tracer.span("process", len(messages)):
+            result = self._processor.process(messages)
+        self._unsettled = Unsettled(messages, result, started_s)
+        with self._tracer.span("produce", len(result.outgoing)):
+            self._sink.begin()
+            self._sink.produce(result.outgoing)
+        with self._tracer.span("commit"):
+            self._sink.send_offsets(self._source.progress(), self._on_wait)
+            self._sink.commit(self._on_wait)
+        self._source.committed()
+        self._settle()
+
     def _prepare(self) -> None:
         """Wait for the store and the broker, in this order, then join the group."""
         for step in (self._processor.prepare, self._source.check, self._sink.connect):
@@ -122,6 +136,7 @@ class Worker:
             self._outage.ends(by_commit=True)
             self._settle_down()
             self._source.open()
+            self._metrics.pulse.starts()
             log.info("ready")
 
     def _settle_down(self) -> None:
