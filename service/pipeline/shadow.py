@@ -12,13 +12,13 @@ import numpy as np
 from service.core.abstention import AbstentionPolicy
 from service.core.alerts import AlertBatch, Survey, object_key
 from service.core.as_of import classifications, classify_as_of
+from service.core.beside import remember
 from service.core.bundle import Bundle
 from service.core.classification import Classification
 from service.core.classifier import ObjectClassifier
 from service.core.store import ObjectStore, RegisteredModel
 from service.core.stream import OutgoingMessage, SourceMessage
 from service.pipeline.advance import Work
-from service.core.beside import remember
 from service.pipeline.publish import Publisher
 
 __all__ = ["Shadow"]

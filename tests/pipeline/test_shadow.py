@@ -8,10 +8,10 @@ import pytest
 from redis import Redis
 
 from service.core.alerts import Survey, object_key
+from service.core.beside import answered
 from service.core.bundle import load_bundle
 from service.core.stream import OutgoingMessage
 from service.errors import SettingsError
-from service.core.beside import answered
 from service.pipeline.process import BatchProcessor
 from service.settings import Settings
 from service.wiring import processor, shadows_of, store
