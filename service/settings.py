@@ -151,6 +151,13 @@ class Settings(BaseSettings):
     # API
     api_host: str = Field("127.0.0.1", description="Address the API listens on")
     api_port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 for any free one")
+    stream_clients: int = Field(1000, ge=1, description="Clients of the live stream per process at most")
+    stream_buffer_bytes: int = Field(
+        2**20, ge=2**14, description="What may wait for one of them before it is dropped as too slow"
+    )
+    stream_heartbeat: Duration = Field(
+        timedelta(seconds=15), description="A sign of life after so long without an event"
+    )
     api_admin_token: SecretStr | None = Field(
         None, description="Bearer token that requests which change something must carry; none refuses them"
     )

@@ -7,12 +7,14 @@ from threading import Event
 
 from service.adapters.kafka import BatchLimits, KafkaSource
 from service.adapters.kafka_options import (
+    common_options,
     consumer_options,
     librdkafka_logger,
     producer_options,
     worker_name,
 )
 from service.adapters.kafka_sink import KafkaSink
+from service.adapters.output_feed import OutputFeed
 from service.adapters.redis_store import RedisStore
 from service.adapters.schema_registry import SchemaRegistry
 from service.core.abstention import AbstentionPolicy
@@ -34,7 +36,16 @@ from service.pipeline.trace import NO_TRACE, Tracer
 from service.pipeline.worker import Worker
 from service.settings import Settings
 
-__all__ = ["bundles_of", "decoder", "processor", "shadows_of", "source_topics", "store", "worker_factory"]
+__all__ = [
+    "bundles_of",
+    "decoder",
+    "output_feed",
+    "processor",
+    "shadows_of",
+    "source_topics",
+    "store",
+    "worker_factory",
+]
 
 
 def store(settings: Settings) -> RedisStore:
@@ -52,6 +63,17 @@ def store(settings: Settings) -> RedisStore:
         expiry=settings.object_expiry,
         replicas=settings.redis_replicas,
     )
+
+
+def output_feed(settings: Settings) -> OutputFeed:
+    """Make the reader of the topic of results, without talking to the broker yet.
+
+    Raises
+    ------
+    SettingsError
+        The options cannot be used.
+    """
+    return OutputFeed(common_options(settings), settings.output_topic)
 
 
 def decoder(settings: Settings) -> Decoder:

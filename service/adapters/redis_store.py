@@ -6,6 +6,7 @@
 ``nj:{ztf:...}:0123`` what the model of that digest said of the object aside, in the same form
 ``nj:models``         hash: digest as 16 hex digits -> JSON of `RegisteredModel`
 ``nj:latest``         list of the latest results, newest first
+``nj:filters``        hash: name -> JSON of `service.core.filters.FilterSpec`
 ====================  =====================================================================
 
 The index of objects has keys of its own: `service.adapters.redis_index`.
@@ -28,6 +29,7 @@ from redis.retry import Retry
 
 from service.adapters.redis_cluster import CLUSTER_SCHEMES, ClusterLink
 from service.adapters.redis_errors import translate, translated
+from service.adapters.redis_filters import RedisFilters
 from service.adapters.redis_index import RedisIndex, summary_key
 from service.adapters.redis_link import Command, Link, ServerLink
 from service.core.alerts import Survey
@@ -70,6 +72,7 @@ class RedisStore:
     def __init__(self, link: Link, *, expiry: timedelta, replicas: int = 0) -> None:
         self._link = link
         self._index = RedisIndex(link)
+        self._filters = RedisFilters(link)
         self._address = link.address
         self._replicas = replicas
         self._expiry_ms = max(1, round(expiry / timedelta(milliseconds=1)))
@@ -82,6 +85,11 @@ class RedisStore:
     def index(self) -> RedisIndex:
         """Finds objects by what they are."""
         return self._index
+
+    @property
+    def filters(self) -> RedisFilters:
+        """Keeps named filters."""
+        return self._filters
 
     @property
     def _client(self) -> Redis | RedisCluster:

@@ -7,13 +7,15 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.api import catalogue, classify, health, listing, objects, others, page, problems
+from service.api import catalogue, classify, health, listing, objects, others, page, problems, stream
 from service.api.limits import BodyLimitMiddleware
+from service.api.live.streams import LiveStreams
 from service.api.metrics import RequestMetrics, RequestMetricsMiddleware, StoreCollector
 from service.api.registry import ModelRegistry
 from service.api.resources import Resources
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
+from service.core.feed import ResultFeed
 from service.core.store import ObjectStore, RegisteredModel
 from service.settings import Settings
 
@@ -31,7 +33,10 @@ document (RFC 9457).
 
 
 def create_app(
-    settings: Settings, store: ObjectStore, classifiers: Mapping[Survey, ObjectClassifier]
+    settings: Settings,
+    store: ObjectStore,
+    classifiers: Mapping[Survey, ObjectClassifier],
+    feed: ResultFeed | None = None,
 ) -> FastAPI:
     """Make the application; it talks to the store only when asked something.
 
@@ -43,6 +48,8 @@ def create_app(
         Safe to be used from many threads; stays the caller's to close.
     classifiers
         Models for ``/v1/classify``, by the survey whose light curves they take.
+    feed
+        The topic of results; without one there is no live stream.
     """
     # The framework's own documentation pages fetch their scripts from another host.
     app = FastAPI(
@@ -57,8 +64,9 @@ def create_app(
         registry=ModelRegistry(store, loaded),
         classifiers=classifiers,
         metrics=metrics.registry,
+        live=None if feed is None else LiveStreams(settings, store, feed, metrics.registry),
     )
-    for module in (listing, objects, others, classify, catalogue, health, page):
+    for module in (listing, objects, others, classify, stream, catalogue, health, page):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.

@@ -15,7 +15,7 @@ from service.api.resources import Needs, Resources
 from service.api.search import Page, Sort, TooManyError, find
 from service.api.search import Query as SearchQuery
 from service.api.selection import Selection, known_classes
-from service.api.summaries import class_names, items
+from service.api.summaries import class_names, items, model_names
 from service.core.alerts import Survey
 from service.core.search import Criteria, Found
 
@@ -132,7 +132,13 @@ def list_objects(wanted: Annotated[Listing, Query()], needs: Needs) -> Any:
     """
     criteria = wanted.criteria(needs.registry)
     page = _page(wanted, criteria, needs)
-    objects = items(page.keys, page.summaries, needs.registry, criteria)
+    objects = items(
+        page.keys,
+        page.summaries,
+        class_names(needs.registry),
+        model_names(needs.registry),
+        criteria,
+    )
     cursor = None if page.next_after is None else _write_cursor(wanted.order, page.next_after)
     return json_response({"objects": objects, "next_cursor": cursor})
 

@@ -44,11 +44,13 @@ class ProblemType(Enum):
     UNAUTHORIZED = ("unauthorized", 401, "A token is needed")
     WRITES_DISABLED = ("writes-disabled", 403, "This server takes no changes")
     UNKNOWN_OBJECT = ("unknown-object", 404, "No such object")
+    UNKNOWN_FILTER = ("unknown-filter", 404, "No such filter")
     UNKNOWN_SCHEMA = ("unknown-schema", 404, "No such schema")
     NO_MODEL = ("no-model", 404, "No model for this survey")
     INVALID_REQUEST = ("invalid-request", 422, "The request does not fit its description")
     UNREADABLE_STATE = ("unreadable-state", 500, "What is stored cannot be read")
     INTERNAL = ("internal", 500, "The service failed")
+    STREAM_UNAVAILABLE = ("stream-unavailable", 503, "The live stream takes nobody now")
     STORE_UNAVAILABLE = ("store-unavailable", 503, "The store of objects does not answer")
 
     def __init__(self, slug: str, status: int, title: str) -> None:

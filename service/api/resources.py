@@ -7,6 +7,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from service.api.live.streams import LiveStreams
 from service.api.registry import ModelRegistry
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
@@ -32,6 +33,8 @@ class Resources:
         Models for ``/v1/classify``; a survey without one is refused there.
     metrics
         What ``/metrics`` shows.
+    live
+        The live stream; None where there is no topic to read.
     """
 
     settings: Settings
@@ -39,6 +42,7 @@ class Resources:
     registry: ModelRegistry
     classifiers: Mapping[Survey, ObjectClassifier]
     metrics: CollectorRegistry
+    live: LiveStreams | None = None
 
 
 async def resources(request: Request) -> Resources:

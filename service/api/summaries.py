@@ -14,9 +14,12 @@ from service.core.classification import Reason
 from service.core.search import Criteria
 from service.core.summary import NONE, ClassNames, Summaries
 
-__all__ = ["class_names", "items"]
+__all__ = ["ModelNames", "class_names", "items", "model_names"]
 
 ARCSEC_PER_DEG = 3600.0
+EVERYTHING = Criteria()
+
+ModelNames = Callable[[int], str | None]
 
 
 def class_names(registry: ModelRegistry) -> ClassNames:
@@ -32,8 +35,9 @@ def class_names(registry: ModelRegistry) -> ClassNames:
 def items(
     keys: Sequence[str],
     summaries: Summaries,
-    registry: ModelRegistry,
-    criteria: Criteria = Criteria(),  # noqa: B008  immutable
+    names: ClassNames,
+    model_names: ModelNames,
+    criteria: Criteria = EVERYTHING,
 ) -> list[dict[str, Any]]:
     """Give objects as `service.api.listing.ObjectItem` describes them, ready for JSON.
 
@@ -43,13 +47,12 @@ def items(
         `service.core.alerts.object_key` of n objects.
     summaries
         Of the same objects.
-    registry
-        Names of models.
+    names, model_names
+        Name the classes of models, and models.
     criteria
         Whose cone distances are from.
     """
     distances = criteria.distance_deg(summaries).tolist()
-    names, model_names = class_names(registry), _model_names(registry)
     heads = summaries.heads.tolist()
     return [
         _item(key, head, vector, names, model_names)
@@ -63,7 +66,7 @@ def _item(
     head: tuple[Any, ...],
     vector: bytes,
     names: ClassNames,
-    model_names: Callable[[int], str | None],
+    model_names: ModelNames,
 ) -> dict[str, Any]:
     _, reason, band, best, n_detections, model, alert_id, ra_deg, dec_deg, last, first, magnitude, _ = head
     probability = np.frombuffer(vector, "<f4")
@@ -94,7 +97,9 @@ def _item(
     }
 
 
-def _model_names(registry: ModelRegistry) -> Callable[[int], str | None]:
+def model_names(registry: ModelRegistry) -> ModelNames:
+    """Give name and version of a model by its digest; None for one that is not registered."""
+
     def name(digest: int) -> str | None:
         model = registry.find(digest)
         return f"{model.classifier.name} {model.classifier.version}" if model else None

@@ -4,21 +4,18 @@ import socket
 from contextlib import closing, suppress
 
 import structlog
-import uvicorn
 
 from service.api.app import create_app
+from service.api.server import Server
 from service.commands.interruption import ended_by_signals
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
 from service.errors import SettingsError
 from service.logs import configure_logging
 from service.settings import Settings, read_settings
-from service.wiring import bundles_of, store
+from service.wiring import bundles_of, output_feed, store
 
 __all__ = ["api"]
-
-GRACE_S = 10
-"""Requests that are being answered when the process is told to end have so long."""
 
 BACKLOG = 2048
 
@@ -37,12 +34,9 @@ def api() -> None:
 
 def _serve(settings: Settings) -> None:
     with _listen(settings) as listener, closing(store(settings)) as objects:
-        app = create_app(settings, objects, _classifiers(settings))
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S
-        )
+        app = create_app(settings, objects, _classifiers(settings), output_feed(settings))
         log.info("listening", url=_url(listener))
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(app).run(sockets=[listener])
 
 
 def _classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:

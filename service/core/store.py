@@ -7,6 +7,7 @@ from typing import Protocol, Self
 from service.core.alerts import Survey
 from service.core.bundle import Bundle
 from service.core.classification import Reason
+from service.core.filters import FilterStore
 from service.core.records import Classifier
 from service.core.search import ObjectIndex
 
@@ -123,6 +124,10 @@ class ObjectStore(Protocol):
     @property
     def index(self) -> ObjectIndex:
         """Finds objects by what they are."""
+
+    @property
+    def filters(self) -> FilterStore:
+        """Keeps named filters."""
 
     def beside(self, digest: int) -> "ObjectStore":
         """Give the store of what one model said aside; its `load` and `save` touch nothing else."""

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
+from service.api.server import Server
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
 from service.embedded.redis import EmbeddedRedis
@@ -39,7 +39,7 @@ def serve(app: FastAPI) -> Iterator[httpx.Client]:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        server = Server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

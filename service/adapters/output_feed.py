@@ -1,0 +1,90 @@
+"""The topic of results as the live stream reads it."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from service.adapters.kafka_errors import translate
+from service.adapters.topic_ranges import RangeReader, extents
+from service.adapters.topics import PASSING, groupless_consumer
+from service.core.feed import FeedChunk, FeedRecord, Positions
+
+__all__ = ["OutputFeed"]
+
+CHUNK = 500
+POLL_S = 0.2
+PATIENCE = timedelta(seconds=30)
+
+
+class OutputFeed:
+    """One topic, read without a group.
+
+    Parameters
+    ----------
+    options
+        librdkafka options, the brokers among them: `service.adapters.kafka_options.common_options`.
+    topic
+        The topic of results.
+    """
+
+    def __init__(self, options: Mapping[str, Any], topic: str) -> None:
+        self._options = options
+        self._topic = topic
+        self._consumer: Consumer | None = None
+
+    def extents(self) -> dict[int, range]:
+        """Give the offsets that each partition holds."""
+        found = extents(self._options, [self._topic])
+        return {number: range(extent.low, extent.high) for (_, number), extent in found.items()}
+
+    def open(self, starts: Positions) -> None:
+        """Begin to follow the topic from some positions."""
+        self.close()
+        ours = {
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            # A result is shown within this of its commit.
+            "fetch.wait.max.ms": 50,
+            "auto.offset.reset": "earliest",
+        }
+        consumer = groupless_consumer({**ours, **self._options})
+        consumer.assign([TopicPartition(self._topic, *place) for place in starts.items()])
+        self._consumer = consumer
+
+    def poll(self) -> FeedChunk:
+        """Wait a moment for records."""
+        chunk = FeedChunk()
+        if self._consumer is None:
+            return chunk
+        # One record is waited for, and what came with it is taken along: a burst is one chunk, and a
+        # single result does not wait for others.
+        messages = self._consumer.consume(1, POLL_S)
+        if messages:
+            messages += self._consumer.consume(CHUNK - 1, 0)
+        for message in messages:
+            partition, offset, error = message.partition() or 0, message.offset() or 0, message.error()
+            if error is None:
+                chunk.records.append(FeedRecord(partition, offset, message.value() or b""))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                chunk.ends[partition] = offset
+            elif error.code() not in PASSING and (error.fatal() or not error.retriable()):
+                raise translate(error, f"read {self._topic}")
+        return chunk
+
+    def read(self, ranges: Mapping[int, range]) -> Iterator[FeedRecord]:
+        """Read some offsets from end to end."""
+        spans = {(self._topic, partition): span for partition, span in ranges.items()}
+        try:
+            with RangeReader(self._options, spans, PATIENCE) as reader:
+                for record in reader:
+                    yield FeedRecord(record.partition, record.offset, record.value)
+        except KafkaException as error:
+            raise translate(error, f"read {self._topic}") from error
+
+    def close(self) -> None:
+        """Leave the broker."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()

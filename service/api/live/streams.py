@@ -1,0 +1,69 @@
+"""All that the live stream consists of, made once per app."""
+
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from service.api.live.client import Client, Ended
+from service.api.live.hub import Hub
+from service.api.live.replay import Replays
+from service.core.feed import ResultFeed
+from service.core.store import ObjectStore
+from service.settings import Settings
+
+__all__ = ["LiveStreams"]
+
+PATIENCE = timedelta(seconds=10)
+
+
+class LiveStreams:
+    """The live stream of one app.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+    store
+        States of objects, and filters.
+    feed
+        The topic of results; closed with the streams.
+    metrics
+        Takes the counts.
+    """
+
+    def __init__(
+        self, settings: Settings, store: ObjectStore, feed: ResultFeed, metrics: CollectorRegistry
+    ) -> None:
+        self.hub = Hub(feed, store)
+        self.replays = Replays(self.hub, feed)
+        self.most_bytes = settings.stream_buffer_bytes
+        self.most_clients = settings.stream_clients
+        self.heartbeat_s = settings.stream_heartbeat.total_seconds()
+        self.patience_s = PATIENCE.total_seconds()
+        self._clients: set[Client] = set()
+        self._gauge = Gauge("nightjar_api_stream_clients", "Clients of the live stream", registry=metrics)
+        self._dropped = Counter(
+            "nightjar_api_stream_dropped_total", "Clients dropped as too slow", registry=metrics
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many clients as may be."""
+        return len(self._clients) >= self.most_clients
+
+    def enter(self, client: Client) -> None:
+        """Count a client that begins to listen."""
+        self._clients.add(client)
+        self._gauge.set(len(self._clients))
+
+    def leave(self, client: Client) -> None:
+        """Count a client that has gone, for whatever reason."""
+        self.hub.leave(client)
+        self._clients.discard(client)
+        self._gauge.set(len(self._clients))
+        if client.ended is Ended.SLOW:
+            self._dropped.inc()
+
+    def close(self) -> None:
+        """End all streams; in the event loop."""
+        self.hub.close()
