@@ -4,7 +4,7 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +24,7 @@ from service.settings import Settings
 from tests.support.kafka import produce, read_topic
 from tests.support.service import worker_process
 
-__all__ = ["PARTITIONS", "Run", "bare_run", "fill", "program", "worker_run", "worker_settings"]
+__all__ = ["PARTITIONS", "Run", "bare_run", "fill", "follower", "program", "worker_run", "worker_settings"]
 
 PARTITIONS = 4
 PATIENCE_S = 300.0
@@ -79,9 +79,18 @@ def worker_settings(broker: Broker, redis: EmbeddedRedis, survey: Survey, topic:
     return settings
 
 
-def worker_run(broker: Broker, survey: Survey, topic: str, count: int, n_workers: int = 1) -> Run:
-    """Let workers read a topic to its end, on an empty Redis."""
+def worker_run(
+    broker: Broker,
+    survey: Survey,
+    topic: str,
+    count: int,
+    *,
+    n_workers: int = 1,
+    prepare: Callable[[EmbeddedRedis], None] = lambda _redis: None,
+) -> Run:
+    """Let workers read a topic to its end, on a Redis that is empty or prepared."""
     with EmbeddedRedis() as redis, TemporaryDirectory() as directory:
+        prepare(redis)
         settings = worker_settings(broker, redis, survey, topic)
         workers = [worker_process(settings, Path(directory), f"worker-{n}") for n in range(n_workers)]
         for worker in workers:
@@ -134,7 +143,7 @@ def _followed(
     processes = [psutil.Process(worker.pid) for worker in workers]
     samples: list[tuple[int, float]] = []
     deadline = time.monotonic() + PATIENCE_S
-    with _follower(broker, group_id) as consumer:
+    with follower(broker, group_id) as consumer:
         while not samples or samples[-1][0] < count:
             if time.monotonic() > deadline or not all(worker.running for worker in workers):
                 raise workers[0].failure(f"came to {samples[-1:]} of {count}")
@@ -145,7 +154,8 @@ def _followed(
 
 
 @contextmanager
-def _follower(broker: Broker, group_id: str) -> Iterator[Consumer]:
+def follower(broker: Broker, group_id: str) -> Iterator[Consumer]:
+    """Give a consumer that can ask how far a group has come."""
     consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": group_id, "log_level": 0})
     try:
         yield consumer
