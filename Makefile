@@ -16,7 +16,7 @@ RUN_STAMP := $(VENV)/.installed-to-run
 ALL_STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: vendor help install demo demo-packets test lint format bench docs reproduce constraints clean
+.PHONY: vendor help install demo demo-packets test lint format bench docs models reproduce constraints clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ docs: $(RUN_STAMP)  ## Write the generated pages of docs/ anew
 
 demo-packets: $(ALL_STAMP)  ## Simulate the alerts of the demo anew
 	$(BIN)/nightjar-train packets --output service/embedded/demo_packets.tar.xz
+
+models: $(ALL_STAMP)  ## Make the shipped models anew, from simulations to bundles (an hour or two)
+	$(MAKE) -f training/models.mk BIN=$(BIN) models
 
 reproduce: $(ALL_STAMP)  ## The paper's experiments and ours, with a report (REPRODUCE_ARGS="--quick" in minutes)
 	$(BIN)/nightjar-train reproduce $(REPRODUCE_ARGS)
