@@ -1,0 +1,135 @@
+"""Requests over HTTP, tried again where that may help."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import orjson
+
+from service.client.errors import ApiError, NoAnswerError, NotFoundError
+
+__all__ = ["Transport"]
+
+# The server, or a proxy before it, is starting, busy or restarting. Every request of ours only asks, so any
+# may be sent again.
+PASSING = {
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 10.0
+
+
+class Transport:
+    """Sends requests and gives what the JSON of the answers holds.
+
+    Parameters
+    ----------
+    url
+        Where the API is.
+    timeout
+        Longest wait for a connection, and for each piece of an answer.
+    retries
+        How often a request is sent again after the first time.
+    """
+
+    def __init__(self, url: str, timeout: timedelta, retries: int) -> None:
+        self._timeout_s = timeout.total_seconds()
+        self._client = httpx.Client(
+            base_url=url, timeout=self._timeout_s, headers={"User-Agent": "nightjar-client"}
+        )
+        self._retries = retries
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """Ask for something.
+
+        Raises
+        ------
+        NoAnswerError, ApiError
+            See `service.client.errors`.
+        """
+        return self._send(lambda: self._client.get(path, params=params))
+
+    def post(self, path: str, body: Any) -> Any:
+        """Ask for something with a body; raises as `get` does."""
+        return self._send(lambda: self._client.post(path, json=body))
+
+    @contextmanager
+    def lines(
+        self, path: str, params: Mapping[str, Any], headers: Mapping[str, str], silence: timedelta
+    ) -> Iterator[Iterator[str]]:
+        """Open an answer that does not end; gives its lines as they come.
+
+        Parameters
+        ----------
+        silence
+            So long without any line means that the connection is lost.
+
+        Raises
+        ------
+        httpx.TransportError
+            The connection could not be made, or was lost: what to do then is the caller's to decide.
+        NoAnswerError, ApiError
+            The server answered otherwise.
+        """
+        timeout = httpx.Timeout(self._timeout_s, read=silence.total_seconds())
+        with self._client.stream("GET", path, params=params, headers=headers, timeout=timeout) as response:
+            if response.status_code != HTTPStatus.OK:
+                response.read()
+                raise _error(response)
+            yield response.iter_lines()
+
+    def close(self) -> None:
+        """Give up the connections."""
+        self._client.close()
+
+    def _send(self, send: Callable[[], httpx.Response]) -> Any:
+        for attempt in range(self._retries + 1):
+            wait_s = min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S)
+            try:
+                response = send()
+            except httpx.TransportError as error:
+                failure: ApiError | NoAnswerError = NoAnswerError(f"{self._client.base_url}: {error}")
+            else:
+                if response.status_code not in PASSING:
+                    return _content(response)
+                failure = _error(response)
+                wait_s = min(_asked_for(response, wait_s), LONGEST_WAIT_S)
+            if attempt < self._retries:
+                # Clients that failed together do not come back together.
+                time.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311
+        raise failure
+
+
+def _content(response: httpx.Response) -> Any:
+    if response.is_success:
+        return orjson.loads(response.content)
+    raise _error(response)
+
+
+def _error(response: httpx.Response) -> ApiError | NoAnswerError:
+    try:
+        problem = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        problem = {}
+    problem = problem if isinstance(problem, dict) else {}
+    if response.status_code in PASSING:
+        return NoAnswerError(f"{response.url}: {problem.get('title', response.reason_phrase)}")
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        return NotFoundError(response.status_code, problem)
+    return ApiError(response.status_code, problem)
+
+
+def _asked_for(response: httpx.Response, otherwise_s: float) -> float:
+    """Read how long the server wants us to wait; some proxies write a date there, which is passed over."""
+    try:
+        return float(response.headers.get("Retry-After", ""))
+    except ValueError:
+        return otherwise_s
