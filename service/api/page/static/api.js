@@ -35,16 +35,18 @@ export const objectPage = (id) => `/objects/${encodeURIComponent(id).replaceAll(
 export const objectPath = (id) => `/v1/objects/${encodeURIComponent(id).replaceAll("%3A", ":")}`;
 
 /**
- * Follow the stream of classifications; the browser connects again by itself, from where it was cut.
+ * Follow the stream of classifications; the browser connects again by itself, from where it was cut. What is
+ * not kept any more by then is told by `ongap`.
  * @returns a function that ends it.
  */
-export function follow(query, { onresult, onstate }) {
+export function follow(query, { onresult, onstate, ongap = () => {} }) {
   let source = null;
   let retry = 0;
   const open = () => {
     source = new EventSource(`/v1/stream?${query}`);
     source.addEventListener("open", () => onstate("on"));
     source.addEventListener("classification", (event) => onresult(parseJson(event.data)));
+    source.addEventListener("gap", ongap);
     source.addEventListener("error", () => {
       onstate("lost");
       // A browser gives up where the answer was an error; the server may only be starting.

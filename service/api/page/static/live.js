@@ -39,7 +39,7 @@ async function restart() {
   const query = filters.query();
   remember(query);
   // The stream comes first: what comes in while the search runs is not missed.
-  endStream = follow(query, { onresult: receive, onstate: setConnection });
+  endStream = follow(query, { onresult: receive, onstate: setConnection, ongap: restart });
   try {
     const answer = await search(query, null, signal);
     candidates.clear();
