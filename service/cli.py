@@ -40,6 +40,7 @@ SUBCOMMANDS = (
     Subcommand("demo", "Run the whole service on this machine on a replayed stream.", SERVICE),
     Subcommand("worker", "Classify alerts from Kafka.", SERVICE),
     Subcommand("api", "Serve results over HTTP.", SERVICE),
+    Subcommand("filter", "Pass results on to the topics of named filters.", SERVICE),
     Subcommand("topics", "Make the Kafka topics the settings name.", SERVICE),
     Subcommand("replay", "Send alert packets from files to a Kafka topic.", TOOLS),
     Subcommand("listen", "Print classifications as they come.", TOOLS),

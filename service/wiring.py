@@ -17,6 +17,7 @@ from service.adapters.kafka_sink import KafkaSink
 from service.adapters.output_feed import OutputFeed
 from service.adapters.redis_store import RedisStore
 from service.adapters.schema_registry import SchemaRegistry
+from service.adapters.topic_admin import BROKERS_DEFAULT, TopicAdmin, TopicPlan
 from service.core.abstention import AbstentionPolicy
 from service.core.alerts import Survey
 from service.core.bundle import Bundle, load_bundle
@@ -27,6 +28,7 @@ from service.errors import SettingsError
 from service.metrics import ModelLabels, WorkerMetrics
 from service.pipeline.advance import Advancer
 from service.pipeline.clock import SystemClock
+from service.pipeline.filtering import FilterProcessor
 from service.pipeline.models import ModelShelf
 from service.pipeline.process import BatchProcessor
 from service.pipeline.publish import Destinations, Publisher
@@ -39,6 +41,7 @@ from service.settings import Settings
 __all__ = [
     "bundles_of",
     "decoder",
+    "filter_factory",
     "output_feed",
     "processor",
     "shadows_of",
@@ -228,3 +231,33 @@ def worker_factory(settings: Settings, metrics: WorkerMetrics, stop: Event) -> C
         return Worker(source, sink, process, metrics, stop, tracer)
 
     return make
+
+
+def filter_factory(settings: Settings, metrics: WorkerMetrics, stop: Event) -> Callable[[], Worker]:
+    """Make what a worker of the named filters needs; each call then gives one with new Kafka clients.
+
+    Raises
+    ------
+    FatalError
+        A setting cannot be used.
+    """
+    own = settings.model_copy(update={"group_id": f"{settings.group_id}-filter"})
+    limits = BatchLimits(own.batch_size, own.batch_bytes, own.batch_wait)
+    admin = TopicAdmin(common_options(own))
+    process = FilterProcessor(
+        store(own), lambda topic: _make_like(admin, topic, like=own.output_topic)
+    )
+    logger = librdkafka_logger(own)
+
+    def make() -> Worker:
+        sink = KafkaSink(producer_options(own), own.transaction_timeout / 2, logger)
+        source = KafkaSource(consumer_options(own), (own.output_topic,), limits, logger)
+        return Worker(source, sink, process, metrics, stop)
+
+    return make
+
+
+def _make_like(admin: TopicAdmin, topic: str, *, like: str) -> None:
+    """Make a topic with as many partitions as another; the rest is as the broker makes topics."""
+    partitions = admin.partitions().get(like, 1)
+    admin.ensure([TopicPlan(topic, partitions, {})], replication=BROKERS_DEFAULT)

@@ -19,7 +19,10 @@ from confluent_kafka.cimpl import NewTopic
 
 from service.errors import BrokerUnavailableError, FatalError
 
-__all__ = ["Outcome", "TopicAdmin", "TopicPlan"]
+__all__ = ["BROKERS_DEFAULT", "Outcome", "TopicAdmin", "TopicPlan"]
+
+BROKERS_DEFAULT = -1
+"""Stands for the broker's own number of copies of each partition."""
 
 REQUEST_TIMEOUT_S = 30.0
 METADATA_TIMEOUT_S = 5.0

@@ -7,7 +7,18 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.api import catalogue, classify, health, listing, objects, others, page, problems, stream
+from service.api import (
+    catalogue,
+    classify,
+    filters,
+    health,
+    listing,
+    objects,
+    others,
+    page,
+    problems,
+    stream,
+)
 from service.api.limits import BodyLimitMiddleware
 from service.api.live.streams import LiveStreams
 from service.api.metrics import RequestMetrics, RequestMetricsMiddleware, StoreCollector
@@ -66,7 +77,7 @@ def create_app(
         metrics=metrics.registry,
         live=None if feed is None else LiveStreams(settings, store, feed, metrics.registry),
     )
-    for module in (listing, objects, others, classify, stream, catalogue, health, page):
+    for module in (listing, objects, others, classify, stream, filters, catalogue, health, page):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.

@@ -47,6 +47,7 @@ class ProblemType(Enum):
     UNKNOWN_FILTER = ("unknown-filter", 404, "No such filter")
     UNKNOWN_SCHEMA = ("unknown-schema", 404, "No such schema")
     NO_MODEL = ("no-model", 404, "No model for this survey")
+    FILTER_EXISTS = ("filter-exists", 409, "There is another filter of that name, or no room for one")
     INVALID_REQUEST = ("invalid-request", 422, "The request does not fit its description")
     UNREADABLE_STATE = ("unreadable-state", 500, "What is stored cannot be read")
     INTERNAL = ("internal", 500, "The service failed")

@@ -1,8 +1,9 @@
 """Which objects, or results, a request asks for: the parameters that lists and the live stream share."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -13,7 +14,7 @@ from service.core.alerts import Survey
 from service.core.search import Criteria
 from service.core.sky import Cone
 
-__all__ = ["Moment", "Selection", "known_classes"]
+__all__ = ["Conditions", "Moment", "Selection", "known_classes"]
 
 LARGEST_RADIUS_ARCSEC = 36_000.0
 
@@ -37,10 +38,13 @@ Moment = Annotated[float, BeforeValidator(_moment), Field(ge=0, lt=1e6, allow_in
 """A time, MJD TAI in days."""
 
 
-class Selection(BaseModel):
-    """What objects, or results, must have."""
+class Conditions(BaseModel):
+    """What objects, or results, must have, whenever that is."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    place: ClassVar[str] = "query"
+    """Where in a request this stands."""
 
     survey: list[Survey] = Field([], description="One of these; may be given several times")
     class_name: str | None = Field(
@@ -54,10 +58,6 @@ class Selection(BaseModel):
     min_probability: float | None = Field(
         None, ge=0, le=1, description="Of that class, or of the most probable one", examples=[0.5]
     )
-    since: Moment | None = Field(
-        None, description="Latest alert at this time or later: MJD TAI, or ISO 8601 (UTC without a zone)"
-    )
-    until: Moment | None = Field(None, description="Latest alert at this time or earlier")
     min_detections: int | None = Field(None, ge=0, le=1_000_000, description="At least so many detections")
     min_magnitude: float | None = Field(
         None, ge=-10, le=40, description="Latest detection so bright or fainter, AB"
@@ -91,15 +91,42 @@ class Selection(BaseModel):
             cone = Cone(self.ra, self.dec, self.radius_arcsec / 3600)
         return Criteria(
             surveys=tuple(dict.fromkeys(self.survey)),
-            class_name=None if self.class_name is None else _class(self.class_name, known_classes(registry)),
+            class_name=None
+            if self.class_name is None
+            else self._class(known_classes(registry), self.class_name),
             min_probability=self.min_probability,
-            since_mjd_tai=self.since,
-            until_mjd_tai=self.until,
             min_detections=self.min_detections,
             min_magnitude=self.min_magnitude,
             max_magnitude=self.max_magnitude,
             cone=cone,
         )
+
+    def _class(self, known: Mapping[str, str], name: str) -> str:
+        found = known.get(name.lower())
+        if found is None:
+            message = f"no class {name!r}; there are {', '.join(sorted(known.values())) or 'none yet'}"
+            fault = Fault(location=f"{self.place}.class", message=message)
+            raise ProblemError(ProblemType.INVALID_REQUEST, message, errors=[fault])
+        return found
+
+
+class Selection(Conditions):
+    """What objects, or results, must have, and when."""
+
+    since: Moment | None = Field(
+        None, description="Latest alert at this time or later: MJD TAI, or ISO 8601 (UTC without a zone)"
+    )
+    until: Moment | None = Field(None, description="Latest alert at this time or earlier")
+
+    def criteria(self, registry: ModelRegistry) -> Criteria:
+        """Give the same as the core compares it.
+
+        Raises
+        ------
+        ProblemError
+            There is no such class.
+        """
+        return replace(super().criteria(registry), since_mjd_tai=self.since, until_mjd_tai=self.until)
 
 
 def known_classes(registry: ModelRegistry) -> Mapping[str, str]:
@@ -112,12 +139,3 @@ def known_classes(registry: ModelRegistry) -> Mapping[str, str]:
     """
     names: Sequence[str] = [name for model in registry.all() for _, name in model.classifier.classes]
     return {name.lower(): name for name in names}
-
-
-def _class(name: str, known: Mapping[str, str]) -> str:
-    found = known.get(name.lower())
-    if found is None:
-        message = f"no class {name!r}; there are {', '.join(sorted(known.values())) or 'none yet'}"
-        fault = Fault(location="query.class", message=message)
-        raise ProblemError(ProblemType.INVALID_REQUEST, message, errors=[fault])
-    return found

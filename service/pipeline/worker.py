@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from threading import Event
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -14,7 +14,6 @@ from service.core.stream import MessageSink, MessageSource, SourceMessage
 from service.errors import TransientError
 from service.metrics import WorkerMetrics
 from service.pipeline.outage import Outage
-from service.pipeline.process import BatchProcessor
 from service.pipeline.publish import BatchResult
 from service.pipeline.trace import NO_TRACE, Tracer
 
@@ -27,6 +26,16 @@ FIRST_PAUSE = timedelta(milliseconds=100)
 LONGEST_PAUSE = timedelta(seconds=2)
 LAG_INTERVAL = timedelta(seconds=1)
 GARBAGE_THRESHOLD = 100_000  # objects more than when the collector last ran
+
+
+class Processor(Protocol):
+    """What is done with a batch: `service.pipeline.process`, or `service.pipeline.filtering`."""
+
+    def prepare(self) -> None:
+        """Make ready; may be repeated."""
+
+    def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
+        """Process a batch; safe to be repeated with the same messages."""
 
 
 class Unsettled(NamedTuple):
@@ -58,7 +67,7 @@ class Worker:
         self,
         source: MessageSource,
         sink: MessageSink,
-        processor: BatchProcessor,
+        processor: Processor,
         metrics: WorkerMetrics,
         stop: Event,
         tracer: Tracer = NO_TRACE,

@@ -9,6 +9,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
@@ -18,6 +19,9 @@ from service.core.classifier import ObjectClassifier
 from service.embedded.redis import EmbeddedRedis
 from service.settings import Settings
 from tests.support.bundles import random_bundle
+
+ADMIN_TOKEN = "only-for-tests"  # noqa: S105
+ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 
 ServeOn = Callable[[str], httpx.Client]
 
@@ -62,7 +66,7 @@ def store(redis_url: str) -> Iterator[RedisStore]:
 @pytest.fixture(scope="module")
 def app(redis_server: EmbeddedRedis, classifiers: dict[Survey, ObjectClassifier]) -> Iterator[FastAPI]:
     store = connect(redis_server.url)
-    yield create_app(Settings(), store, classifiers)
+    yield create_app(Settings(api_admin_token=SecretStr(ADMIN_TOKEN)), store, classifiers)
     store.close()
 
 
