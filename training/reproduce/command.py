@@ -1,5 +1,6 @@
 """``nightjar-train reproduce``: from nothing to a report; cut off, it goes on where it was."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -40,14 +41,22 @@ def reproduce(
         Path | None,
         typer.Option(envvar=DATA_VARIABLE, help="Public light curves, templates; without: ZTF to LSST alone"),
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Changes the time, not the result")] = 1,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Changes the time, not the result; by default one a processor")
+    ] = None,
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Write the report of what is there, train nothing")
     ] = False,
 ) -> None:
     """Make the paper's two experiments, with its method and ours, and a report of them."""
     chosen = _scale("quick" if quick else scale, seeds)
-    run_all(chosen, output, data_directory(data), processes=processes, train=not report_only)
+    run_all(
+        chosen,
+        output,
+        data_directory(data),
+        processes=processes or os.cpu_count() or 1,
+        train=not report_only,
+    )
 
 
 def run_all(scale: Scale, output: Path, data: Path, *, processes: int = 1, train: bool = True) -> None:

@@ -37,10 +37,10 @@ class Scale(BaseModel):
 SCALES = {
     "quick": Scale(
         name="quick", methods=("paper-scratch", "paper-transfer", "ours-scratch", "ours-transfer"),
-        ztf_simulated=6000, lsst_simulated=2600, base_epochs=8, base_objects=4000, hidden=48,
-        real_sizes=(60, 360, 1200), real_validation=300,
-        lsst_sizes=(60, 360, 1200), lsst_validation=300, lsst_test=1000,
-        epochs=5, patience=2, objects_per_epoch=600, most_objects_per_epoch=600, max_steps=40,
+        ztf_simulated=6000, lsst_simulated=2200, base_epochs=8, base_objects=4000, hidden=48,
+        real_sizes=(60, 360, 1200), real_validation=250,
+        lsst_sizes=(60, 360, 1200), lsst_validation=250, lsst_test=700,
+        epochs=5, patience=2, objects_per_epoch=400, most_objects_per_epoch=400, max_steps=25,
     ),
     "standard": Scale(
         name="standard", methods=("paper-scratch", "paper-transfer", "ours-scratch", "ours-transfer"),
