@@ -2,10 +2,11 @@
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     BeforeValidator,
@@ -21,7 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
 
-__all__ = ["PREFIX", "Duration", "OutputFormat", "Settings", "TopicList", "read_settings"]
+__all__ = ["PREFIX", "Duration", "KafkaSecurity", "OutputFormat", "Settings", "TopicList", "read_settings"]
 
 PREFIX = "NIGHTJAR_"
 
@@ -59,8 +60,25 @@ def _store_url(value: object) -> RedisDsn | str:
 
 
 StoreUrl = Annotated[RedisDsn | str, PlainValidator(_store_url)]
+FilePath = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
+OwnScore = Annotated[float | None, BeforeValidator(lambda value: None if value == "" else value)]
+
+
+class KafkaSecurity(StrEnum):
+    """How Kafka clients speak to the brokers."""
+
+    PLAINTEXT = "plaintext"
+    SSL = "ssl"
+    SASL_PLAINTEXT = "sasl_plaintext"
+    SASL_SSL = "sasl_ssl"
+
+
 TopicList = Annotated[tuple[str, ...], NoDecode]
 Duration = Annotated[timedelta, BeforeValidator(_seconds_from_text), Field(ge=timedelta())]
+
+
+# Texts in which a password may stand beside what is none.
+MAY_HOLD_SECRETS = frozenset({"redis_url", "kafka_options", "schema_registry_url"})
 
 
 class Settings(BaseSettings):
@@ -107,12 +125,33 @@ class Settings(BaseSettings):
         "", description="Further librdkafka options for every client, as key=value, comma-separated"
     )
 
+    kafka_security: KafkaSecurity = Field(
+        KafkaSecurity.PLAINTEXT, description="How to speak to the brokers: encryption (ssl), login (sasl)"
+    )
+    kafka_sasl_mechanism: str = Field(
+        "SCRAM-SHA-512", pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$", description="How to log in"
+    )
+    kafka_username: str = Field("", description="Name to log in with")
+    kafka_password: SecretStr = Field(SecretStr(""), description="Password to log in with")
+    kafka_ca_file: FilePath = Field(
+        None, description="PEM file of whom to trust for the brokers' certificates; empty for the system's"
+    )
+    kafka_certificate_file: FilePath = Field(None, description="PEM file of our own certificate")
+    kafka_key_file: FilePath = Field(None, description="PEM file of its key")
+    kafka_key_password: SecretStr = Field(SecretStr(""), description="Password of that key")
+
     # Redis
     redis_url: StoreUrl = Field(
         RedisDsn("redis://127.0.0.1:6379/0"),
         description="Light-curve store; for a cluster some of its nodes: `redis+cluster://host:port,host:port`",
     )
+    redis_username: str = Field("", description="Name to log in with, where the URL carries none")
     redis_password: SecretStr = Field(SecretStr(""), description="Password where the URL carries none")
+    redis_ca_file: FilePath = Field(
+        None, description="PEM file of whom to trust for a rediss:// server's certificate"
+    )
+    redis_certificate_file: FilePath = Field(None, description="PEM file of our own certificate")
+    redis_key_file: FilePath = Field(None, description="PEM file of its key")
     redis_replicas: int = Field(
         0,
         ge=0,
@@ -129,7 +168,7 @@ class Settings(BaseSettings):
     )
 
     # Decoding
-    schema_dir: Path | None = Field(None, description="Directory of further Avro schemas (.avsc)")
+    schema_dir: FilePath = Field(None, description="Directory of further Avro schemas (.avsc)")
     schema_registry_url: str = Field("", description="Confluent schema registry for unknown LSST schema ids")
     max_message_bytes: int = Field(16 * 2**20, ge=2**10, description="Larger messages are rejected")
 
@@ -155,11 +194,36 @@ class Settings(BaseSettings):
     stream_buffer_bytes: int = Field(
         2**20, ge=2**14, description="What may wait for one of them before it is dropped as too slow"
     )
+    stream_kept: int = Field(
+        20_000,
+        ge=0,
+        description="Latest results kept in memory for clients that come back; older come from Kafka",
+    )
     stream_heartbeat: Duration = Field(
         timedelta(seconds=15), description="A sign of life after so long without an event"
     )
+    api_read_tokens: SecretStr = Field(
+        SecretStr(""), description="Tokens that requests must carry, comma-separated; empty lets all read"
+    )
     api_admin_token: SecretStr | None = Field(
         None, description="Bearer token that requests which change something must carry; none refuses them"
+    )
+    api_rate_hz: float = Field(
+        200.0, ge=0.0, description="Requests a second that one client address may make for long; 0 any number"
+    )
+    api_burst: int = Field(1000, ge=1, description="Requests it may make at once before that counts")
+    api_time_limit: Duration = Field(
+        timedelta(seconds=30), description="A request that takes longer to begin its answer is given up"
+    )
+    api_concurrency: int = Field(
+        1000, ge=1, description="Requests in work at once per process; more are asked to come again"
+    )
+    api_max_body_bytes: int = Field(
+        2 * 2**20, ge=2**10, description="Larger request bodies are refused; 5000 observations take 1 MB"
+    )
+    api_cors_origins: TopicList = Field(
+        (),
+        description="Web origins whose pages may read the API, such as https://example.org; none by default",
     )
     public_brokers: str = Field(
         "", description="Kafka brokers as subscribers reach them, for the page's commands; empty to show none"
@@ -193,13 +257,18 @@ class Settings(BaseSettings):
         Path("../shared/kafka"), description="Apache Kafka installation, for demo and tests"
     )
 
-    @field_validator("ztf_topics", "lsst_topics", "elasticc_topics", mode="before")
+    @field_validator("ztf_topics", "lsst_topics", "elasticc_topics", "api_cors_origins", mode="before")
     @classmethod
     def split_topics(cls, value: object) -> object:
         """Read a comma-separated list."""
         if isinstance(value, str):
             return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show what may be shown: an address or an option may carry a password."""
+        for name, value in super().__repr_args__():
+            yield name, "***" if name in MAY_HOLD_SECRETS and value else value
 
 
 def read_settings() -> Settings:

@@ -15,6 +15,7 @@ from service.adapters.kafka_options import (
 )
 from service.adapters.kafka_sink import KafkaSink
 from service.adapters.output_feed import OutputFeed
+from service.adapters.redis_link import Access
 from service.adapters.redis_store import RedisStore
 from service.adapters.schema_registry import SchemaRegistry
 from service.adapters.topic_admin import BROKERS_DEFAULT, TopicAdmin, TopicPlan
@@ -61,7 +62,13 @@ def store(settings: Settings) -> RedisStore:
     """
     return RedisStore.connect(
         str(settings.redis_url),
-        password=settings.redis_password.get_secret_value(),
+        access=Access(
+            settings.redis_username,
+            settings.redis_password.get_secret_value(),
+            settings.redis_ca_file,
+            settings.redis_certificate_file,
+            settings.redis_key_file,
+        ),
         timeout=settings.redis_timeout,
         expiry=settings.object_expiry,
         replicas=settings.redis_replicas,

@@ -54,3 +54,25 @@ def test_all_unusable_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch
 
 def test_password_does_not_show_when_settings_are_printed() -> None:
     assert "hunter2" not in repr(Settings(redis_password="hunter2"))  # noqa: S106
+
+
+def test_empty_path_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTJAR_SCHEMA_DIR", "")
+    monkeypatch.setenv("NIGHTJAR_KAFKA_CA_FILE", "")
+    settings = read_settings()
+    assert (settings.schema_dir, settings.kafka_ca_file) == (None, None)
+
+
+def test_settings_do_not_show_what_may_hold_a_password() -> None:
+    shown = repr(
+        Settings(
+            redis_url="redis://:hunter2@example.org/0",
+            kafka_options="sasl.password=hunter2",
+            schema_registry_url="https://me:hunter2@example.org",
+            kafka_password="hunter2",  # noqa: S106
+            api_read_tokens="hunter2",
+            api_admin_token="hunter2",  # noqa: S106
+        )
+    )
+    assert "hunter2" not in shown
+    assert "example.org" not in shown

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+from service.adapters.kafka_security import security_options
 from service.errors import SettingsError
 from service.settings import Settings
 
@@ -42,6 +43,7 @@ def common_options(settings: Settings) -> Options:
     return {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": f"nightjar-{worker_name(settings)}",
+        **security_options(settings),
         **_user_options(settings.kafka_options),
     }
 

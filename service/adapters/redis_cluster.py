@@ -24,7 +24,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from service.adapters.redis_link import Command, require_copies
+from service.adapters.redis_link import Access, Command, require_copies
 
 __all__ = ["CLUSTER_SCHEMES", "ClusterLink", "route"]
 
@@ -49,8 +49,8 @@ class ClusterLink:
     url
         ``redis+cluster://`` or ``rediss+cluster://`` (TLS), with any number of nodes separated by commas;
         those that answer name the others.
-    password
-        Used where the URL carries none; empty for none.
+    access
+        Used where the URL carries no name or password.
     timeout_s
         Longest wait for a connection and for one reply.
 
@@ -60,10 +60,10 @@ class ClusterLink:
         The URL cannot be used.
     """
 
-    def __init__(self, url: str, *, password: str, timeout_s: float) -> None:
+    def __init__(self, url: str, *, access: Access, timeout_s: float) -> None:
         self._url, self._nodes = read_url(url)
         self._options: dict[str, Any] = {
-            "password": password or None,
+            **access.options(url),
             "socket_timeout": timeout_s,
             "socket_connect_timeout": timeout_s,
         }

@@ -1,15 +1,59 @@
 """How commands reach Redis: one server here, a cluster in `service.adapters.redis_cluster`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from redis import Redis, RedisCluster
 from redis.exceptions import TimeoutError  # noqa: A004  its own name
 
-__all__ = ["Command", "Link", "ServerLink", "require_copies"]
+__all__ = ["Access", "Command", "Link", "ServerLink", "require_copies"]
 
 Command = tuple[Any, ...]
 """A command's name and arguments, as they are sent; it names one key, or several of one hash tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who we are to Redis, and how we know that it is Redis.
+
+    Attributes
+    ----------
+    username, password
+        Used where the URL carries none; empty for none.
+    ca_file
+        PEM file of whom to trust; None for whom the system trusts.
+    certificate_file, key_file
+        PEM files of our own certificate, where the server asks for one.
+    """
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    def options(self, url: str) -> dict[str, Any]:
+        """Give redis-py's options for a server or a cluster.
+
+        Raises
+        ------
+        ValueError
+            There are certificates, and the URL says not to encrypt.
+        """
+        login = {"username": self.username or None, "password": self.password or None}
+        files = {
+            "ssl_ca_certs": self.ca_file,
+            "ssl_certfile": self.certificate_file,
+            "ssl_keyfile": self.key_file,
+        }
+        given = {name: str(path) for name, path in files.items() if path}
+        if not url.startswith("rediss"):
+            if given:
+                raise ValueError("certificates need rediss:// instead of redis://")
+            return login
+        return login | given | {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 
 
 class Link(Protocol):

@@ -31,7 +31,7 @@ from service.adapters.redis_cluster import CLUSTER_SCHEMES, ClusterLink
 from service.adapters.redis_errors import translate, translated
 from service.adapters.redis_filters import RedisFilters
 from service.adapters.redis_index import RedisIndex, summary_key
-from service.adapters.redis_link import Command, Link, ServerLink
+from service.adapters.redis_link import Access, Command, Link, ServerLink
 from service.core.alerts import Survey
 from service.core.classification import Reason
 from service.core.records import Classifier
@@ -46,6 +46,8 @@ LATEST_KEY = "nj:latest"
 
 LATEST_KEPT = 200
 """Results in the list of the latest: a page or two to look at."""
+
+NO_LOGIN = Access()
 
 _KEYS_AT_A_TIME = 1000
 
@@ -97,7 +99,13 @@ class RedisStore:
 
     @classmethod
     def connect(
-        cls, url: str, *, password: str = "", timeout: timedelta, expiry: timedelta, replicas: int = 0
+        cls,
+        url: str,
+        *,
+        access: Access = NO_LOGIN,
+        timeout: timedelta,
+        expiry: timedelta,
+        replicas: int = 0,
     ) -> Self:
         """Make a store for a server or a cluster, without talking to it yet.
 
@@ -106,8 +114,8 @@ class RedisStore:
         url
             ``redis://``, ``rediss://`` (TLS) or ``unix://``, with a database number or none; for a cluster
             ``redis+cluster://`` or ``rediss+cluster://`` with some of its nodes, separated by commas.
-        password
-            Used where the URL carries none; empty for none.
+        access
+            Name, password and certificates, where the URL carries none.
         timeout
             Longest wait for a connection and for one reply.
         expiry
@@ -121,7 +129,7 @@ class RedisStore:
             The URL is none that Redis clients know.
         """
         try:
-            link = _link(url, password, timeout.total_seconds())
+            link = _link(url, access, timeout.total_seconds())
         except ValueError as error:
             raise SettingsError(f"NIGHTJAR_REDIS_URL cannot be used: {error}") from error
         return cls(link, expiry=expiry, replicas=replicas)
@@ -273,12 +281,12 @@ class RedisStore:
         self._link.close()
 
 
-def _link(url: str, password: str, timeout_s: float) -> Link:
+def _link(url: str, access: Access, timeout_s: float) -> Link:
     if url.partition("://")[0] in CLUSTER_SCHEMES:
-        return ClusterLink(url, password=password, timeout_s=timeout_s)
+        return ClusterLink(url, access=access, timeout_s=timeout_s)
     client = Redis.from_url(
         url,
-        password=password or None,
+        **access.options(url),
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
 
 from service.api import (
     catalogue,
@@ -19,11 +20,12 @@ from service.api import (
     problems,
     stream,
 )
-from service.api.limits import BodyLimitMiddleware
+from service.api.limits import BodyLimitMiddleware, PatienceMiddleware, RateLimitMiddleware
 from service.api.live.streams import LiveStreams
 from service.api.metrics import RequestMetrics, RequestMetricsMiddleware, StoreCollector
 from service.api.registry import ModelRegistry
 from service.api.resources import Resources
+from service.api.security import Reader
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
 from service.core.feed import ResultFeed
@@ -77,11 +79,24 @@ def create_app(
         metrics=metrics.registry,
         live=None if feed is None else LiveStreams(settings, store, feed, metrics.registry),
     )
-    for module in (listing, objects, others, classify, stream, filters, catalogue, health, page):
+    for module in (listing, objects, others, classify, stream, filters, catalogue):
+        app.include_router(module.router, dependencies=[Reader])
+    for module in (health, page):
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(BodyLimitMiddleware, most_bytes=settings.api_max_body_bytes)
+    app.add_middleware(
+        PatienceMiddleware, time_limit=settings.api_time_limit, most_at_once=settings.api_concurrency
+    )
+    app.add_middleware(RateLimitMiddleware, rate_hz=settings.api_rate_hz, burst=settings.api_burst)
+    if settings.api_cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.api_cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Last-Event-ID"],
+        )
     app.add_middleware(RequestMetricsMiddleware, metrics=metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -49,9 +49,12 @@ class ProblemType(Enum):
     NO_MODEL = ("no-model", 404, "No model for this survey")
     FILTER_EXISTS = ("filter-exists", 409, "There is another filter of that name, or no room for one")
     INVALID_REQUEST = ("invalid-request", 422, "The request does not fit its description")
+    TOO_MANY_REQUESTS = ("too-many-requests", 429, "Too many requests")
     UNREADABLE_STATE = ("unreadable-state", 500, "What is stored cannot be read")
     INTERNAL = ("internal", 500, "The service failed")
     STREAM_UNAVAILABLE = ("stream-unavailable", 503, "The live stream takes nobody now")
+    BUSY = ("busy", 503, "Too much to do")
+    TIMED_OUT = ("timed-out", 504, "No answer in time")
     STORE_UNAVAILABLE = ("store-unavailable", 503, "The store of objects does not answer")
 
     def __init__(self, slug: str, status: int, title: str) -> None:

@@ -10,6 +10,7 @@ from redis import Redis
 from redis.crc import key_slot
 
 from service.adapters.redis_cluster import read_url
+from service.adapters.redis_link import Access
 from service.adapters.redis_store import RedisStore
 from service.core.alerts import Survey
 from service.core.state import EMPTY_STATE, decode_state, encode_state, next_counter
@@ -42,7 +43,7 @@ def store(cluster: EmbeddedRedisCluster) -> Iterator[RedisStore]:
 def connect(url: str, *, replicas: int = 0, password: str = "") -> RedisStore:
     return RedisStore.connect(
         url,
-        password=password,
+        access=Access(password=password),
         timeout=timedelta(seconds=2),
         expiry=timedelta(days=1),
         replicas=replicas,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from service.adapters.redis_link import Access
 from service.adapters.redis_store import LATEST_KEPT, RedisStore
 from service.core.alerts import Survey
 from service.core.classification import Reason
@@ -197,12 +198,12 @@ def test_a_refused_password_is_a_matter_of_settings(own_redis: EmbeddedRedis, pa
     client.config_set("requirepass", phrase)
     client.close()
     options: dict[str, Any] = {"timeout": timedelta(seconds=5), "expiry": timedelta(days=1)}
-    refused = RedisStore.connect(own_redis.url, password=password, **options)
+    refused = RedisStore.connect(own_redis.url, access=Access(password=password), **options)
     with pytest.raises(SettingsError, match="NIGHTJAR_REDIS_PASSWORD"):
         refused.ping()
     with pytest.raises(SettingsError, match="NIGHTJAR_REDIS_PASSWORD"):
         refused.save([write(None)])
-    accepted = RedisStore.connect(own_redis.url, password=phrase, **options)
+    accepted = RedisStore.connect(own_redis.url, access=Access(password=phrase), **options)
     accepted.ping()
     for store in (refused, accepted):
         store.close()

@@ -9,7 +9,6 @@ from fastapi import FastAPI
 
 from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
-from service.api.limits import MOST_BODY_BYTES
 from service.api.problems import Problem
 from service.embedded.redis import EmbeddedRedis
 from service.settings import Settings
@@ -78,6 +77,9 @@ def test_a_body_that_is_not_json_is_a_problem(client: httpx.Client, body: bytes)
     response = client.post("/v1/classify", content=body, headers={"content-type": "application/json"})
     assert response.status_code in {400, 422}
     assert Problem.model_validate_json(response.content).status == response.status_code
+
+
+MOST_BODY_BYTES = Settings().api_max_body_bytes
 
 
 def chunks() -> Iterator[bytes]:
