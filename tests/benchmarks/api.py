@@ -90,7 +90,11 @@ def main() -> None:
         objects = store(Settings(redis_url=redis.url))
         put(objects, [remembered(state) for state in stored_states(1, 20)])
         objects.close()
-        environment = {"NIGHTJAR_REDIS_URL": redis.url, "NIGHTJAR_API_PORT": str(port)}
+        environment = {
+            "NIGHTJAR_REDIS_URL": redis.url,
+            "NIGHTJAR_API_PORT": str(port),
+            "NIGHTJAR_API_RATE_HZ": "0",
+        }
         api = ChildProcess("api", command_line("api"), Path(directory) / "log", environment)
         api.start()
         deadline = time.monotonic() + PATIENCE_S
