@@ -17,8 +17,10 @@ HIDDEN = "***"
 SECRET_NAME = re.compile(r"(^|[_.\-])(password|passwd|secret|token|credentials?)$", re.IGNORECASE)
 # The password of a URL: everything between the user's colon and the last @ before the path.
 URL_PASSWORD = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.\-]*://[^/\s:@]*:)[^/\s]+@", re.IGNORECASE)
-# A secret among options: `sasl.password=...` in NIGHTJAR_KAFKA_OPTIONS.
-SECRET_OPTION = re.compile(r"(?P<name>\b[\w.\-]*(?:password|secret|token)\s*=\s*)[^,;\s'\"]+", re.IGNORECASE)
+# A secret among options: `sasl.password=...` in NIGHTJAR_KAFKA_OPTIONS, where a comma of its own is `\\,`.
+SECRET_OPTION = re.compile(
+    r"(?P<name>\b[\w.\-]*(?:password|secret|token)\s*=\s*)(?:\\.|[^,;'\"\n])+", re.IGNORECASE
+)
 
 
 def configure_logging(level: str, *, json: bool) -> None:
