@@ -73,6 +73,7 @@ class KafkaSecurity(StrEnum):
     SASL_SSL = "sasl_ssl"
 
 
+OwnScore = Annotated[float | None, BeforeValidator(lambda value: None if value == "" else value)]
 TopicList = Annotated[tuple[str, ...], NoDecode]
 Duration = Annotated[timedelta, BeforeValidator(_seconds_from_text), Field(ge=timedelta())]
 
@@ -182,6 +183,12 @@ class Settings(BaseSettings):
     shadow_topic: str = Field("nightjar.shadow", description="Results of the shadow models")
     min_real_bogus: float = Field(
         0.0, ge=0.0, le=1.0, description="Abstain below this real-bogus score or reliability; 0 never"
+    )
+    ztf_min_real_bogus: OwnScore = Field(
+        None, ge=0.0, le=1.0, description="ZTF's own value of the last one (drb, else rb); empty for that"
+    )
+    lsst_min_real_bogus: OwnScore = Field(
+        None, ge=0.0, le=1.0, description="LSST's own value (reliability); empty for that"
     )
     max_star_score: float = Field(
         1.0, ge=0.0, le=1.0, description="Abstain above this star-galaxy score within 1.5 arcsec; 1 never"

@@ -178,7 +178,12 @@ def processor(
     """
     topics = source_topics(settings)
     models = ModelShelf(bundles_of(settings) if bundles is None else bundles, objects)
-    policy = AbstentionPolicy(settings.min_real_bogus, settings.max_star_score)
+    own = {Survey.ZTF: settings.ztf_min_real_bogus, Survey.LSST: settings.lsst_min_real_bogus}
+    policy = AbstentionPolicy(
+        settings.min_real_bogus,
+        settings.max_star_score,
+        {survey: score for survey, score in own.items() if score is not None},
+    )
     destinations = Destinations(
         output=settings.output_topic,
         rejected=settings.rejected_topic,

@@ -1,11 +1,12 @@
 """When not to classify: the policy, in one place."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.alerts import AlertBatch
+from service.core.alerts import AlertBatch, Survey
 from service.core.classification import Reason
 from service.core.features import LightCurveSummary
 
@@ -25,10 +26,14 @@ class AbstentionPolicy:
         Abstain below this score; 0 never does. An alert without a score is not held against it.
     max_star_score
         Abstain above this star-galaxy score of a counterpart within `STAR_DISTANCE_ARCSEC`; 1 never does.
+    survey_min_real_bogus
+        The same as `min_real_bogus` for surveys that have a value of their own: their scores are not one
+        another's.
     """
 
     min_real_bogus: float = 0.0
     max_star_score: float = 1.0
+    survey_min_real_bogus: Mapping[Survey, float] = field(default_factory=dict)
 
     def reasons(
         self,
@@ -67,7 +72,7 @@ class AbstentionPolicy:
         # Comparisons with NaN are false: what is not known is no reason.
         conditions = {
             Reason.SOLAR_SYSTEM: alerts.is_solar_system[index],
-            Reason.LOW_REAL_BOGUS: alerts.real_bogus[index] < self.min_real_bogus,
+            Reason.LOW_REAL_BOGUS: alerts.real_bogus[index] < self._least_real_bogus(alerts, index),
             Reason.STAR: star_near & (alerts.star_galaxy[index] > self.max_star_score),
             Reason.NO_PHOTOMETRY: summary.n_detections == 0,
             Reason.TOO_FEW_DETECTIONS: summary.n_detections < min_detections,
@@ -77,3 +82,9 @@ class AbstentionPolicy:
             list(conditions.values()), [int(reason) for reason in conditions], int(Reason.CLASSIFIED)
         )
         return chosen.astype(np.uint8)
+
+    def _least_real_bogus(self, alerts: AlertBatch, index: NDArray[np.int64]) -> float | NDArray[np.float64]:
+        if not self.survey_min_real_bogus:
+            return self.min_real_bogus
+        surveys = (alerts.survey[place] for place in index.tolist())
+        return np.array([self.survey_min_real_bogus.get(one, self.min_real_bogus) for one in surveys])

@@ -125,3 +125,11 @@ def test_alerts_are_picked_by_their_index() -> None:
     index = np.array([1, 0])
     codes = POLICY.reasons(both, index, summary, window_days=(-30.0, 70.0), min_detections=3)
     assert codes.tolist() == [Reason.SOLAR_SYSTEM, Reason.CLASSIFIED]
+
+
+def test_a_survey_with_a_score_of_its_own_is_held_to_that() -> None:
+    own = AbstentionPolicy(0.95, survey_min_real_bogus={Survey.ZTF: 0.5})
+    assert reason(alert(real_bogus=0.6), policy=own) is Reason.CLASSIFIED
+    assert reason(alert(real_bogus=0.4), policy=own) is Reason.LOW_REAL_BOGUS
+    other = AbstentionPolicy(0.5, survey_min_real_bogus={Survey.LSST: 0.95})
+    assert reason(alert(real_bogus=0.6), policy=other) is Reason.CLASSIFIED
