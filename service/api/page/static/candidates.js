@@ -79,11 +79,11 @@ function rowOf(one) {
   return h(
     "tr",
     { "data-object": one.object_id },
-    h("th", { scope: "row" }, h("a", { href: objectPage(one.object_id) }, name), h("span", { class: "narrow" }, `${SURVEYS[one.survey]} · ${utcOfText(one.last_time)}`)),
+    h("th", { scope: "row" }, h("a", { href: objectPage(one.object_id) }, name), h("span", { class: "narrow" }, [SURVEYS[one.survey], ...(one.age_days === null ? [] : [`${age(one.age_days)} d`]), utcOfText(one.last_time).slice(0, 10)].join(" · "))),
     h("td", { class: "wide" }, SURVEYS[one.survey]),
     h("td", {}, className(one)),
     h("td", {}, probability(one)),
-    h("td", { class: "number" }, age(one.age_days)),
+    h("td", { class: "number wide" }, age(one.age_days)),
     h("td", { class: "number" }, ...magnitude(one)),
     h("td", { class: "number wide" }, String(one.n_detections)),
     h("td", { class: "wide" }, utcOfText(one.last_time)),

@@ -14,7 +14,7 @@ export function commandsOf({ id, object_id: name }) {
   return [
     command("Its probability history, over the API", `curl ${url}${objectPath(id)}/classifications`),
     command("Its alerts as they come, from Kafka", ["nightjar listen", ...where, "--object", name].join(" ")),
-    command("In Python", `from service.client import Nightjar\n\nhistory = Nightjar("${url}").history("${id}")`),
+    command("In Python", `from service.client import Nightjar\nhistory = Nightjar("${url}").history("${id}")`),
   ];
 }
 

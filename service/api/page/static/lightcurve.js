@@ -8,7 +8,7 @@ import { bandColour, token } from "./palette.js";
 const HEIGHT_PX = 400;
 const LEAST_SIGMAS = 3; // fainter forced photometry is shown as a limit where magnitudes are
 const LIMIT_SIGMAS = 5; // of the limits that the API gives
-const LN10_OVER_2_5 = Math.LN10 / 2.5;
+const AB_ZERO_POINT = 31.4; // of nJy, as the API has it
 // What is drawn later lies above: the detections, which ZTF has beside forced photometry of the same exposure.
 const LAYERS = ["upper_limit", "forced", "detection"];
 const KIND_NAMES = { detection: "Detection", forced: "Forced photometry", upper_limit: "Upper limit" };
@@ -33,6 +33,7 @@ export class LightCurve {
   /** Show the observations of an object. */
   setRows(rows) {
     this.rows = rows;
+    if (!this.isChosen) this.mode = mostlyNegative(rows) ? "flux" : "magnitude";
     const bands = [..."ugrizy"].filter((band) => rows.some((row) => row.band === band));
     this.choices.replaceChildren(...this.buttons(bands));
     const counts = Object.keys(KIND_NAMES).map((kind) => `${rows.filter((row) => row.kind === kind).length} ${kind}`);
@@ -75,6 +76,7 @@ export class LightCurve {
     return [
       choice("Scale", { magnitude: "Magnitude", flux: "Flux" }, this.mode, (mode) => {
         this.mode = mode;
+        this.isChosen = true;
         this.draw();
       }),
       h("span", { class: "gap" }),
@@ -134,15 +136,25 @@ function mark(row, mode) {
   if (mode === "flux") {
     return isLimit ? { row, y: LIMIT_SIGMAS * (error ?? 0), limit: true } : { row, y: row.flux_njy ?? 0, error, limit: false };
   }
-  const isFaint = row.mag === null || (row.kind === "forced" && row.flux_njy < LEAST_SIGMAS * error);
+  const size = Math.abs(row.flux_njy ?? 0);
+  const isFaint = size === 0 || (row.kind === "forced" && size < LEAST_SIGMAS * error);
   if (isLimit || isFaint) return { row, y: row.limiting_mag ?? 0, limit: true };
-  return { row, y: row.mag, error: row.mag_err ?? (error / row.flux_njy) / LN10_OVER_2_5, limit: false };
+  // Fainter than in the reference image: shown by its size, and marked as such.
+  const isNegative = row.flux_njy < 0;
+  return { row, y: AB_ZERO_POINT - 2.5 * Math.log10(size), error: (2.5 / Math.LN10) * (error / size), isNegative };
 }
 
-function describe({ row, limit }) {
+/** Whether magnitudes would say little: an object that is fainter than it was in the reference image. */
+function mostlyNegative(rows) {
+  const detections = rows.filter((row) => row.kind === "detection");
+  return detections.filter((row) => row.mag === null).length > detections.length / 2;
+}
+
+function describe({ row, y, limit, isNegative }) {
   const isMagnitude = row.mag !== null && row.kind !== "upper_limit";
   return [
     `${KIND_NAMES[row.kind]}, ${row.band}`,
+    ...(isNegative ? [`fainter than the reference by ${fixed(y, 2)} mag`] : []),
     ...(isMagnitude ? [`${fixed(row.mag, 2)} ± ${fixed(row.mag_err, 2)} mag`] : []),
     ...(row.kind === "upper_limit" ? [] : [`${significant(row.flux_njy)} ± ${significant(row.flux_err_njy)} nJy`]),
     ...(limit && row.limiting_mag !== null ? [`limit ${fixed(row.limiting_mag, 2)} mag (5σ)`] : []),
@@ -171,6 +183,15 @@ function paintMark(ctx, one, x, y, scale) {
     ctx.globalAlpha = 0.75;
     ctx.stroke();
     ctx.globalAlpha = 1;
+  } else if (one.isNegative) {
+    const size = 3.4 * scale;
+    ctx.moveTo(x - size, y - size);
+    ctx.lineTo(x + size, y - size);
+    ctx.lineTo(x + size, y + size);
+    ctx.lineTo(x - size, y + size);
+    ctx.closePath();
+    if (one.row.kind === "detection") ctx.fill();
+    else ctx.stroke();
   } else if (one.row.kind === "detection") {
     ctx.arc(x, y, 4 * scale, 0, 2 * Math.PI);
     ctx.fill();
@@ -204,6 +225,7 @@ function legend() {
     { class: "legend" },
     h("span", {}, symbol(svg("circle", { cx: 6, cy: 6, r: 4, class: "solid" })), "detection"),
     h("span", {}, symbol(svg("circle", { cx: 6, cy: 6, r: 3.5 })), "forced photometry"),
-    h("span", {}, symbol(svg("path", { d: "M2 4 L10 4 L6 10 Z" })), `upper limit (5σ); in magnitudes also forced photometry below ${LEAST_SIGMAS}σ`),
+    h("span", {}, symbol(svg("path", { d: "M2.5 2.5 H9.5 V9.5 H2.5 Z" })), "negative, by its size"),
+    h("span", {}, symbol(svg("path", { d: "M2 4 L10 4 L6 10 Z" })), `upper limit (5σ); for magnitudes also forced photometry within ${LEAST_SIGMAS}σ`),
   );
 }

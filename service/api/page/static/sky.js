@@ -13,13 +13,14 @@ export function skyOf({ ra_deg: ra, dec_deg: dec, survey, object_id: name }) {
   ));
   if (ra === null || dec === null) return [h("p", { class: "dim" }, "No position was reported."), links];
   const { l, b } = galactic(ra, dec);
+  const [hours, degrees] = sexagesimal(ra, dec).split(" ");
   const facts = h(
     "dl",
     { class: "facts" },
     ...[
-      ["RA, Dec (ICRS)", `${fixed(ra, 6)}° ${fixed(dec, 6)}°`],
-      ["", sexagesimal(ra, dec)],
-      ["Galactic l, b", `${fixed(l, 3)}° ${fixed(b, 3)}°`],
+      ["RA", `${fixed(ra, 6)}°  ${hours}`],
+      ["Dec", `${fixed(dec, 6)}°  ${degrees}`],
+      ["l, b", `${fixed(l, 3)}°  ${fixed(b, 3)}°`],
     ].flatMap(([term, value]) => [h("dt", {}, term), h("dd", { class: "mono" }, value)]),
   );
   return [map(ra, dec), facts, links];
