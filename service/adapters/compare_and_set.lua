@@ -1,20 +1,23 @@
--- Write an object's value unless another writer changed it since it was read.
--- KEYS[1]  the object
--- KEYS[2]  its summary, on the same node; absent to leave that as it is
--- ARGV[1]  the new value
--- ARGV[2]  the counter of the value that was read: bytes 8 to 15, zeros where there was none
--- ARGV[3]  expiry in milliseconds
--- ARGV[4]  the new summary
--- Returns 1 if written, 0 if the race was lost.
-local counter = redis.call('GETRANGE', KEYS[1], 8, 15)
-if counter == '' and redis.call('EXISTS', KEYS[1]) == 0 then
-  counter = '\0\0\0\0\0\0\0\0'
+-- Write the values of n objects, each unless another writer changed it since it was read.
+-- KEYS     the objects; behind them their summaries, on the same node, absent to leave those as they are
+-- ARGV     1: expiry in milliseconds; 2: n; then for each object its new value and the counter of the
+--          value that was read, which is bytes 8 to 15, zeros where there was none; then the new summaries
+-- Returns for each object 1 if written, 0 if the race was lost.
+local expiry, n = ARGV[1], tonumber(ARGV[2])
+local written = {}
+for i = 1, n do
+  local counter = redis.call('GETRANGE', KEYS[i], 8, 15)
+  if counter == '' and redis.call('EXISTS', KEYS[i]) == 0 then
+    counter = '\0\0\0\0\0\0\0\0'
+  end
+  if counter == ARGV[2 * i + 2] then
+    redis.call('SET', KEYS[i], ARGV[2 * i + 1], 'PX', expiry)
+    if KEYS[n + i] then
+      redis.call('SET', KEYS[n + i], ARGV[2 * n + 2 + i], 'PX', expiry)
+    end
+    written[i] = 1
+  else
+    written[i] = 0
+  end
 end
-if counter ~= ARGV[2] then
-  return 0
-end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
-if KEYS[2] then
-  redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[3])
-end
-return 1
+return written

@@ -60,6 +60,8 @@ class ClusterLink:
         The URL cannot be used.
     """
 
+    objects_per_command = 1  # two objects have their keys in two slots
+
     def __init__(self, url: str, *, access: Access, timeout_s: float) -> None:
         self._url, self._nodes = read_url(url)
         self._options: dict[str, Any] = {

@@ -19,6 +19,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from hashlib import sha1
 from importlib.resources import files
+from itertools import groupby
 from typing import Any, Self
 
 import orjson
@@ -172,7 +173,11 @@ class RedisStore:
         return written
 
     def _compare_and_set(self, writes: Sequence[StateWrite]) -> list[bool]:
-        commands = [self._write_command(write) for write in writes]
+        size = self._link.objects_per_command
+        # All of one command have a summary, or none has.
+        alike = [list(group) for _, group in groupby(writes, lambda write: bool(write.summary))]
+        parts = [group[start : start + size] for group in alike for start in range(0, len(group), size)]
+        commands = [self._write_command(part) for part in parts]
         with translated(self._address):
             replies = self._link.send(commands, replicas=self._replicas)
             unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
@@ -185,13 +190,15 @@ class RedisStore:
         for reply in replies:
             if isinstance(reply, Exception):
                 raise translate(reply, self._address)
-        return [reply == 1 for reply in replies]
+        return [one == 1 for reply in replies for one in reply]
 
-    def _write_command(self, write: StateWrite) -> Command:
-        counter = stored_counter(write.replaces)
-        keys = [self._state_key(write.key), *([summary_key(write.key)] if write.summary else [])]
-        arguments = write.blob, counter, self._expiry_ms, write.summary
-        return ("EVALSHA", self._script_sha, len(keys), *keys, *arguments)
+    def _write_command(self, writes: Sequence[StateWrite]) -> Command:
+        keys = [self._state_key(write.key) for write in writes]
+        arguments = [part for write in writes for part in (write.blob, stored_counter(write.replaces))]
+        if writes[0].summary:
+            keys += [summary_key(write.key) for write in writes]
+            arguments += [write.summary for write in writes]
+        return ("EVALSHA", self._script_sha, len(keys), *keys, self._expiry_ms, len(writes), *arguments)
 
     def expiries(self, keys: Sequence[str]) -> list[int]:
         """Say when objects will be forgotten: Unix time in milliseconds, 0 for never or not stored."""

@@ -33,8 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Observations
-from service.core.classification import Reason
-from service.core.history import ENTRY_HEAD, History, entry_dtype
+from service.core.history import ENTRY_HEAD, History
 from service.errors import ServiceError
 
 __all__ = [
@@ -161,7 +160,7 @@ def encode_state(state: ObjectState) -> bytes:
         state.redshift_err,
         state.mwebv,
     )
-    columns = (state.hidden.tobytes(), state.observations.tobytes(), state.history.entries.tobytes())
+    columns = (state.hidden.tobytes(), state.observations.tobytes(), state.history.packed)
     checked = b"".join((header[_CHECKED_FROM:], *columns))
     return MAGIC + zlib.crc32(checked).to_bytes(4, "little") + _COUNTER.pack(state.counter) + checked
 
@@ -200,19 +199,18 @@ def decode_state(blob: bytes) -> ObjectState:
         redshift_err=redshift_err,
         mwebv=mwebv,
         observations=np.frombuffer(blob, OBSERVATION, n_rows, rows_at),
-        history=_decode_history(blob, width, n_entries, rows_at + sizes[1]),
+        history=_decode_history(blob, width, rows_at + sizes[1]),
     )
 
 
-def _decode_history(blob: bytes, width: int, n_entries: int, offset: int) -> History:
-    if n_entries == 0:
-        return History()
-    entries = np.frombuffer(blob, entry_dtype(width), n_entries, offset)
-    if entries["reason"].max() >= len(Reason):
-        raise StateError(f"a classification has the unknown reason {entries['reason'].max()}")
-    if entries["n_classes"].max() > width:
-        raise StateError(f"a classification has {entries['n_classes'].max()} classes in room for {width}")
-    return History(entries)
+def _decode_history(blob: bytes, width: int, offset: int) -> History:
+    history = History.of_packed(blob[offset:], width)
+    if history.is_sound():
+        return history
+    reason, n_classes = (int(history.entries[name].max()) for name in ("reason", "n_classes"))
+    if n_classes > width:
+        raise StateError(f"a classification has {n_classes} classes in room for {width}")
+    raise StateError(f"a classification has the unknown reason {reason}")
 
 
 def _require_vector(name: str, array: NDArray[np.generic], dtype: np.dtype[np.generic]) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from service.core.abstention import AbstentionPolicy
 from service.core.alerts import AlertBatch, Kind, Observations, Survey
 from service.core.classification import Classification, Reason
-from service.core.classifier import ClassifiedBatch, LightCurveBatch, ObjectClassifier
+from service.core.classifier import ClassifiedBatch, LightCurveBatch, ObjectClassifier, StoredBatch
 from service.core.features import pack
+from service.core.history import packed_entries
 from service.core.lightcurve import MergedLightCurves, merge_many, one_per_exposure
 from service.core.state import ObjectState
 from service.pipeline.models import ModelShelf
@@ -120,7 +121,7 @@ class Advancer:
         news = []
         for place, one in zip(index, objects, strict=True):
             chosen = np.array([place], np.int64)
-            merged = _merge(alerts.survey[place], alerts, chosen, [one.state])
+            merged = _merge(alerts.survey[place], alerts, chosen, pack([one.state.observations]))
             news.append(merged.rows.tobytes() != one.state.observations.tobytes())
         return news
 
@@ -134,28 +135,30 @@ class Advancer:
     ) -> list[Classification]:
         """Do the same for objects of one survey."""
         states = [one.state for one in objects]
-        merged = _merge(survey, alerts, index, states)
+        stored = pack([state.observations for state in states])
+        merged = _merge(survey, alerts, index, stored)
         context = _context(alerts, index, states)
         classifier = self._models.at_work.get(survey)
         if classifier is None:
             verdicts = _no_model(merged, alerts.mjd_tai[index])
         else:
-            verdicts = self._classify(classifier, alerts, index, states, merged, context)
-        results = _classifications(alerts, index, verdicts, now_ms)
-        self._replace_states(objects, alerts, index, merged, context, verdicts, results)
-        return results
+            known = classifier.recall(states, stored, merged.first_changed)
+            verdicts = self._classify(classifier, alerts, index, known, merged, context)
+        entries = _entries(alerts, index, verdicts, now_ms)
+        self._replace_states(objects, alerts, index, merged, context, verdicts, entries)
+        return _classifications(alerts, index, verdicts, now_ms)
 
     def _classify(
         self,
         classifier: ObjectClassifier,
         alerts: AlertBatch,
         index: NDArray[np.int64],
-        states: Sequence[ObjectState],
+        known: StoredBatch,
         merged: MergedLightCurves,
         context: NDArray[np.float32],
     ) -> Verdicts:
         batch = LightCurveBatch(merged.rows, merged.offsets, alerts.mjd_tai[index], context[0], context[2])
-        outcome: ClassifiedBatch = classifier.classify(batch, classifier.recall(states))
+        outcome: ClassifiedBatch = classifier.classify(batch, known)
         reasons = self._policy.reasons(
             alerts,
             index,
@@ -182,7 +185,7 @@ class Advancer:
         merged: MergedLightCurves,
         context: NDArray[np.float32],
         verdicts: Verdicts,
-        results: Sequence[Classification],
+        entries: Sequence[tuple[bytes, int]],
     ) -> None:
         bounds = merged.offsets.tolist()
         positions = zip(
@@ -191,8 +194,8 @@ class Advancer:
             alerts.mjd_tai[index].tolist(),
             strict=True,
         )
-        columns = zip(objects, positions, *context.tolist(), verdicts.hidden_step, results, strict=True)
-        for place, (one, position, redshift, redshift_err, mwebv, step, result) in enumerate(columns):
+        columns = zip(objects, positions, *context.tolist(), verdicts.hidden_step, entries, strict=True)
+        for place, (one, position, redshift, redshift_err, mwebv, step, entry) in enumerate(columns):
             old = one.state
             # An alert that comes late brings rows, but does not say where the object was seen last.
             is_late = position[2] < old.last_alert_mjd_tai
@@ -213,18 +216,19 @@ class Advancer:
                 observations=merged.rows[bounds[place] : bounds[place + 1]],
                 history=old.history
                 if one.repeats
-                else old.history.appended((result,), limit=self._history_length),
+                else old.history.with_entry(*entry, limit=self._history_length),
             )
             one.changed = True
 
 
 def _merge(
-    survey: Survey, alerts: AlertBatch, index: NDArray[np.int64], states: Sequence[ObjectState]
+    survey: Survey,
+    alerts: AlertBatch,
+    index: NDArray[np.int64],
+    stored: tuple[Observations, NDArray[np.int64]],
 ) -> MergedLightCurves:
-    stored, stored_offsets = pack([state.observations for state in states])
-    new, new_offsets = _rows(alerts, index)
     rule = np.full(len(index), one_per_exposure(survey))
-    return merge_many(stored, stored_offsets, new, new_offsets, rule)
+    return merge_many(*stored, *_rows(alerts, index), rule)
 
 
 def _rows(alerts: AlertBatch, index: NDArray[np.int64]) -> tuple[Observations, NDArray[np.int64]]:
@@ -269,6 +273,22 @@ def _counts(flags: NDArray[np.bool_], offsets: NDArray[np.int64]) -> list[int]:
     running = np.concatenate([np.zeros(1, np.int64), np.cumsum(flags)])
     counts: list[int] = np.diff(running[offsets]).tolist()
     return counts
+
+
+def _entries(
+    alerts: AlertBatch, index: NDArray[np.int64], verdicts: Verdicts, now_ms: int
+) -> list[tuple[bytes, int]]:
+    """Give the results as histories keep them."""
+    columns: dict[str, ArrayLike] = {
+        "alert_id": alerts.alert_id[index],
+        "mjd_tai": alerts.mjd_tai[index],
+        "classified_at_ms": now_ms,
+        "model": verdicts.model,
+        "n_detections": verdicts.n_detections,
+        "n_observations": verdicts.n_observations,
+        "reason": verdicts.reasons,
+    }
+    return packed_entries(columns, verdicts.raw_probability, verdicts.probability)
 
 
 def _classifications(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION
 from service.core.classification import Classification, Reason
-from service.core.history import History
+from service.core.history import History, packed_entries
 from service.core.state import (
     COUNTER_OFFSET,
     EMPTY_STATE,
@@ -20,6 +20,16 @@ from service.core.state import (
     encode_state,
     next_counter,
     stored_counter,
+)
+
+ENTRY_COLUMNS = (
+    "alert_id",
+    "mjd_tai",
+    "classified_at_ms",
+    "model",
+    "n_detections",
+    "n_observations",
+    "reason",
 )
 
 U32 = st.integers(0, 2**32 - 1)
@@ -246,3 +256,25 @@ def test_probabilities_that_do_not_pair_are_not_stored() -> None:
     unpaired = dataclasses.replace(classification(1), raw_probability=vector(1))
     with pytest.raises(ValueError, match="1 raw but 3 calibrated"):
         History.of([unpaired])
+
+
+@given(st.lists(classifications(), max_size=4), classifications(), st.integers(1, 4))
+def test_packed_entry_is_added_as_its_classification_is(
+    stored: list[Classification], one: Classification, limit: int
+) -> None:
+    if one.reason is not Reason.CLASSIFIED:
+        one = dataclasses.replace(one, raw_probability=vector(), probability=vector())
+    columns = {name: [getattr(one, name)] for name in ENTRY_COLUMNS}
+    [entry] = packed_entries(columns, one.raw_probability[np.newaxis], one.probability[np.newaxis])
+
+    added = History.of(stored).with_entry(*entry, limit=limit)
+
+    expected = History.of(stored).appended([one], limit=limit)
+    assert (added.packed, added.width) == (expected.packed, expected.width)
+
+
+def test_alert_id_that_lies_across_two_entries_is_not_found() -> None:
+    history = History.of([classification(0x0102, n_classes=0), classification(3)])
+    across = int.from_bytes(history.packed[4:12], "little")
+    assert history.find(across) is None
+    assert history.find(0x0102) is not None
