@@ -58,8 +58,10 @@ format: $(ALL_STAMP)  ## Put the code in form
 bench: $(ALL_STAMP)  ## Measure, each number beside its baseline
 	$(BIN)/python -m tests.benchmarks all
 
-docs: $(RUN_STAMP)  ## Write the generated pages of docs/ anew
+docs: $(ALL_STAMP)  ## Write the generated pages of docs/ anew, and build the site into site/
 	$(BIN)/nightjar settings --markdown > docs/settings.md
+	$(BIN)/python docs/tools/cli_reference.py > docs/cli.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 demo-packets: $(ALL_STAMP)  ## Simulate the alerts of the demo anew
 	$(BIN)/nightjar-train packets --output service/embedded/demo_packets.tar.xz
