@@ -1,8 +1,14 @@
 """What the front page says is true."""
 
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,28 +18,77 @@ from service.core.records import encode_json
 from service.embedded.broker import Broker
 from tests.commands.test_results import record
 from tests.conftest import TopicFactory
+from tests.support.command import command_line, environment
 from tests.support.kafka import produce
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_subscriber_of_the_front_page_prints_confident_classifications(
-    broker: Broker, unique_topic: TopicFactory
-) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    topic = unique_topic(broker)
+def sure_and_unsure() -> list[bytes]:
     sure = record(object_id="sure")
-    sure["classifications"][0]["probability"] = 0.9
-    produce(broker.bootstrap_servers, topic, encode_json([record(object_id="unsure"), sure]))
-    code = code.replace("127.0.0.1:9092", broker.bootstrap_servers).replace("nightjar.classifications", topic)
+    sure["classifications"][0] |= {"class_name": "Ia", "probability": 0.9}
+    return encode_json([record(object_id="unsure"), sure])
 
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+
+def shown(language: str, beginning: str, broker: Broker, topic: str) -> str:
+    """Take a block of the front page, for another broker and topic."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    code: str = next(block for block in blocks if block.startswith(beginning))
+    return code.replace("127.0.0.1:9092", broker.bootstrap_servers).replace("nightjar.classifications", topic)
+
+
+@contextmanager
+def running(command: list[str], **variables: str) -> Iterator[Iterator[str]]:
+    """Run a command; gives the lines that it prints."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment(**variables)
+    ) as process:
         assert process.stdout is not None
         try:
-            assert process.stdout.readline() == "sure SN Ia 0.9\n"
+            yield iter(process.stdout)
         finally:
             process.kill()
+
+
+def test_python_of_the_front_page_prints_confident_classifications(
+    broker: Broker, unique_topic: TopicFactory
+) -> None:
+    topic = unique_topic(broker)
+    produce(broker.bootstrap_servers, topic, sure_and_unsure())
+    code = shown("python", "import json", broker, topic)
+    with running([sys.executable, "-c", code]) as lines:
+        assert next(lines) == "sure Ia 0.9\n"
+
+
+def test_kcat_of_the_front_page_prints_every_record(apache_kafka: Broker, unique_topic: TopicFactory) -> None:
+    if shutil.which("kcat") is None:
+        pytest.skip("no kcat: apt-get install kcat")
+    topic = unique_topic(apache_kafka)
+    records = sure_and_unsure()
+    produce(apache_kafka.bootstrap_servers, topic, records, keys=[b"unsure", b"sure"])
+    with running(shlex.split(shown("sh", "kcat", apache_kafka, topic))) as lines:
+        assert [next(lines) for _ in records] == [
+            f"{key} {value.decode()}\n" for key, value in zip(("unsure", "sure"), records, strict=True)
+        ]
+
+
+def test_our_command_of_the_front_page_prints_confident_classifications(
+    broker: Broker, unique_topic: TopicFactory
+) -> None:
+    topic = unique_topic(broker)
+    program, *arguments = shlex.split(shown("sh", "nightjar listen", broker, topic))
+    assert program == "nightjar"
+    found: list[str] = []
+    with running(command_line(*arguments), NIGHTJAR_OUTPUT_TOPIC=topic) as lines:
+        reader = threading.Thread(target=lambda: found.append(next(lines)), daemon=True)
+        reader.start()
+        deadline = time.monotonic() + 60
+        # It prints what comes after its start, the moment of which nobody tells.
+        while reader.is_alive() and time.monotonic() < deadline:
+            produce(broker.bootstrap_servers, topic, sure_and_unsure())
+            reader.join(0.5)
+    assert "ztf      sure                 Ia 0.90" in found[0]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
