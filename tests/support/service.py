@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 from pydantic import SecretStr
-from redis import Redis
+from redis import Redis, RedisCluster
+from redis.cluster import ClusterNode
 
 from service.core.alerts import Observations
 from service.core.state import ObjectState, decode_state
@@ -53,13 +54,23 @@ def stored_observations(redis_url: str) -> dict[str, Observations]:
 
 def stored_states(redis_url: str) -> dict[str, ObjectState]:
     """Read every stored object, by key."""
-    client = Redis.from_url(redis_url)
+    client: Any = _client(redis_url)
     try:
         keys = sorted(client.scan_iter("nj:{*}", count=1000))
-        values: list[Any] = client.mget(keys) if keys else []
+        values = [client.get(key) for key in keys] if isinstance(client, RedisCluster) else client.mget(keys)
         return {key.decode()[4:-1]: decode_state(value) for key, value in zip(keys, values, strict=True)}
     finally:
         client.close()
+
+
+def _client(redis_url: str) -> Redis | RedisCluster:
+    """Connect as the URL says; to a cluster by whichever of its nodes answers."""
+    if not redis_url.startswith("redis+cluster://"):
+        return Redis.from_url(redis_url)
+    places = redis_url.removeprefix("redis+cluster://").removesuffix("/0").split(",")
+    made: Any = ClusterNode
+    nodes = [made(host, int(port)) for host, port in (place.split(":") for place in places)]
+    return RedisCluster(startup_nodes=nodes)
 
 
 def record_of(record: Record) -> dict[str, Any]:
