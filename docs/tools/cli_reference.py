@@ -21,8 +21,8 @@ HEADER = """\
 What `--help` says, in one place. This file is written by `make docs`.
 
 `nightjar` runs the service and looks into it; `nightjar-train` makes the models, and comes with the extra
-`training`. Settings are environment variables: [Settings](settings.md). What exit codes ask for is said in the
-[Quickstart](quickstart.md#4-exit-codes).
+`training`. Settings are environment variables: [Settings](settings.md). What exit codes ask for is said in
+the [Quickstart](quickstart.md#4-exit-codes).
 """
 
 
