@@ -206,6 +206,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Latest results kept in memory for clients that come back; older come from Kafka",
     )
+    stream_kept: int = Field(
+        20_000, ge=0, description="Latest results kept in memory for clients that come back; older come from Kafka"
+    )
     stream_heartbeat: Duration = Field(
         timedelta(seconds=15), description="A sign of life after so long without an event"
     )

@@ -78,7 +78,9 @@ async def stream(
         await live.hub.ready(live.patience_s)
     except BrokerUnavailableError as error:
         raise _unavailable(str(error)) from error
-    client = Client(Wanted(criteria, wanted.filter or ""), most_bytes=live.most_bytes)
+    client = Client(
+        Wanted(criteria, wanted.filter or ""), most_bytes=live.most_bytes, on_drop=live.count_dropped
+    )
     return EventStream(_events(live, client, positions), lambda: live.leave(client))
 
 

@@ -38,9 +38,11 @@ def connect(url: str) -> RedisStore:
 
 
 @contextmanager
-def serve(app: FastAPI) -> Iterator[httpx.Client]:
-    """Run an app in a thread, and give a client for it."""
+def serve(app: FastAPI, *, send_buffer_bytes: int = 0) -> Iterator[httpx.Client]:
+    """Run an app in a thread, and give a client for it; the kernel holds little of its answers if told so."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        if send_buffer_bytes:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         server = Server(app)

@@ -57,9 +57,9 @@ def record(
     }
 
 
-def records_of(object_id: str, epochs: Sequence[Epoch], **options: Any) -> list[bytes]:
-    """Give the published values of all alerts of an object."""
-    made = [record(object_id, number, epoch, **options) for number, epoch in enumerate(epochs, start=1)]
+def records_of(object_id: str, epochs: Sequence[Epoch], *, first: int = 1, **options: Any) -> list[bytes]:
+    """Give the published values of alerts of an object, which are numbered from `first` on."""
+    made = [record(object_id, number, epoch, **options) for number, epoch in enumerate(epochs, start=first)]
     return [orjson.dumps(one, option=orjson.OPT_SERIALIZE_NUMPY) for one in made]
 
 

@@ -28,10 +28,13 @@ class Client:
         What it asked for.
     most_bytes
         Waiting at most; a client that lets more come together is dropped.
+    on_drop
+        Called when that happens.
     """
 
-    def __init__(self, wanted: Wanted, *, most_bytes: int) -> None:
+    def __init__(self, wanted: Wanted, *, most_bytes: int, on_drop: Callable[[], None]) -> None:
         self.wanted = wanted
+        self._on_drop = on_drop
         self.ended: Ended | None = None
         self._most_bytes = most_bytes
         self._waiting: deque[bytes] = deque()
@@ -45,6 +48,7 @@ class Client:
         if self._waiting_bytes + len(events) > self._most_bytes:
             self._waiting.clear()
             self.end(Ended.SLOW)
+            self._on_drop()
             return
         self._waiting.append(events)
         self._waiting_bytes += len(events)

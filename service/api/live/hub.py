@@ -17,9 +17,6 @@ from service.errors import BrokerUnavailableError, ServiceError
 
 __all__ = ["Hub"]
 
-RING_EVENTS = 20_000
-"""The latest results kept in memory: some 30 MB, and a minute at the rate of a peak of ZTF."""
-
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
 FILTERS_AGE_S = 2.0
@@ -41,10 +38,10 @@ class Hub:
     store
         States of objects, and filters.
     ring_events
-        Results kept in memory for clients that come back.
+        Results kept in memory for clients that come back, some 1.5 kB each.
     """
 
-    def __init__(self, feed: ResultFeed, store: ObjectStore, *, ring_events: int = RING_EVENTS) -> None:
+    def __init__(self, feed: ResultFeed, store: ObjectStore, *, ring_events: int) -> None:
         self._feed = feed
         self._store = store
         self._most = ring_events

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from service.api.live.client import Client, Ended
+from service.api.live.client import Client
 from service.api.live.hub import Hub
 from service.api.live.replay import Replays
 from service.core.feed import ResultFeed
@@ -34,7 +34,7 @@ class LiveStreams:
     def __init__(
         self, settings: Settings, store: ObjectStore, feed: ResultFeed, metrics: CollectorRegistry
     ) -> None:
-        self.hub = Hub(feed, store)
+        self.hub = Hub(feed, store, ring_events=settings.stream_kept)
         self.replays = Replays(self.hub, feed)
         self.most_bytes = settings.stream_buffer_bytes
         self.most_clients = settings.stream_clients
@@ -51,6 +51,10 @@ class LiveStreams:
         """Whether there are as many clients as may be."""
         return len(self._clients) >= self.most_clients
 
+    def count_dropped(self) -> None:
+        """Count a client that is dropped as too slow."""
+        self._dropped.inc()
+
     def enter(self, client: Client) -> None:
         """Count a client that begins to listen."""
         self._clients.add(client)
@@ -61,8 +65,6 @@ class LiveStreams:
         self.hub.leave(client)
         self._clients.discard(client)
         self._gauge.set(len(self._clients))
-        if client.ended is Ended.SLOW:
-            self._dropped.inc()
 
     def close(self) -> None:
         """End all streams; in the event loop."""
