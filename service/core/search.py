@@ -151,6 +151,9 @@ class ObjectIndex(Protocol):
     def forget(self, keys: Sequence[str]) -> None:
         """Take objects out of the indexes by time and position, where they are only once."""
 
+    def remove(self, index: IndexName, keys: Sequence[str]) -> None:
+        """Take objects out of one index."""
+
     def summaries(self, keys: Sequence[str]) -> list[bytes | None]:
         """Read the stored summaries of objects, None for each that is not stored."""
 

@@ -19,6 +19,7 @@ from service.pipeline.clock import Clock
 from service.pipeline.models import ModelShelf
 from service.pipeline.publish import BatchResult, Publisher
 from service.pipeline.shadow import Shadow
+from service.pipeline.sweep import IndexSweep
 from service.pipeline.topics import SourceTopics
 from service.pipeline.trace import NO_TRACE, Tracer
 
@@ -93,6 +94,7 @@ class BatchProcessor:
         self._clock = clock
         self._shadow = shadow
         self._tracer = tracer
+        self._sweep = IndexSweep(store.index)
         self._aside: dict[int, Classification] = {}  # what the shadow says of the batch in hand
         self._random = random.Random()  # noqa: S311  for pauses
 
@@ -130,6 +132,7 @@ class BatchProcessor:
             aside = self._shadow.messages(messages, decoded.alerts, self._aside, ingested_ms)
             batch.outgoing.extend(aside)
         self._store.save_latest(batch.latest)
+        self._sweep.step(ingested_ms)
         return batch
 
     def _classify(self, alerts: AlertBatch) -> list[Classification]:
