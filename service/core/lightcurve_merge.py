@@ -136,6 +136,39 @@ def _first_change(stored: Any, rows: Any) -> int:
     return min(len(stored), len(rows))
 
 
+# Each new row is compared with each earlier stored row, at most so often for each row of both.
+_MOST_COMPARISONS = 64
+
+
+@compiled
+def _untouched(old: Any, fresh: Any, is_fixed: bool) -> int:
+    """Give how many stored rows, from the first on, are earlier than all new ones and stay as they are.
+
+    An alert of an object with a long history costs no more for it.
+    """
+    if len(fresh) == 0:
+        return 0
+    earliest = fresh[0].mjd_tai
+    for i in range(len(fresh)):
+        earliest = min(earliest, fresh[i].mjd_tai)
+    low, high = 0, len(old)
+    while low < high:
+        middle = (low + high) // 2
+        if old[middle].mjd_tai < earliest:
+            low = middle + 1
+        else:
+            high = middle
+    if is_fixed:
+        return low  # versions of one measurement have one time
+    if low * len(fresh) > _MOST_COMPARISONS * (low + len(fresh)):
+        return 0
+    for i in range(low):
+        for j in range(len(fresh)):
+            if old[i].source_id == fresh[j].source_id:
+                return 0
+    return low
+
+
 @compiled
 def merge_all(
     stored: Any,
@@ -153,17 +186,21 @@ def merge_all(
     for k in range(len(one_per_exposure)):
         old = stored[stored_offsets[k] : stored_offsets[k + 1]]
         fresh = new[new_offsets[k] : new_offsets[k + 1]]
+        chosen = out[n_out : n_out + len(old) + len(fresh)]
+        kept = _untouched(old, fresh, one_per_exposure[k])
+        for i in range(kept):
+            chosen[i] = old[i]
+        rest, tail = old[kept:], chosen[kept:]
         capacity = 16
-        while capacity < 2 * (len(old) + len(fresh)):
+        while capacity < 2 * (len(rest) + len(fresh)):
             capacity *= 2
         table = np.full(capacity, _FREE, np.int64)
-        chosen = out[n_out : n_out + len(old) + len(fresh)]
-        n_chosen = _collect(old, one_per_exposure[k], chosen, 0, table, capacity - 1)
-        n_chosen = _collect(fresh, one_per_exposure[k], chosen, n_chosen, table, capacity - 1)
-        _sort(chosen[:n_chosen], spare)
+        n_tail = _collect(rest, one_per_exposure[k], tail, 0, table, capacity - 1)
+        n_tail = _collect(fresh, one_per_exposure[k], tail, n_tail, table, capacity - 1)
+        _sort(tail[:n_tail], spare)
         if one_per_exposure[k]:
-            n_chosen = _drop_repeats(chosen[:n_chosen])
-        lengths[k] = n_chosen
-        first_changed[k] = _first_change(old, chosen[:n_chosen])
-        n_out += n_chosen
+            n_tail = _drop_repeats(tail[:n_tail])
+        lengths[k] = kept + n_tail
+        first_changed[k] = kept + _first_change(rest, tail[:n_tail])
+        n_out += kept + n_tail
     return n_out

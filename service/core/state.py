@@ -28,6 +28,7 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,9 +161,21 @@ def encode_state(state: ObjectState) -> bytes:
         state.redshift_err,
         state.mwebv,
     )
-    columns = (state.hidden.tobytes(), state.observations.tobytes(), state.history.packed)
-    checked = b"".join((header[_CHECKED_FROM:], *columns))
-    return MAGIC + zlib.crc32(checked).to_bytes(4, "little") + _COUNTER.pack(state.counter) + checked
+    # The arrays are read where they are: of a long light curve this makes one copy.
+    parts = (
+        header[_CHECKED_FROM:],
+        *map(_bytes_of, (state.hidden, state.observations)),
+        state.history.packed,
+    )
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    return b"".join((MAGIC, checksum.to_bytes(4, "little"), _COUNTER.pack(state.counter), *parts))
+
+
+def _bytes_of(array: NDArray[np.generic]) -> Any:
+    """Give the bytes of an array without copying them."""
+    return np.ascontiguousarray(array).data
 
 
 def decode_state(blob: bytes) -> ObjectState:
