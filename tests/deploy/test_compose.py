@@ -57,7 +57,7 @@ def test_specification_is_really_checked(tmp_path: Path) -> None:
 
 def test_services_are_those_of_the_manual() -> None:
     always = {service.name for service in SERVICES if not service.profiles}
-    assert always == {"kafka", "redis", "topics", "worker", "api"}
+    assert always == {"kafka", "redis", "topics", "worker", "filter", "api"}
     profiles = {name: service.profiles for name, service in services().items() if service.profiles}
     assert profiles == {
         "replayer": ["demo"],
@@ -127,9 +127,14 @@ def test_what_runs_for_long_comes_back_and_is_watched(service: Service) -> None:
         assert service.seconds(check["timeout"]) <= service.seconds(check["interval"])
 
 
-def test_worker_can_be_scaled() -> None:
-    worker = services()["worker"].fields
-    assert not {"container_name", "hostname", "ports"} & set(worker)
+@pytest.mark.parametrize("name", ["worker", "filter"])
+def test_what_is_scaled_has_nothing_that_only_one_can_have(name: str) -> None:
+    assert not {"container_name", "hostname", "ports"} & set(services()[name].fields)
+
+
+@pytest.mark.parametrize("name", ["worker", "filter"])
+def test_loop_that_stands_still_fails_the_health_check(name: str) -> None:
+    assert services()[name].health_check[-1].endswith("/healthz")
 
 
 def test_worker_has_time_to_end_its_transaction() -> None:
@@ -177,7 +182,7 @@ def test_our_services_get_only_settings_that_exist(service: Service) -> None:
 
 def test_our_services_are_one_image() -> None:
     ours = [service for service in SERVICES if service.ours]
-    assert {service.name for service in ours} == {"topics", "worker", "api", "replayer"}
+    assert {service.name for service in ours} == {"topics", "worker", "filter", "api", "replayer"}
     assert len({service.fields["image"] for service in ours}) == 1
     for service in ours:
         build = service.fields["build"]

@@ -117,7 +117,7 @@ def test_dashboard_and_rules_lie_where_the_containers_look() -> None:
     assert source["url"] == "http://prometheus:9090"
 
 
-def test_prometheus_finds_workers_and_api_where_they_listen() -> None:
+def test_prometheus_finds_each_part_where_it_listens() -> None:
     compose = services()
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     found = {
@@ -127,7 +127,12 @@ def test_prometheus_finds_workers_and_api_where_they_listen() -> None:
     }
     worker_port = int(compose["worker"].environment["NIGHTJAR_METRICS_PORT"])
     api_port = int(compose["api"].environment["NIGHTJAR_API_PORT"])
-    assert found == {"nightjar-worker": (["worker"], worker_port), "nightjar-api": (["api"], api_port)}
+    filter_port = int(compose["filter"].environment["NIGHTJAR_METRICS_PORT"])
+    assert found == {
+        "nightjar-worker": (["worker"], worker_port),
+        "nightjar-filter": (["filter"], filter_port),
+        "nightjar-api": (["api"], api_port),
+    }
     assert compose["worker"].environment["NIGHTJAR_API_HOST"] == "0.0.0.0"  # noqa: S104  in its container
 
 

@@ -62,7 +62,7 @@ def running(deployment: Deployment, redis: ChildProcess, topics: str) -> Iterato
     assert redis.running
     assert topics
     children = {f"worker{instance}": deployment.child("worker", instance) for instance in WORKERS}
-    children["api"] = deployment.child("api")
+    children |= {name: deployment.child(name) for name in ("filter", "api")}
     with ExitStack() as stack:
         for child in children.values():
             stack.callback(child.kill)
