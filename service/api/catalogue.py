@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.api.caching import IfNoneMatch, tagged
 from service.api.problems import ProblemError, ProblemType, documented
 from service.api.resources import Needs
 from service.core.alerts import Survey
@@ -126,6 +127,7 @@ async def get_schemas() -> SchemaList:
 )
 async def get_schema(
     name: Annotated[str, Path(description="As /v1/schemas lists it", examples=["classification.json"])],
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Give a schema as the package carries it: JSON Schema or Avro."""
     known = {schema.value: schema for schema in RecordSchema}
@@ -135,9 +137,9 @@ async def get_schema(
         )
     # The media type that Avro's own documentation uses for schemas is plain JSON.
     media_type = "application/json" if name.endswith(_AVRO_SUFFIX) else "application/schema+json"
-    return Response(
-        orjson.dumps(record_schema(known[name]), option=orjson.OPT_INDENT_2), media_type=media_type
-    )
+    body = orjson.dumps(record_schema(known[name]), option=orjson.OPT_INDENT_2)
+    # It changes with the service's version alone.
+    return tagged(Response(body, media_type=media_type), if_none_match, cache_control="max-age=3600")
 
 
 def _model(model: RegisteredModel, *, loaded: bool) -> Model:

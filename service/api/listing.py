@@ -5,10 +5,12 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 import orjson
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.responses import Response
 
 from service.api.answers import json_response
+from service.api.caching import IfNoneMatch, tagged
 from service.api.models import BandName, Status
 from service.api.problems import Fault, ProblemError, ProblemType, documented
 from service.api.resources import Needs, Resources
@@ -16,6 +18,7 @@ from service.api.search import Page, Sort, TooManyError, find
 from service.api.search import Query as SearchQuery
 from service.api.selection import Selection, known_classes
 from service.api.summaries import class_names, items, model_names
+from service.api.tables import TABLES, Format, flat, table_response
 from service.core.alerts import Survey
 from service.core.search import Criteria, Found
 
@@ -103,6 +106,7 @@ class Listing(Selection):
         "probable one, greatest first; distance: nearest first. By default distance with a cone, else "
         "-last_alert",
     )
+    form: Format = Field("json", alias="format", description="json, or a table: csv, votable or parquet")
     limit: int = Field(100, ge=1, le=MOST_LISTED, description="Objects per page")
     cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
 
@@ -121,12 +125,20 @@ class Listing(Selection):
 
 @router.get(
     "/objects",
-    responses=documented(ProblemType.INVALID_REQUEST, ProblemType.STORE_UNAVAILABLE),
+    responses=documented(
+        ProblemType.INVALID_REQUEST, ProblemType.FORMAT_UNAVAILABLE, ProblemType.STORE_UNAVAILABLE
+    )
+    | TABLES,
     response_model=ObjectList,
     summary="Find objects",
 )
-def list_objects(wanted: Annotated[Listing, Query()], needs: Needs) -> Any:
-    """Give objects that have all that is asked for, one page at a time.
+def list_objects(
+    wanted: Annotated[Listing, Query()],
+    needs: Needs,
+    request: Request,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Give objects that have all that is asked for, one page at a time; tables name the next in `Link`.
 
     An object that changes while pages are read may come twice, or not at all where it moves to the front.
     """
@@ -140,7 +152,12 @@ def list_objects(wanted: Annotated[Listing, Query()], needs: Needs) -> Any:
         criteria,
     )
     cursor = None if page.next_after is None else _write_cursor(wanted.order, page.next_after)
-    return json_response({"objects": objects, "next_cursor": cursor})
+    if wanted.form == "json":
+        return tagged(json_response({"objects": objects, "next_cursor": cursor}), if_none_match)
+    headers = (
+        {} if cursor is None else {"Link": f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'}
+    )
+    return table_response([flat(one) for one in objects], ObjectItem, wanted.form, "objects", headers)
 
 
 def _page(wanted: Listing, criteria: Criteria, needs: Resources) -> Page:

@@ -5,16 +5,28 @@ and then arithmetic. An asynchronous client was measured to bring nothing for su
 second adapter to keep right beside the worker's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Path
+from pydantic import BaseModel
+from starlette.responses import Response
 
 from service.api import views
-from service.api.models import LightCurve, LookupAnswer, LookupRequest, ObjectHistory, ObjectSummary
+from service.api.caching import IfNoneMatch, kept, state_tag
+from service.api.models import (
+    Epoch,
+    LightCurve,
+    LookupAnswer,
+    LookupRequest,
+    ObjectHistory,
+    ObjectSummary,
+    Observation,
+)
 from service.api.object_ids import FORMS, Candidate, InvalidObjectIdError, parse_object_id
 from service.api.problems import Fault, ProblemError, ProblemType, documented
 from service.api.resources import Needs
+from service.api.tables import TABLES, AskedFormat, flat, table_response
 from service.core.alerts import Survey, object_key
 from service.core.state import ObjectState, StateError, decode_state
 from service.core.store import ObjectStore
@@ -33,38 +45,85 @@ ONE_OBJECT = documented(
 )
 
 
-@router.get("/{object_id}", responses=ONE_OBJECT, summary="Latest class vector and summary")
-def get_object(object_id: ObjectId, needs: Needs) -> ObjectSummary:
+@router.get(
+    "/{object_id}",
+    responses=ONE_OBJECT,
+    response_model=ObjectSummary,
+    summary="Latest class vector and summary",
+)
+def get_object(object_id: ObjectId, needs: Needs, if_none_match: IfNoneMatch = None) -> Response:
     """Give an object's position, counts, and its latest class vector."""
-    return views.summary(*find_object(object_id, needs.store), needs.registry)
+    found = find_object(object_id, needs.store)
+    tag = state_tag(found[2], "object")
+    return kept(if_none_match, tag, lambda headers: _json(views.summary(*found, needs.registry), headers))
 
 
-@router.get("/{object_id}/lightcurve", responses=ONE_OBJECT, summary="Light curve")
-def get_light_curve(object_id: ObjectId, needs: Needs) -> LightCurve:
+@router.get(
+    "/{object_id}/lightcurve",
+    responses=ONE_OBJECT | TABLES,
+    response_model=LightCurve,
+    summary="Light curve",
+)
+def get_light_curve(
+    object_id: ObjectId, needs: Needs, form: AskedFormat = "json", if_none_match: IfNoneMatch = None
+) -> Response:
     """Give all observations of an object: detections, forced photometry, upper limits."""
-    return views.light_curve(*find_object(object_id, needs.store))
+    found = find_object(object_id, needs.store)
+
+    def answer(headers: Mapping[str, str]) -> Response:
+        curve = views.light_curve(*found)
+        if form == "json":
+            return _json(curve, headers)
+        rows = [dict(one) for one in curve.observations]
+        return table_response(rows, Observation, form, f"{curve.id} lightcurve", headers)
+
+    return kept(if_none_match, state_tag(found[2], "lightcurve", form), answer)
 
 
-@router.get("/{object_id}/classifications", responses=ONE_OBJECT, summary="Every stored classification")
-def get_classifications(object_id: ObjectId, needs: Needs) -> ObjectHistory:
+@router.get(
+    "/{object_id}/classifications",
+    responses=ONE_OBJECT | TABLES,
+    response_model=ObjectHistory,
+    summary="Every stored classification",
+)
+def get_classifications(
+    object_id: ObjectId, needs: Needs, form: AskedFormat = "json", if_none_match: IfNoneMatch = None
+) -> Response:
     """Give the classification of an object as of each of its alerts."""
     found = find_object(object_id, needs.store)
-    return views.object_history(*found, needs.registry, most_kept=needs.settings.history_length)
+
+    def answer(headers: Mapping[str, str]) -> Response:
+        history = views.object_history(*found, needs.registry, most_kept=needs.settings.history_length)
+        if form == "json":
+            return _json(history, headers)
+        rows = [flat(one.model_dump()) for one in history.classifications]
+        return table_response(rows, Epoch, form, f"{history.id} classifications", headers)
+
+    return kept(if_none_match, state_tag(found[2], "classifications", form), answer)
 
 
 @router.post(
     "/lookup",
-    responses=documented(ProblemType.INVALID_REQUEST, ProblemType.STORE_UNAVAILABLE),
+    responses=documented(
+        ProblemType.INVALID_REQUEST, ProblemType.FORMAT_UNAVAILABLE, ProblemType.STORE_UNAVAILABLE
+    )
+    | TABLES,
+    response_model=LookupAnswer,
     summary="Many objects at once",
 )
-def look_up(request: Annotated[LookupRequest, Body()], needs: Needs) -> LookupAnswer:
-    """Give the summaries of many objects."""
+def look_up(request: Annotated[LookupRequest, Body()], needs: Needs, form: AskedFormat = "json") -> Response:
+    """Give the summaries of many objects; a table has those that are known."""
     ids = list(dict.fromkeys(request.ids))
     found = _find_all(_parse_all(ids), needs.store)
-    return LookupAnswer(
-        objects=[views.summary(*one, needs.registry) for one in found if one],
-        unknown=[text for text, one in zip(ids, found, strict=True) if not one],
-    )
+    objects = [views.summary(*one, needs.registry) for one in found if one]
+    if form != "json":
+        return table_response([flat(one.model_dump()) for one in objects], ObjectSummary, form, "objects", {})
+    unknown = [text for text, one in zip(ids, found, strict=True) if not one]
+    return _json(LookupAnswer(objects=objects, unknown=unknown), {})
+
+
+def _json(answer: BaseModel, headers: Mapping[str, str]) -> Response:
+    return Response(answer.model_dump_json(), media_type="application/json", headers=dict(headers))
 
 
 def find_object(text: str, store: ObjectStore) -> Found:

@@ -51,6 +51,7 @@ class ProblemType(Enum):
     INVALID_REQUEST = ("invalid-request", 422, "The request does not fit its description")
     TOO_MANY_REQUESTS = ("too-many-requests", 429, "Too many requests")
     UNREADABLE_STATE = ("unreadable-state", 500, "What is stored cannot be read")
+    FORMAT_UNAVAILABLE = ("format-unavailable", 501, "This server cannot write that format")
     INTERNAL = ("internal", 500, "The service failed")
     STREAM_UNAVAILABLE = ("stream-unavailable", 503, "The live stream takes nobody now")
     BUSY = ("busy", 503, "Too much to do")

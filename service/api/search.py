@@ -162,12 +162,12 @@ def _scanned_page(query: Query, ranked: Iterator[Found], index: ObjectIndex, cla
     while chunk := list(islice(ranked, CHUNK)):
         chosen, summaries = _passing([one.key for one in chunk], query, index, class_names)
         order = [i for i, at in enumerate(chosen) if _stands_there(query, chunk[at], summaries, i)]
-        room = query.limit - len(places)
+        room = query.limit + 1 - len(places)  # one more tells that there is a next page
         places += [chunk[chosen[i]] for i in order[:room]]
         found.append(summaries.take(order[:room]))
         scanned += len(chunk)
-        if len(places) == query.limit:
-            return _page_of(places, found, places[-1])
+        if len(places) > query.limit:
+            return _page_of(places[:-1], found, places[-2])
         if scanned >= MOST_SCANNED:
             return _page_of(places, found, chunk[-1])
     return _page_of(places, found, None)
@@ -175,8 +175,9 @@ def _scanned_page(query: Query, ranked: Iterator[Found], index: ObjectIndex, cla
 
 def _page_of(places: Sequence[Found], summaries: Sequence[Summaries], next_after: Found | None) -> Page:
     heads = np.concatenate([read_summaries([]).heads, *(one.heads for one in summaries)])
-    joined = Summaries(heads, [vector for one in summaries for vector in one.vectors])
-    return Page([one.key for one in places], joined, next_after)
+    vectors = [vector for one in summaries for vector in one.vectors]
+    n = len(places)
+    return Page([one.key for one in places], Summaries(heads[:n], vectors[:n]), next_after)
 
 
 def _stands_there(query: Query, place: Found, summaries: Summaries, i: int) -> bool:
