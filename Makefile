@@ -16,7 +16,7 @@ RUN_STAMP := $(VENV)/.installed-to-run
 ALL_STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: vendor help install demo demo-packets test lint format bench docs models reproduce constraints clean
+.PHONY: vendor help install demo demo-packets test lint format audit-deps bench docs models reproduce constraints clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,14 @@ format: $(ALL_STAMP)  ## Put the code in form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+audit-deps: $(ALL_STAMP)  ## Look the pinned packages up among known vulnerabilities (needs pypi.org)
+	@test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && \
+	  .venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
+	@.venv-audit/bin/python -c "import json, urllib.request as r; \
+	  json.load(r.urlopen('https://pypi.org/pypi/pip/json', timeout=10))['vulnerabilities']" 2>/dev/null || \
+	  { echo "pypi.org does not tell of vulnerabilities from here: nothing was audited" >&2; exit 1; }
+	.venv-audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
+
 bench: $(ALL_STAMP)  ## Measure, each number beside its baseline
 	$(BIN)/python -m tests.benchmarks all
 
@@ -82,4 +90,4 @@ constraints: $(ALL_STAMP)  ## Write constraints.txt anew from what is installed
 	@mv .constraints constraints.txt
 
 clean:  ## Remove the environment and caches
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-audit build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -58,7 +58,8 @@ class Saboteur:
 
     def tamper(self, worker: Worker) -> Worker:
         """Put itself into a worker, whose parts are its own business otherwise."""
-        part: Any = worker._processor._store if self._step == "save" else worker._sink
+        processor: Any = worker._processor
+        part: Any = processor._store if self._step == "save" else worker._sink
         # What is produced is to be in the broker's log, as part of it would be in a large batch.
         settle = worker._sink._producer.flush if self._step == "produce" else lambda: None  # type: ignore[attr-defined]
         setattr(part, self._step, self._wrapped(getattr(part, self._step), settle))
