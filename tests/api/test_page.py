@@ -108,6 +108,12 @@ def test_the_page_is_there_without_redis(serve_on: ServeOn) -> None:
     assert serve_on(NOWHERE).get("/").status_code == 200
 
 
+def test_the_icon_is_also_where_browsers_look_for_it(client: httpx.Client) -> None:
+    response = client.get("/favicon.ico")
+    assert response.headers["content-type"] == "image/svg+xml"
+    assert response.text.startswith("<svg")
+
+
 def test_what_is_of_others_is_as_they_published_it() -> None:
     lines = (PAGE / "vendor/SHA256SUMS").read_text(encoding="utf-8").splitlines()
     sums = {line.split()[1]: line.split()[0] for line in lines}

@@ -52,6 +52,12 @@ async def get_object_page(object_id: str, request: Request, needs: Needs) -> Res
     return _document(request, "object.html", needs.settings)
 
 
+@router.get("/favicon.ico")
+async def get_icon(request: Request) -> Response:
+    """Give the icon, which browsers also ask for here where a document names none."""
+    return await get_asset("", "icon.svg", request)
+
+
 @router.get("/static/{version}/{path:path}")
 async def get_asset(version: str, path: str, request: Request) -> Response:
     """Give a file of the page.
