@@ -45,6 +45,7 @@ SUBCOMMANDS = (
     Subcommand("replay", "Send alert packets from files to a Kafka topic.", TOOLS),
     Subcommand("listen", "Print classifications as they come.", TOOLS),
     Subcommand("reclassify", "Classify stored light curves with any model.", TOOLS),
+    Subcommand("reindex", "Make the index of objects anew from their states.", TOOLS),
     Subcommand("audit", "Prove that every alert was answered exactly once.", TOOLS),
     Subcommand("export", "Write light curves and classifications to Parquet files by night.", TOOLS),
     Subcommand(
