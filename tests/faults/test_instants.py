@@ -43,8 +43,15 @@ def test_death_at_each_instant_of_the_loop(
 
 @pytest.mark.parametrize("instant", ["before save", "after produce", "after send_offsets"])
 def test_worker_frozen_past_its_session_comes_back_to_nothing(
-    fencing_broker: Broker, redis_url: str, alone_url: str, deploy: DeploymentFactory, instant: str
+    fencing_broker: Broker,
+    redis_url: str,
+    alone_url: str,
+    deploy: DeploymentFactory,
+    instant: str,
+    long_form: bool,
 ) -> None:
+    if instant != "after produce" and not long_form:
+        pytest.skip("one instant of three: set NIGHTJAR_LONG_TESTS=1")
     deployment = deploy(fencing_broker, redis_url, batch_size=10, **BRISK)
     deployment.send(FIRST, spread)
     zombie = start_saboteur(deployment, "zombie", instant, signal.SIGSTOP)

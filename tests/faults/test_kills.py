@@ -32,7 +32,7 @@ def test_kills_at_random_instants_lose_and_repeat_nothing(
     deploy: DeploymentFactory,
     long_form: bool,
 ) -> None:
-    n_kills, n_alerts = (50, 20_000) if long_form else (8, 3000)
+    n_kills, n_alerts = (50, 20_000) if long_form else (4, 1200)
     packets = lsst(crowd(n_alerts // 8)[:n_alerts])
     chance = np.random.default_rng()  # other instants in every run
     deployment = deploy(fault_broker, redis_url, batch_size=BATCH, **BRISK)

@@ -23,7 +23,7 @@ from tests.integration.deployment import Deployment
 from tests.support.crowd import crowd
 from tests.support.kafka import wait_until
 
-PACKETS = lsst(crowd(120))
+PACKETS = lsst(crowd(70))
 # Long enough for every worker to be in mid-batch when Redis goes.
 BATCH = 10
 
