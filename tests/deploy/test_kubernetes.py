@@ -124,8 +124,9 @@ def test_secrets_lie_where_the_settings_say() -> None:
         assert places["secrets"] == SETTINGS["NIGHTJAR_SECRETS_DIR"], name
 
 
-def test_workers_keep_their_names_and_are_judged_by_their_loop() -> None:
-    [worker] = [one for one in ALL if one["kind"] == "StatefulSet"]
+@pytest.mark.parametrize("name", ["StatefulSet-worker", "StatefulSet-filter"])
+def test_workers_keep_their_names_and_are_judged_by_their_loop(name: str) -> None:
+    [worker] = [one for one in ALL if identify(one) == name]
     [container] = pod(worker)["containers"]
     variables = {variable["name"]: variable for variable in container["env"]}
     assert variables["NIGHTJAR_WORKER_ID"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
@@ -172,6 +173,7 @@ def test_image_is_the_one_of_the_compose_file() -> None:
 def test_commands_are_those_of_the_compose_file() -> None:
     commands = {name: container["args"] for name, container in containers()}
     assert commands["StatefulSet-worker"] == services()["worker"].command
+    assert commands["StatefulSet-filter"] == services()["filter"].command
     assert commands["Deployment-api"] == services()["api"].command
     assert commands["Job-topics"][:2] == services()["topics"].command[:2]
 
