@@ -1,6 +1,8 @@
 """The live table of candidates in a real browser."""
 
+import csv
 import time
+from pathlib import Path
 from statistics import median
 
 from playwright.sync_api import Page, expect
@@ -62,6 +64,11 @@ def test_a_filter_narrows_the_table_and_the_address_keeps_it(sky: Sky, open_page
     page.reload()
     wait_for_live(page)
     assert shown_ids(page) == [one["object_id"] for one in narrower]
+
+    with page.expect_download() as started:
+        page.get_by_role("link", name="CSV").click()
+    with Path(started.value.path()).open(encoding="utf-8") as file:
+        assert [row["object_id"] for row in csv.DictReader(file)] == [one["object_id"] for one in narrower]
 
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#candidates tbody tr")).to_have_count(len(everything))

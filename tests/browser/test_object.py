@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -85,6 +86,9 @@ def test_what_is_said_of_the_object_is_what_the_api_says(
     history = sky.get(f"/v1/objects/{key}/classifications")["classifications"]
     assert ids == [str(epoch["alert_id"]) for epoch in reversed(history)]
     assert page.locator("#sky a").count() >= 7
+    for link in page.locator("#downloads a").all():
+        path = str(link.get_attribute("href"))
+        assert httpx.get(sky.url + path, timeout=30).status_code == 200, path
     assert f"{summary['ra_deg']:.6f}°" in page.locator("#sky").inner_text()
 
 

@@ -18,6 +18,17 @@ export function commandsOf({ id, object_id: name }) {
   ];
 }
 
+/** Links to an object's tables as files. */
+export function downloadsOf({ id }) {
+  const tables = { lightcurve: "Light curve", classifications: "History" };
+  const formats = { csv: "CSV", parquet: "Parquet" };
+  return Object.entries(tables).flatMap(([table, name]) =>
+    Object.entries(formats).map(([format, label]) =>
+      h("a", { href: `${objectPath(id)}/${table}?format=${format}`, download: "" }, `${name}, ${label}`),
+    ),
+  );
+}
+
 function command(what, text) {
   const pre = h("pre", { tabindex: 0, "aria-label": what }, h("code", {}, text));
   const button = h("button", { type: "button", "aria-label": `Copy: ${what}` }, "Copy");

@@ -11,6 +11,7 @@ import { showState } from "./status.js";
 const PAGE_SIZE = 50;
 const REDRAW_MS = 250; // a person does not read faster, and a phone's battery lasts longer
 const RATE_S = 60;
+const MOST_IN_FILE = 1000; // as many as the API gives at once
 const RETRY_MS = 3000;
 
 const table = at("candidates");
@@ -128,7 +129,13 @@ function showConnection() {
   else showState(paused ? "held" : "on", `live · ${arrivals.length}/min`);
 }
 
+/** Keep what is searched for in the page's address, and offer it as a file. */
 function remember(query) {
+  const file = new URLSearchParams(query);
+  file.set("sort", SORTS[candidates.base].server);
+  file.set("limit", MOST_IN_FILE);
+  file.set("format", "csv");
+  at("download").href = `/v1/objects?${file}`;
   const address = new URLSearchParams(query);
   if (candidates.sort !== "time" || !candidates.descending) address.set("sort", `${candidates.descending ? "-" : ""}${candidates.sort}`);
   history.replaceState(null, "", address.size ? `/?${address}` : "/");

@@ -4,7 +4,7 @@ import { markAlert, showAlerts } from "./alerts.js";
 import { ApiError, follow, getJson, objectPath } from "./api.js";
 import { TimeSpan } from "./charts.js";
 import { showClasses } from "./classbars.js";
-import { commandsOf } from "./commands.js";
+import { commandsOf, downloadsOf } from "./commands.js";
 import { at, h } from "./dom.js";
 import { factsOf } from "./facts.js";
 import { LightCurve } from "./lightcurve.js";
@@ -49,6 +49,7 @@ function show() {
   at("sky").replaceChildren(...skyOf(summary));
   at("facts").replaceChildren(...factsOf(summary, lightcurve.observations));
   at("commands").replaceChildren(...commandsOf(summary));
+  at("downloads").replaceChildren(...downloadsOf(summary));
   showAlerts(classifications, point);
   at("main").setAttribute("aria-busy", "false");
 }
