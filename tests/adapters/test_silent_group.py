@@ -97,6 +97,14 @@ def rewinds(source: KafkaSource) -> bool:
     return True
 
 
+def answers(source: KafkaSource) -> bool:
+    try:
+        source.check()
+    except BrokerUnavailableError:
+        return False
+    return True
+
+
 def test_client_whose_group_stays_silent_is_replaced_and_nothing_is_lost(
     coordinator: tuple[ApacheKafka, Coordinator], source: KafkaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +127,7 @@ def test_client_is_kept_as_long_as_no_broker_answers(
     client, kafka = source._consumer, coordinator[0]
 
     kafka.pause()
+    wait_until(lambda: not answers(source), "the broker to be silent")
     assert not any(rewinds(source) for _ in range(2))
     kafka.resume()
 
