@@ -18,7 +18,7 @@ from typing import Any
 from service.adapters.redis_errors import translate, translated
 from service.adapters.redis_link import Command, Link
 from service.core.alerts import Survey
-from service.core.search import Found
+from service.core.search import Found, Span
 from service.core.summary import IndexName
 
 __all__ = ["RedisIndex", "summary_key"]
@@ -76,35 +76,41 @@ class RedisIndex:
         with translated(self._link.address):
             return self._link.get_many([summary_key(key) for key in keys])
 
-    def ranked(self, index: IndexName, most: float, least: float, *, skip: int, count: int) -> list[Found]:
-        """Give some objects of an index, greatest score first."""
-        command = (
-            "ZRANGE",
-            _key(index),
-            most,
-            least,
-            "BYSCORE",
-            "REV",
-            "LIMIT",
-            skip,
-            count,
-            "WITHSCORES",
+    def ranked(self, spans: Sequence[Span]) -> list[list[Found]]:
+        """Give objects between two scores, of several indexes in one round trip."""
+        options = "BYSCORE", "REV", "LIMIT"
+        replies = self._send(
+            [
+                ("ZRANGE", _key(one.index), one.most, one.least, *options, one.skip, one.count, "WITHSCORES")
+                for one in spans
+            ]
         )
-        [reply] = self._send([command])
-        return [Found(float(score), f"{index[1]}:{name.decode()}") for name, score in _pairs(reply)]
+        return [
+            [Found(float(score), f"{one.index[1]}:{name.decode()}") for name, score in _pairs(reply)]
+            for one, reply in zip(spans, replies, strict=True)
+        ]
 
     def count(self, index: IndexName, most: float, least: float) -> int:
         """Count the objects that an index has between two scores."""
         [reply] = self._send([("ZCOUNT", _key(index), least, most)])
         return int(reply)
 
-    def within(self, survey: Survey, ranges: Sequence[tuple[int, int]], *, limit: int) -> list[str]:
+    def within(
+        self, surveys: Sequence[Survey], ranges: Sequence[tuple[int, int]], *, limit: int
+    ) -> list[str]:
         """Give the keys of the objects in some ranges of pixels."""
-        key = _key(("p", survey.value))
+        asked = [(survey.value, start, stop) for survey in surveys for start, stop in ranges]
         replies = self._send(
-            [("ZRANGE", key, start, f"({stop}", "BYSCORE", "LIMIT", 0, limit) for start, stop in ranges]
+            [
+                ("ZRANGE", _key(("p", survey)), start, f"({stop}", "BYSCORE", "LIMIT", 0, limit)
+                for survey, start, stop in asked
+            ]
         )
-        return [f"{survey.value}:{name.decode()}" for reply in replies for name in reply]
+        return [
+            f"{survey}:{name.decode()}"
+            for (survey, _, _), reply in zip(asked, replies, strict=True)
+            for name in reply
+        ]
 
     def scan(self, index: IndexName, cursor: int, *, count: int) -> tuple[int, list[str]]:
         """Give some keys of an index."""

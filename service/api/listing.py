@@ -166,7 +166,7 @@ def _page(wanted: Listing, criteria: Criteria, needs: Resources) -> Page:
         sort=wanted.order,
         limit=wanted.limit,
         after=None if wanted.cursor is None else _read_cursor(wanted.order, wanted.cursor),
-        class_names=tuple(known_classes(needs.registry).values()),
+        class_names=lambda: tuple(known_classes(needs.registry).values()),
     )
     try:
         return find(query, needs.store.index, class_names(needs.registry))

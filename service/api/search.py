@@ -2,8 +2,8 @@
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Survey
-from service.core.search import Criteria, Found, ObjectIndex
+from service.core.search import Criteria, Found, ObjectIndex, Span
 from service.core.sky import cone_ranges
 from service.core.summary import ClassNames, IndexName, Summaries, read_summaries
 
@@ -50,14 +50,14 @@ class Query:
     after
         Where the last page ended: its place in the order.
     class_names
-        Every class there is, by which a search for the most probable objects of any class goes.
+        Gives every class there is, by which a search for the most probable objects of any class goes.
     """
 
     criteria: Criteria
     sort: Sort
     limit: int
     after: Found | None
-    class_names: Sequence[str]
+    class_names: Callable[[], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,7 @@ def _few_candidates(query: Query, index: ObjectIndex) -> list[str] | None:
     criteria = query.criteria
     if criteria.cone is not None:
         ranges = cone_ranges(criteria.cone)
-        found: list[str] = []
-        for survey in _surveys(query):
-            found += index.within(survey, ranges, limit=MOST_CANDIDATES)
+        found = index.within(_surveys(query), ranges, limit=MOST_CANDIDATES)
         if len(found) > MOST_CANDIDATES:
             raise TooManyError(f"more than {MOST_CANDIDATES} objects lie there: make the cone smaller")
         return found
@@ -117,7 +115,8 @@ def _few_candidates(query: Query, index: ObjectIndex) -> list[str] | None:
     names: list[IndexName] = [("c", survey.value, criteria.class_name) for survey in _surveys(query)]
     if sum(index.count(name, math.inf, least) for name in names) > FEW:
         return None
-    return [one.key for name in names for one in index.ranked(name, math.inf, least, skip=0, count=FEW)]
+    spans = [Span(name, math.inf, least, 0, FEW) for name in names]
+    return [one.key for found in index.ranked(spans) for one in found]
 
 
 def _by_time(query: Query, index: ObjectIndex) -> Iterator[Found]:
@@ -125,33 +124,35 @@ def _by_time(query: Query, index: ObjectIndex) -> Iterator[Found]:
     most = math.inf if criteria.until_mjd_tai is None else criteria.until_mjd_tai
     least = -math.inf if criteria.since_mjd_tai is None else criteria.since_mjd_tai
     names: list[IndexName] = [("t", survey.value) for survey in _surveys(query)]
-    return _merged(index, names, min(most, after.score) if after else most, least, after)
+    return _merged(query, index, names, min(most, after.score) if after else most, least)
 
 
 def _by_class(query: Query, index: ObjectIndex) -> Iterator[Found]:
     """Go through classes by probability; an object that stands in several comes with its greatest first."""
     criteria, after = query.criteria, query.after
-    classes = [criteria.class_name] if criteria.class_name is not None else query.class_names
+    classes = [criteria.class_name] if criteria.class_name is not None else query.class_names()
     names: list[IndexName] = [("c", survey.value, one) for survey in _surveys(query) for one in classes]
     least = float(np.float32(criteria.min_probability or 0.0))
-    return _merged(index, names, after.score if after else math.inf, least, after)
+    return _merged(query, index, names, after.score if after else math.inf, least)
 
 
 def _merged(
-    index: ObjectIndex, names: Sequence[IndexName], most: float, least: float, after: Found | None
+    query: Query, index: ObjectIndex, names: Sequence[IndexName], most: float, least: float
 ) -> Iterator[Found]:
-    streams = [_ranked(index, name, most, least) for name in names]
+    """Go through several indexes as one; what a page usually needs is read in one round trip."""
+    spans = [Span(name, most, least, 0, query.limit + 1) for name in names]
+    firsts = index.ranked(spans)
+    streams = [_ranked(index, span, first) for span, first in zip(spans, firsts, strict=True)]
     merged = heapq.merge(*streams, reverse=True)
-    return (one for one in merged if after is None or one < after)
+    return (one for one in merged if query.after is None or one < query.after)
 
 
-def _ranked(index: ObjectIndex, name: IndexName, most: float, least: float) -> Iterator[Found]:
-    skip = 0
-    while chunk := index.ranked(name, most, least, skip=skip, count=CHUNK):
+def _ranked(index: ObjectIndex, span: Span, chunk: list[Found]) -> Iterator[Found]:
+    yield from chunk
+    while len(chunk) == span.count:
+        span = replace(span, skip=span.skip + span.count, count=CHUNK)
+        [chunk] = index.ranked([span])
         yield from chunk
-        if len(chunk) < CHUNK:
-            return
-        skip += len(chunk)
 
 
 def _scanned_page(query: Query, ranked: Iterator[Found], index: ObjectIndex, class_names: ClassNames) -> Page:
@@ -159,7 +160,7 @@ def _scanned_page(query: Query, ranked: Iterator[Found], index: ObjectIndex, cla
     places: list[Found] = []
     found: list[Summaries] = []
     scanned = 0
-    while chunk := list(islice(ranked, CHUNK)):
+    while chunk := list(islice(ranked, CHUNK if scanned else query.limit + 1)):
         chosen, summaries = _passing([one.key for one in chunk], query, index, class_names)
         order = [i for i, at in enumerate(chosen) if _stands_there(query, chunk[at], summaries, i)]
         room = query.limit + 1 - len(places)  # one more tells that there is a next page

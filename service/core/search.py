@@ -11,7 +11,7 @@ from service.core.alerts import Survey
 from service.core.sky import Cone, separation_deg
 from service.core.summary import INDEXED_FROM, NONE, ClassNames, IndexName, Summaries
 
-__all__ = ["Criteria", "Found", "ObjectIndex"]
+__all__ = ["Criteria", "Found", "ObjectIndex", "Span"]
 
 
 class Found(NamedTuple):
@@ -27,6 +27,17 @@ class Found(NamedTuple):
 
     score: float
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of an index: between two scores, both included, from `skip` on, `count` at most."""
+
+    index: IndexName
+    most: float
+    least: float
+    skip: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +168,15 @@ class ObjectIndex(Protocol):
     def summaries(self, keys: Sequence[str]) -> list[bytes | None]:
         """Read the stored summaries of objects, None for each that is not stored."""
 
-    def ranked(self, index: IndexName, most: float, least: float, *, skip: int, count: int) -> list[Found]:
-        """Give some objects of an index by time or class, greatest score first, then by name backwards."""
+    def ranked(self, spans: Sequence[Span]) -> list[list[Found]]:
+        """Give some objects of indexes by time or class, greatest score first, then by name backwards."""
 
     def count(self, index: IndexName, most: float, least: float) -> int:
         """Count the objects that an index has between two scores."""
 
-    def within(self, survey: Survey, ranges: Sequence[tuple[int, int]], *, limit: int) -> list[str]:
+    def within(
+        self, surveys: Sequence[Survey], ranges: Sequence[tuple[int, int]], *, limit: int
+    ) -> list[str]:
         """Give the keys of the objects in some ranges of pixels, `limit` of each range at most."""
 
     def scan(self, index: IndexName, cursor: int, *, count: int) -> tuple[int, list[str]]:
