@@ -114,6 +114,23 @@ def test_models_and_latest_results_are_kept(store: RedisStore) -> None:
     store.ping()
 
 
+def test_the_index_finds_objects_wherever_its_sets_lie(store: RedisStore) -> None:
+    places = {("t", "ztf"): {"a": 61000.0, "b": 61001.0}, ("c", "ztf", "Ia"): {"a": 0.9}}
+    store.index.add(places)
+    assert store.index.names() == [("c", "ztf", "Ia"), ("t", "ztf")]
+    assert store.index.count(("t", "ztf"), 70000.0, 61000.5) == 1
+    assert sorted(store.index.scan(("t", "ztf"), 0, count=9)[1]) == ["ztf:a", "ztf:b"]
+    assert store.index.summaries(["ztf:a"]) == [None]
+    store.index.forget(["ztf:a", "ztf:b"])
+    assert store.index.count(("t", "ztf"), 70000.0, 0.0) == 0
+
+
+def test_keys_of_all_nodes_are_walked_through(store: RedisStore) -> None:
+    store.save([write(key) for key in KEYS])
+    walked = [key for keys in store.keys(Survey.ZTF) for key in keys]
+    assert sorted(set(walked)) == sorted(KEYS)
+
+
 def move_slot(cluster: EmbeddedRedisCluster, slot: int, source: Node, target: Node) -> None:
     """Tell all masters that a slot, which must be empty, is another's now."""
     for node in (target, source, *cluster.masters):
