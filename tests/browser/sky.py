@@ -65,8 +65,19 @@ class Sky:
             i for i, packet in enumerate(self.later) if packet.survey is survey and packet.n_alerts == 1
         )
         packet = self.later.pop(index)
-        alerts = Decoder(SchemaStore(), compiled=False).decode([RawMessage(packet.read(), survey)]).alerts
-        return Alert(self, packet, object_key(survey, str(alerts.object_id[0])), float(alerts.mjd_tai[0]))
+        return self._alert(packet)
+
+    def next_two_alerts(self, survey: Survey = Survey.LSST) -> tuple["Alert", "Alert"]:
+        """Take two alerts of one object, the earlier first."""
+        alerts: dict[str, Alert] = {}
+        for packet in [one for one in self.later if one.survey is survey and one.n_alerts == 1]:
+            alert = self._alert(packet)
+            if (earlier := alerts.get(alert.object_id)) is not None and earlier.mjd_tai < alert.mjd_tai:
+                self.later.remove(earlier.packet)
+                self.later.remove(packet)
+                return earlier, alert
+            alerts[alert.object_id] = alert
+        raise AssertionError("no object has two alerts to come")
 
     def get(self, path: str, **parameters: Any) -> Any:
         """Ask the API."""
@@ -74,11 +85,21 @@ class Sky:
         response.raise_for_status()
         return response.json()
 
+    def n_classified(self, key: str) -> int:
+        """Count an object's answers so far."""
+        found = httpx.post(f"{self.url}/v1/objects/lookup", json={"ids": [key]}, timeout=30).json()["objects"]
+        return sum(one["n_classifications"] for one in found)
+
     def object_id(self, survey: Survey) -> str:
         """Give the object of a survey with the most detections."""
         objects = self.get("/v1/objects", survey=survey.value, limit=1000)["objects"]
         found = max(objects, key=lambda one: one["n_detections"])
         return str(found["object_id"])
+
+    def _alert(self, packet: Packet) -> "Alert":
+        survey = packet.survey
+        alerts = Decoder(SchemaStore(), compiled=False).decode([RawMessage(packet.read(), survey)]).alerts
+        return Alert(self, packet, object_key(survey, str(alerts.object_id[0])), float(alerts.mjd_tai[0]))
 
     def _send(self, packets: list[Packet]) -> None:
         writer = TopicWriter(self.stack.kafka_options)

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from service.core.alerts import Survey
 from tests.browser.conftest import OpenPage
 from tests.browser.sky import Alert, Sky
+from tests.support.kafka import wait_until
 
 MOST_S = 2.0
 
@@ -82,6 +83,22 @@ def test_what_does_not_pass_the_filters_does_not_come_in(sky: Sky, open_page: Op
     alert = sky.next_alert(Survey.LSST)
     seconds_until_shown(page, alert)
     assert all(key.startswith("lsst:") for key in shown_ids(page))
+
+
+def test_an_object_is_shown_as_of_its_latest_alert_whatever_comes_last(sky: Sky, open_page: OpenPage) -> None:
+    earlier, later = sky.next_two_alerts()
+    page = open_page("/")
+    wait_for_live(page)
+    page.get_by_role("button", name="Pause").click()
+    before = sky.n_classified(later.object_id)
+    later.send()
+    wait_until(lambda: sky.n_classified(later.object_id) == before + 1, "the later alert's answer")
+    earlier.send()
+    wait_until(lambda: sky.n_classified(later.object_id) == before + 2, "the earlier alert's answer")
+    expect(page.locator("#live")).to_have_text("held · 1 new")
+    page.wait_for_timeout(1000)  # for the last result to arrive, of which the page says nothing
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(f'tr[data-object="{later.object_id}"]')).to_contain_text(later.shown_time)
 
 
 def test_a_paused_table_stands_still_and_then_catches_up(sky: Sky, open_page: OpenPage) -> None:

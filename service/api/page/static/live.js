@@ -22,6 +22,7 @@ let cursor = null;
 let wantedRows = PAGE_SIZE;
 let paused = false;
 let pointedAt = false;
+let searching = false;
 let connection = "off";
 let endStream = () => {};
 let abort = new AbortController();
@@ -39,7 +40,8 @@ async function restart() {
   const { signal } = abort;
   const query = filters.query();
   remember(query);
-  // The stream comes first: what comes in while the search runs is not missed.
+  // The stream comes first: what comes in while the search runs is drawn after its answer, and not missed.
+  searching = true;
   endStream = follow(query, { onresult: receive, onstate: setConnection, ongap: restart });
   try {
     const answer = await search(query, null, signal);
@@ -47,6 +49,10 @@ async function restart() {
     take(answer);
   } catch (error) {
     if (error.name !== "AbortError") fail(error, signal);
+  }
+  if (!signal.aborted) {
+    searching = false;
+    drawPending();
   }
 }
 
@@ -80,13 +86,15 @@ async function more() {
 
 function receive(result) {
   arrivals.push(Date.now());
-  pending.set(result.object_id, result);
+  // Alerts of an object may be answered in another order than that of their times.
+  const known = pending.get(result.object_id);
+  if (!known || known.last_mjd_tai <= result.last_mjd_tai) pending.set(result.object_id, result);
   if (!redraw && !isHeld()) redraw = setTimeout(drawPending, REDRAW_MS);
   if (isHeld()) showConnection();
 }
 
 /** While a person points at the table nothing moves away below the pointer. */
-const isHeld = () => paused || pointedAt;
+const isHeld = () => paused || pointedAt || searching;
 
 function drawPending() {
   redraw = 0;
