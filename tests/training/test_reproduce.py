@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.alerts import Band
 from service.errors import InputError
 from tests.training.conftest import toy_light_curves
 from training.build import fresh_network
 from training.recipes import lsst_recipe, with_classes, ztf_recipe
 from training.reproduce.command import run_all
-from training.reproduce.methods import LSST
-from training.reproduce.runs import Task
+from training.reproduce.material import target
+from training.reproduce.methods import LSST, METHODS
+from training.reproduce.runs import Task, base_for
 from training.reproduce.scale import SCALES, Scale
 from training.reproduce.splits import split, stratified_order
 from training.reproduce.summary import Curve, fraction_at_part, label_reduction, labels_needed
@@ -67,6 +69,16 @@ def test_a_run_that_is_missing_is_made_again_as_it_was_and_no_other(finished: Pa
     run_all(TINY, finished, finished / "no-data")
     assert read(lost) == before
     assert kept.stat().st_mtime_ns == untouched
+
+
+def test_without_labels_the_base_reads_the_bands_that_its_own_survey_lacks(finished: Path) -> None:
+    aim = target(LSST, TINY, finished, finished)
+    rows = aim.curves.observations
+    only_z = aim.curves.keep_rows(rows["band"] == Band.Z)
+    only_z = only_z.take(only_z.counts > 0)
+    _, recipe = base_for(METHODS["ours-transfer"], aim, aim.classes, TINY, finished)
+    assert len(only_z) > 0
+    assert (np.diff(recipe.featuriser.encode(only_z.observations, only_z.offsets).offsets) > 0).all()
 
 
 def test_results_of_another_size_are_not_mixed_in(finished: Path) -> None:

@@ -26,7 +26,7 @@ from training.reproduce.methods import METHODS, Method, augmentation, configurat
 from training.reproduce.scale import Scale
 from training.transfer import carry_over, freeze, parameter_groups
 
-__all__ = ["DAYS", "DETECTIONS", "Task", "perform", "tasks"]
+__all__ = ["DAYS", "DETECTIONS", "Task", "base_for", "perform", "tasks"]
 
 # Where the curves against detections and days have their points; 0 detections: all of them.
 DETECTIONS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 0)
@@ -75,13 +75,12 @@ def perform(task: Task, scale: Scale, work: Path, data: Path) -> None:
     parts = aim.split(task.seed)
     method = METHODS[task.method]
     pool, validation, test = (aim.curves.take(index) for index in (parts.pool, parts.validation, parts.test))
+    labelled = pool.take(slice(task.labels))
     if task.labels:
-        network, ours, outcome = _train(
-            task, method, aim, pool.take(slice(task.labels)), validation, scale, work
-        )
+        network, ours, outcome = _train(task, method, aim, labelled, validation, scale, work)
     else:
-        base = load_base(work, method.paper)
-        network, ours, outcome = base.network, base.recipe, FitResult()
+        network, ours = base_for(method, aim, load_base(work, method.paper).recipe.classes, scale, work)
+        outcome = FitResult()
     content = _scored(network, ours, aim, validation, test, detailed=task.labels == aim.sizes[-1])
     content |= {
         "experiment": task.experiment, "method": task.method, "labels": task.labels, "seed": task.seed,
@@ -98,21 +97,17 @@ def _train(
     task: Task, method: Method, aim: Target, train: LightCurves, validation: LightCurves, scale: Scale,
     work: Path,
 ) -> tuple[Network, Recipe, FitResult]:  # fmt: skip
-    ours = recipe(method, aim.survey, aim.classes, scale.hidden)
     seed = 1000 * task.seed + task.labels
-    dropout = 0.0 if method.paper else 0.2
+    groups = None
     if method.transfers:
-        base = load_base(work, method.paper)
         torch.manual_seed(seed)
-        network = carry_over(
-            base.network, ours, base.recipe.classes, dropout=dropout,
-            base_columns=base.recipe.features.columns, members=MEMBERS,
-        )  # fmt: skip
+        network, ours = base_for(method, aim, aim.classes, scale, work)
         scheme = method.schemes[task.experiment]
         freeze(network, scheme)
         groups = parameter_groups(scheme)
     else:
-        network, groups = fresh_network(ours, train, dropout=dropout, seed=seed), None
+        ours = recipe(method, aim.survey, aim.classes, scale.hidden)
+        network = fresh_network(ours, train, dropout=_dropout(method), seed=seed)
     config = configuration(
         method, epochs=scale.epochs, patience=scale.patience, max_steps=scale.max_steps,
         objects_per_epoch=scale.most_objects_per_epoch, seed=seed,
@@ -121,6 +116,24 @@ def _train(
         network, train, validation, ours, config, augmentation(method, task.experiment), groups, scale
     )
     return network, ours, outcome
+
+
+def base_for(
+    method: Method, aim: Target, classes: tuple[str, ...], scale: Scale, work: Path
+) -> tuple[Network, Recipe]:
+    """Give the base as a network that reads the target's bands and names `classes`, not yet trained there."""
+    base = load_base(work, method.paper)
+    ours = recipe(method, aim.survey, classes, scale.hidden)
+    network = carry_over(
+        base.network, ours, base.recipe.classes, dropout=_dropout(method),
+        base_columns=base.recipe.features.columns, members=MEMBERS,
+    )  # fmt: skip
+    return network, ours
+
+
+def _dropout(method: Method) -> float:
+    """Give the rate of dropout; the paper has none."""
+    return 0.0 if method.paper else 0.2
 
 
 def _fit(
