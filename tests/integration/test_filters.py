@@ -1,0 +1,113 @@
+"""``nightjar filter`` publishes what passes each filter, byte for byte and exactly once."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.adapters.redis_store import RedisStore
+from service.core.filters import FilterSpec
+from service.core.search import Criteria
+from service.embedded.broker import Broker
+from service.embedded.processes import ChildProcess
+from service.settings import Settings
+from service.wiring import store as store_of
+from tests.conftest import SettingsFactory
+from tests.support.command import command_line
+from tests.support.kafka import Record, produce, read_topic, wait_for_records, wait_until
+from tests.support.objects import put_all
+from tests.support.results import Epoch, object_after, records_of
+from tests.support.service import record_of, settings_as_environment
+
+IA, II = (0.8, 0.1, 0.1), (0.1, 0.8, 0.1)
+EPOCHS = [Epoch(1_000.0 * (1 + turn % 3), vector) for turn, vector in enumerate([II, IA, IA, II, IA] * 3)]
+OBJECTS = [f"ZTF21aaaaa{a}{b}" for a in "abcdefgh" for b in "abcde"]
+
+
+@pytest.fixture
+def settings(broker: Broker, redis_url: str, settings_factory: SettingsFactory) -> Settings:
+    return settings_factory(broker, redis_url, batch_size=20)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[RedisStore]:
+    store = store_of(settings)
+    yield store
+    store.close()
+
+
+def filter_process(settings: Settings, directory: Path, name: str) -> ChildProcess:
+    variables = settings_as_environment(settings.model_copy(update={"worker_id": name}))
+    return ChildProcess(name, command_line("filter"), directory / f"{name}.log", variables)
+
+
+def publish(settings: Settings, epochs: slice) -> list[bytes]:
+    values = [(name, value) for name in OBJECTS for value in records_of(name, EPOCHS)[epochs]]
+    servers, keys = settings.bootstrap_servers, [name.encode() for name, _ in values]
+    partitions = [ord(name[-1]) % 4 for name, _ in values]
+    produce(
+        servers, settings.output_topic, [v for _, v in values], keys=keys, partition=partitions.__getitem__
+    )
+    return [value for _, value in values]
+
+
+def alerts_of(records: list[Record]) -> set[tuple[str, int]]:
+    found = [(record_of(one)["object_id"], record_of(one)["alert_id"]) for one in records]
+    assert len(set(found)) == len(found)
+    return set(found)
+
+
+def test_each_match_is_published_once_whatever_happens_to_the_process(
+    settings: Settings, store: RedisStore, tmp_path: Path
+) -> None:
+    name = f"new-ia-{uuid.uuid4().hex[:8]}"
+    first = FilterSpec(name, Criteria(class_name="Ia"), first_time=True)
+    every = FilterSpec(f"{name}-all", Criteria(class_name="Ia"))
+    put_all(store, {f"ztf:{one}": object_after(EPOCHS) for one in OBJECTS})
+    store.filters.put(first)
+    store.filters.put(every)
+    published = publish(settings, slice(0, 10))
+    process = filter_process(settings, tmp_path, "filter")
+    process.start()
+    try:
+        servers = settings.bootstrap_servers
+        wait_for_records(servers, every.topic, 40, timeout_s=90)
+        process.kill()  # in the midst of it
+        published += publish(settings, slice(10, None))
+        process.start()
+        expected = {(one, n) for one in OBJECTS for n in range(1, 16) if n % 5 not in {1, 4}}
+        wait_until(
+            lambda: len(read_topic(servers, every.topic)) >= len(expected), "every match", timeout_s=90
+        )
+        records = read_topic(servers, every.topic)
+        assert alerts_of(records) == expected
+        assert {one.value for one in records} <= set(published)
+        assert {one.headers["filter"] for one in records} == {every.name.encode()}
+        assert all(one.headers["source"].startswith(settings.output_topic.encode()) for one in records)
+        assert alerts_of(read_topic(servers, first.topic)) == {(one, 2) for one in OBJECTS}
+    finally:
+        process.stop()
+
+
+def test_filters_come_and_go_while_the_process_runs(
+    settings: Settings, store: RedisStore, tmp_path: Path
+) -> None:
+    servers = settings.bootstrap_servers
+    spec = FilterSpec(f"bright-{uuid.uuid4().hex[:8]}", Criteria(max_magnitude=23.5))
+    put_all(store, {f"ztf:{one}": object_after(EPOCHS) for one in OBJECTS})
+    process = filter_process(settings, tmp_path, "filter")
+    process.start()
+    try:
+        store.filters.put(spec)
+        publish(settings, slice(0, 3))
+        records = wait_for_records(servers, spec.topic, 2 * len(OBJECTS), timeout_s=90)
+        assert alerts_of(records) == {(one, n) for one in OBJECTS for n in (2, 3)}
+        store.filters.remove(spec.name)
+        last = FilterSpec(f"{spec.name}-after", Criteria(min_detections=6))
+        store.filters.put(last)
+        publish(settings, slice(3, 6))
+        assert len(wait_for_records(servers, last.topic, len(OBJECTS), timeout_s=90)) == len(OBJECTS)
+        assert len(read_topic(servers, spec.topic)) == 2 * len(OBJECTS)
+    finally:
+        process.stop()
