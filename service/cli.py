@@ -58,6 +58,7 @@ SUBCOMMANDS = (
     Subcommand("classify", "Classify light curves of a table, offline.", TOOLS),
     Subcommand("decode", "Print what alert packets contain, as JSON lines.", TOOLS),
     Subcommand("model", "Look into model bundles.", TOOLS, attribute="app"),
+    Subcommand("sizing", "Compute the cores, memory and disk that a stream takes.", TOOLS),
     Subcommand("settings", "Print every setting and its value.", TOOLS),
 )
 
