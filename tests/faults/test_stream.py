@@ -122,8 +122,15 @@ def test_schema_that_changes_in_mid_stream_changes_nothing_else(
 
 
 def test_dead_letters_of_an_unknown_schema_are_classified_once_it_is_known(
-    fault_broker: Broker, redis_url: str, alone_url: str, deploy: DeploymentFactory, tmp_path: Path
+    fault_broker: Broker,
+    redis_url: str,
+    alone_url: str,
+    deploy: DeploymentFactory,
+    tmp_path: Path,
+    long_form: bool,
 ) -> None:
+    if not long_form:
+        pytest.skip("sending back alone is tested with its command: set NIGHTJAR_LONG_TESTS=1")
     half = len(PACKETS) // 2
     unknown = [rewritten(packet, schema_to_come(), 1200) for packet in PACKETS[half:]]
     deployment = deploy(fault_broker, redis_url, batch_size=20, **BRISK)
