@@ -4,6 +4,7 @@ An object lies in the night of its latest alert. A night is named by the day on 
 at 12 hours west of Greenwich, which from dusk to dawn is one and the same for Palomar and Cerro Pachón.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -31,9 +32,9 @@ MJD_ZERO = date(1858, 11, 17)
 NO_NIGHT = date(1858, 11, 17)
 """Of an object without an alert, which only a damaged store has."""
 
-# Objects held back until a group of rows of one night is worth writing.
+# Objects are held back until a group of rows of one night is worth writing.
 ROW_GROUP = 5_000
-HELD_AT_MOST = 20_000
+HELD_BYTES_AT_MOST = 64 * 2**20
 
 
 def night_of(mjd_tai: float) -> date:
@@ -55,7 +56,7 @@ class ArchiveWriter:
 
     directory: Path
     _held: dict[date, list[StoredObject]] = field(default_factory=dict)
-    _n_held: int = 0
+    _held_bytes: Counter[date] = field(default_factory=Counter)
     _files: dict[date, pq.ParquetWriter] = field(default_factory=dict)
     _cleanup: ExitStack = field(default_factory=ExitStack)
 
@@ -97,16 +98,19 @@ class ArchiveWriter:
         unfinished.replace(self.directory / MODELS)
 
     def add(self, objects: Sequence[StoredObject]) -> None:
-        """Take objects, and write those of the fullest nights once there are many."""
+        """Take objects, and write those of the fullest nights once they are large."""
         for one in objects:
-            self._held.setdefault(night_of(one.state.last_alert_mjd_tai), []).append(one)
-        self._n_held += len(objects)
-        while self._n_held > HELD_AT_MOST:
-            self._write(max(self._held, key=lambda night: len(self._held[night])))
+            night, state = night_of(one.state.last_alert_mjd_tai), one.state
+            self._held.setdefault(night, []).append(one)
+            self._held_bytes[night] += (
+                state.observations.nbytes + state.history.entries.nbytes + state.hidden.nbytes
+            )
+        while self._held_bytes.total() > HELD_BYTES_AT_MOST:
+            self._write(self._held_bytes.most_common(1)[0][0])
 
     def _write(self, night: date) -> None:
         objects = self._held.pop(night)
-        self._n_held -= len(objects)
+        del self._held_bytes[night]
         for start in range(0, len(objects), ROW_GROUP):
             table = table_of(objects[start : start + ROW_GROUP])
             if night not in self._files:

@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -254,8 +253,6 @@ def test_an_archive_moves_between_a_server_and_a_cluster(
 @pytest.mark.skipif(not LONG, reason="set NIGHTJAR_LONG_TESTS=1 to measure memory on 100,000 objects")
 def test_memory_does_not_grow_with_the_number_of_objects(full: EmbeddedRedis, tmp_path: Path) -> None:
     def peak_bytes(*options: str) -> int:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        assert before < 10**9
         script = (
             "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
             "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
