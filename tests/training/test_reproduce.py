@@ -66,7 +66,7 @@ def test_a_run_that_is_missing_is_made_again_as_it_was_and_no_other(finished: Pa
     kept = Task(LSST, "ours-transfer", 12, 1).path(finished)
     before, untouched = read(lost), kept.stat().st_mtime_ns
     lost.unlink()
-    run_all(TINY, finished, finished / "no-data")
+    run_all(TINY, finished, finished / "no-data", processes=2)
     assert read(lost) == before
     assert kept.stat().st_mtime_ns == untouched
 
