@@ -175,7 +175,8 @@ def test_changes_take_the_operators_token_and_not_a_readers(serve_with: Serve) -
         for path, item in document["paths"].items()
         for method in item.keys() & {"put", "delete", "patch"}
     ]
-    assert changing
+    changing.append(("post", "/v1/filters"))
+    assert len(changing) > 1
     for method, path in changing:
         url = path.replace("{", "").replace("}", "")
         assert client.request(method, url, headers=bearer("reader"), content=b"{}").status_code == 401
