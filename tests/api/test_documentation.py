@@ -9,6 +9,7 @@ import pytest
 
 from service.adapters.redis_store import RedisStore
 from service.api.problems import Problem, ProblemType
+from tests.api.conftest import ADMIN
 
 TEXT = (Path(__file__).parents[2] / "docs" / "rest.md").read_text(encoding="utf-8")
 
@@ -31,13 +32,19 @@ def test_the_problem_shown_is_one() -> None:
     Problem.model_validate_json(shown[0])
 
 
-@pytest.mark.parametrize(("path", "body"), re.findall(r"8000(/v1/\S+)[^']*--json '(.*?)'\n", TEXT, re.DOTALL))
+@pytest.mark.parametrize(("path", "body"), re.findall(r"8000(/v1/[^\s'?]+)[^']*--json '(.*?)'\n", TEXT, re.DOTALL))
 def test_every_request_shown_is_accepted(
     client: httpx.Client, store: RedisStore, path: str, body: str
 ) -> None:
     assert store.models() == {}
-    assert client.post(path, json=json.loads(body)).status_code == 200
+    assert client.post(path, json=json.loads(body), headers=ADMIN).is_success
 
 
 def test_requests_are_shown() -> None:
-    assert TEXT.count("--json '") == 2
+    assert TEXT.count("--json '") == 3
+
+
+@pytest.mark.parametrize("address", re.findall(r"curl 'http://127.0.0.1:8000(/v1/objects\S+)'", TEXT))
+def test_every_search_shown_is_accepted(client: httpx.Client, store: RedisStore, address: str) -> None:
+    assert store.models() == {}
+    assert client.get(address).status_code == 200
