@@ -73,7 +73,6 @@ class KafkaSecurity(StrEnum):
     SASL_SSL = "sasl_ssl"
 
 
-OwnScore = Annotated[float | None, BeforeValidator(lambda value: None if value == "" else value)]
 TopicList = Annotated[tuple[str, ...], NoDecode]
 Duration = Annotated[timedelta, BeforeValidator(_seconds_from_text), Field(ge=timedelta())]
 
@@ -113,7 +112,7 @@ class Settings(BaseSettings):
         64 * 2**20, ge=2**20, description="Bytes of messages fetched ahead per worker at most"
     )
     batch_wait: Duration = Field(
-        timedelta(milliseconds=50), description="Longest wait for a full batch; the floor of our latency"
+        timedelta(milliseconds=10), description="Longest wait for a full batch; the floor of our latency"
     )
     transaction_timeout: Duration = Field(
         timedelta(seconds=30),
@@ -206,9 +205,6 @@ class Settings(BaseSettings):
         ge=0,
         description="Latest results kept in memory for clients that come back; older come from Kafka",
     )
-    stream_kept: int = Field(
-        20_000, ge=0, description="Latest results kept in memory for clients that come back; older come from Kafka"
-    )
     stream_heartbeat: Duration = Field(
         timedelta(seconds=15), description="A sign of life after so long without an event"
     )
@@ -245,13 +241,6 @@ class Settings(BaseSettings):
     # Running
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe level")
     log_json: bool = Field(False, description="Log JSON lines rather than text")
-
-    secrets_dir: Path = Field(
-        Path("/run/secrets"),
-        description="Directory of secrets, one file each: `nightjar_redis_password` there is read where "
-        "the variable is not set; so is any other setting",
-    )
-
     stall_timeout: Duration = Field(
         timedelta(minutes=2),
         description="A worker whose loop stands still for so long fails its health check",
@@ -261,6 +250,13 @@ class Settings(BaseSettings):
         description="OpenTelemetry collector that gets a trace of each batch, for instance "
         "`http://collector:4318/v1/traces`; empty for none; needs the extra `tracing`",
     )
+
+    secrets_dir: Path = Field(
+        Path("/run/secrets"),
+        description="Directory of secrets, one file each: `nightjar_redis_password` there is read where "
+        "the variable is not set; so is any other setting",
+    )
+
     # Development
     shared: Path = Field(Path("../shared"), description="Public test material, for tests only")
     kafka_home: Path = Field(

@@ -3,6 +3,7 @@
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Annotated
 
@@ -32,9 +33,15 @@ def state_tag(state: ObjectState, *form: str) -> str:
     form
         What else the answer depends on.
     """
-    checksum = zlib.crc32(state.observations.tobytes(), zlib.crc32(state.history.entries.tobytes()))
-    parts = (version("nightjar"), f"{state.counter:x}", f"{checksum:08x}", *form)
+    checksum = zlib.crc32(state.observations.tobytes(), zlib.crc32(state.history.packed))
+    parts = (_version(), f"{state.counter:x}", f"{checksum:08x}", *form)
     return f'"{"-".join(parts)}"'
+
+
+@cache
+def _version() -> str:
+    """Give our version; to look it up reads files, which took longer than all else of an answer."""
+    return version("nightjar")
 
 
 def kept(if_none_match: str | None, tag: str, make: Callable[[Mapping[str, str]], Response]) -> Response:

@@ -16,6 +16,8 @@ __all__ = ["Health", "router"]
 
 router = APIRouter(tags=["operation"])
 
+VERSION = version("nightjar")  # looked up once: that reads files
+
 
 class Health(BaseModel):
     """A sign of life."""
@@ -31,14 +33,14 @@ class Health(BaseModel):
 @router.get("/healthz", responses=documented(), summary="Is the process alive?")
 async def get_health() -> Health:
     """Answer as long as the process can answer at all; looks at nothing else."""
-    return Health(status="ok", version=version("nightjar"))
+    return Health(status="ok", version=VERSION)
 
 
 @router.get("/readyz", responses=documented(ProblemType.STORE_UNAVAILABLE), summary="Can it serve objects?")
 def get_readiness(needs: Needs) -> Health:
     """Answer 200 if the store of objects answers, else 503."""
     needs.store.ping()
-    return Health(status="ok", version=version("nightjar"))
+    return Health(status="ok", version=VERSION)
 
 
 @router.get(

@@ -53,7 +53,7 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._end.is_set():
-            for record in self._reader.read(timedelta(milliseconds=100)):
+            for record in self._reader.read(timedelta(milliseconds=100), limit=1):  # at once
                 now_ms = time.time() * 1000
                 if self._holds_results:
                     times = orjson.loads(record.value)["timestamps"]
