@@ -106,7 +106,7 @@ ZTF = Product(
 
 LSST = Product(
     name="nightjar-lsst",
-    version="0.2.0",
+    version="0.3.0",
     recipe=lsst_recipe(),
     among=SIX,
     summary=(
