@@ -1,6 +1,7 @@
 """One batch: from messages to messages, with the objects' states in the store in between."""
 
 import random
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -107,10 +108,13 @@ class BatchProcessor:
             The store does not answer.
         """
         self._models.register()
+        log.info("compiling what no cache on disk has")
+        started_s = time.monotonic()
         if self._shadow is not None:
             self._shadow.prepare()
         self._models.warm_up()
         self._decoder.warm_up()
+        log.info("compiled", after_s=round(time.monotonic() - started_s, 1))
 
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         """Process a batch; safe to be repeated with the same messages.
