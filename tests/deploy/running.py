@@ -112,7 +112,10 @@ class Deployment:
         command = ["sh", "-c", *check] if kind == "CMD-SHELL" else check
         label = f"{name}{instance}"
         timeout_s = self.services[name].seconds(self.services[name].fields["healthcheck"]["timeout"])
-        done = self._finish(self._alone(name, label, self._localised(command, label)), timeout_s)
+        try:
+            done = self._finish(self._alone(name, label, self._localised(command, label)), timeout_s)
+        except subprocess.TimeoutExpired:
+            return False  # as for the engine
         return done.returncode == 0
 
     def grace(self, name: str) -> timedelta:
@@ -150,7 +153,7 @@ class Deployment:
         ports = {"9400": self.metrics_port(label), "8000": self.api_port}
         return [re.sub(r"(?<!\d)(9400|8000)(?!\d)", lambda port: str(ports[port[1]]), text) for text in texts]
 
-    def _finish(self, command: list[str], timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
+    def _finish(self, command: list[str], timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
 
 
