@@ -256,9 +256,7 @@ def filter_factory(settings: Settings, metrics: WorkerMetrics, stop: Event) -> C
     own = settings.model_copy(update={"group_id": f"{settings.group_id}-filter"})
     limits = BatchLimits(own.batch_size, own.batch_bytes, own.batch_wait)
     admin = TopicAdmin(common_options(own))
-    process = FilterProcessor(
-        store(own), lambda topic: _make_like(admin, topic, like=own.output_topic)
-    )
+    process = FilterProcessor(store(own), lambda topic: _make_like(admin, topic, like=own.output_topic))
     logger = librdkafka_logger(own)
 
     def make() -> Worker:

@@ -32,7 +32,9 @@ def test_the_problem_shown_is_one() -> None:
     Problem.model_validate_json(shown[0])
 
 
-@pytest.mark.parametrize(("path", "body"), re.findall(r"8000(/v1/[^\s'?]+)[^']*--json '(.*?)'\n", TEXT, re.DOTALL))
+@pytest.mark.parametrize(
+    ("path", "body"), re.findall(r"8000(/v1/[^\s'?]+)[^']*--json '(.*?)'\n", TEXT, re.DOTALL)
+)
 def test_every_request_shown_is_accepted(
     client: httpx.Client, store: RedisStore, path: str, body: str
 ) -> None:
