@@ -12,6 +12,7 @@ const PAGE_SIZE = 50;
 const REDRAW_MS = 250; // a person does not read faster, and a phone's battery lasts longer
 const RATE_S = 60;
 const MOST_IN_FILE = 1000; // as many as the API gives at once
+const REFRESH_MS = 60_000;
 const RETRY_MS = 3000;
 
 const table = at("candidates");
@@ -53,6 +54,19 @@ async function restart() {
   if (!signal.aborted) {
     searching = false;
     drawPending();
+  }
+}
+
+/** Search again: what once passed the filters may not do so any more, and the stream says only what does. */
+async function refresh() {
+  if (isHeld() || document.hidden || !filters.query().size || wantedRows > PAGE_SIZE) return;
+  const { signal } = abort;
+  try {
+    const answer = await search(filters.query(), null, signal);
+    candidates.clear();
+    take(answer);
+  } catch (error) {
+    if (!(error instanceof ApiError) && error.name !== "AbortError") throw error; // the next one may succeed
   }
 }
 
@@ -216,4 +230,5 @@ installTable();
 installFilters();
 onColours(() => candidates.redraw());
 setInterval(showConnection, 5000);
+setInterval(refresh, REFRESH_MS);
 restart();
