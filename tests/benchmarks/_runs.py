@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import psutil
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from pydantic import RedisDsn
 
 from service.core.alerts import Survey
@@ -24,11 +24,26 @@ from service.settings import Settings
 from tests.support.kafka import produce, read_topic
 from tests.support.service import worker_process
 
-__all__ = ["PARTITIONS", "Run", "bare_run", "fill", "follower", "program", "worker_run", "worker_settings"]
+__all__ = [
+    "PARTITIONS",
+    "Run",
+    "bare_run",
+    "committed",
+    "fill",
+    "follower",
+    "program",
+    "worker_run",
+    "worker_settings",
+]
 
 PARTITIONS = 4
 PATIENCE_S = 300.0
 POLL_S = 0.05
+NOT_READY = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}
 START = 0.1
 """Part of a topic that is read before the clock starts: what was fetched ahead of it does not count."""
 
@@ -147,10 +162,20 @@ def _followed(
         while not samples or samples[-1][0] < count:
             if time.monotonic() > deadline or not all(worker.running for worker in workers):
                 raise workers[0].failure(f"came to {samples[-1:]} of {count}")
-            done = sum(max(place.offset, 0) for place in consumer.committed(places, 10))
+            done = committed(consumer, places)
             samples.append((done, sum(sum(process.cpu_times()[:2]) for process in processes)))
             time.sleep(POLL_S)
     return samples
+
+
+def committed(consumer: Consumer, places: list[TopicPartition]) -> int:
+    """Count what a group has committed; 0 while the broker is not ready to tell."""
+    try:
+        return sum(max(place.offset, 0) for place in consumer.committed(places, 10))
+    except KafkaException as error:
+        if error.args[0].code() not in NOT_READY:
+            raise
+        return 0
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from service.settings import Settings
 from service.wiring import store
 from tests.benchmarks._material import packets
 from tests.benchmarks._report import options, publish, say
-from tests.benchmarks._runs import PARTITIONS, fill, follower, worker_settings
+from tests.benchmarks._runs import PARTITIONS, committed, fill, follower, worker_settings
 from tests.benchmarks._servers import any_broker
 from tests.benchmarks._states import put, remembered, stored_states
 from tests.support.service import worker_process
@@ -70,7 +70,7 @@ def rss_growth(broker: Broker, count: int) -> dict[str, float]:
             while not samples or samples[-1][0] < count:
                 if not worker.running or time.monotonic() > deadline:
                     raise worker.failure(f"came to {samples[-1:]} of {count}")
-                done = sum(max(place.offset, 0) for place in consumer.committed(places, 10))
+                done = committed(consumer, places)
                 samples.append((done, process.memory_info().rss))
                 time.sleep(SAMPLE_S)
         worker.stop()
