@@ -38,7 +38,8 @@ TABLES: dict[int | str, dict[str, Any]] = {
 }
 """For the description of an endpoint: what else it may answer with."""
 
-NESTED = frozenset({"classifications", "probabilities", "links"})
+# Null where a row has none of it; rows that have it give it columns of its own.
+NESTED = frozenset({"classification", "classifications", "classifier", "links", "probabilities", "top_class"})
 
 # By the end of a column's name; VOTable's own notation (VOUnits).
 UNITS = {
@@ -113,7 +114,7 @@ def table_response(
 
 def _table(rows: Sequence[Row], model: type[BaseModel]) -> pa.Table:
     names = list(dict.fromkeys(name for row in rows for name in row)) or list(model.model_fields)
-    names = [name for name in names if not _is_nested(name, names, rows)]
+    names = [name for name in names if name not in NESTED]
     columns, fields = [], []
     for name in names:
         column = _column([row.get(name) for row in rows])
@@ -121,12 +122,6 @@ def _table(rows: Sequence[Row], model: type[BaseModel]) -> pa.Table:
         metadata = {key: text for key, text in _described(name, model).items() if text}
         fields.append(pa.field(name, column.type, metadata=metadata))
     return pa.table(columns, schema=pa.schema(fields))
-
-
-def _is_nested(name: str, names: Sequence[str], rows: Sequence[Row]) -> bool:
-    """Say whether a column is of what is nested in other rows, and has columns of its own there."""
-    has_others = any(other.startswith(f"{name}_") for other in names)
-    return name in NESTED or (has_others and all(row.get(name) is None for row in rows))
 
 
 def _column(values: Sequence[Any]) -> pa.Array:
@@ -144,7 +139,8 @@ def _column(values: Sequence[Any]) -> pa.Array:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return value.item() if isinstance(value, np.generic) else value
+    # The shortest decimal that reads back as the same float32, as in JSON.
+    return float(str(value)) if isinstance(value, np.floating) else value
 
 
 def _described(name: str, model: type[BaseModel]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Tables hold what JSON holds, and tags spare clients what they have."""
 
+import dataclasses
 import io
 import sys
 from datetime import datetime
@@ -117,6 +118,22 @@ def test_many_objects_are_looked_up_as_a_table(client: httpx.Client, form: str) 
     ids = {"ids": [KEY, "ZTF18abcdefg"]}
     [row] = read(form, client.post(f"/v1/objects/lookup?format={form}", json=ids).content)
     assert (row["id"], row["bands"], row["classification_probability_Ia"]) == (KEY, "g r", 0.875)
+
+
+def test_a_column_that_is_null_everywhere_is_there(client: httpx.Client, store: RedisStore) -> None:
+    faint = object_state(HISTORY)
+    rows = faint.observations.copy()
+    rows["flux_njy"] = -100.0
+    put(store, KEY, dataclasses.replace(faint, observations=rows))
+    head = client.get(PATHS["lightcurve"] % "csv").text.splitlines()[0].replace('"', "").split(",")
+    assert {"mag", "mag_err", "limiting_mag"} <= set(head)
+
+
+def test_numbers_have_the_same_decimals_in_every_form(client: httpx.Client, store: RedisStore) -> None:
+    history = [classification(1, 7, [0.1, 0.9], day=4)]
+    put(store, KEY, object_state(history))
+    for what in ("objects", "classifications"):
+        assert ",0.1,0.9," in client.get(PATHS[what] % "csv").text
 
 
 def test_ids_of_64_bits_stay_whole(client: httpx.Client) -> None:
