@@ -278,7 +278,9 @@ class RedisStore:
                 objects += server.dbsize()
                 used_bytes += memory["used_memory"]
                 limit_bytes += memory["maxmemory"]
-        return StoreUsage(objects, used_bytes, limit_bytes)
+        # Each object that is in the index has a summary, which is a key as well.
+        summaries = sum(self._index.count(("t", survey), math.inf, -math.inf) for survey in Survey)
+        return StoreUsage(max(objects - summaries, 0), used_bytes, limit_bytes)
 
     def _state_key(self, key: str) -> str:
         return f"nj:{{{key}}}{self._suffix}"

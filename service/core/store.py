@@ -102,7 +102,7 @@ class StoreUsage:
     Attributes
     ----------
     objects
-        Keys in it: one per object, and a few of ours.
+        Keys in it without those of summaries: one per object, and a few of ours.
     memory_bytes
         In use.
     memory_limit_bytes

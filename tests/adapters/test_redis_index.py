@@ -81,6 +81,8 @@ def test_a_summary_is_written_with_its_object_and_forgotten_with_it(store: Redis
     put_all(store, {key: object_state([classification(1, 7, [0.5, 0.5], day=4)]) for key in keys})
     assert all(store.index.summaries(keys))
     assert store.index.summaries(["ztf:ZTF21zzzzzzz"]) == [None]
+    # Summaries do not count as objects; the index has a few keys of its own.
+    assert len(keys) <= store.usage().objects <= len(keys) + 8
 
 
 def test_filters_are_kept_by_name(store: RedisStore) -> None:
