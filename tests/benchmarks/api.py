@@ -4,11 +4,13 @@ Run as ``python -m tests.benchmarks api [--json] [--quick]``; the last line is o
 has 20 observations and 10 classifications. First as many requests as 16 connections can make, then half of
 that rate, evenly, for the latencies: each is counted from the time at which the request was due, so that
 a server that falls behind does not look fast. Who asks runs in a process of its own, on the same cores.
-The baseline is the smallest answer that the same server gives, ``/healthz``.
+The baseline is the smallest answer that the same server gives, ``/healthz``. The server keeps to one core
+(``NIGHTJAR_API_CORE``); names that end in ``_any_core`` are of one that does not.
 """
 
 import asyncio
 import json
+import os
 import sys
 import time
 from datetime import timedelta
@@ -81,20 +83,16 @@ def ask(port: int, path: str, seconds: float, rate_hz: float = 0.0) -> dict[str,
     return result
 
 
-def main() -> None:
-    """Measure the health answer, then the object."""
-    chosen = options(__doc__)
-    seconds = 5.0 if chosen.quick else 20.0
+def measure(redis: EmbeddedRedis, core: int, seconds: float) -> dict[str, float]:
+    """Start an API and ask it: the health answer, then the object."""
     port = free_port()
-    with EmbeddedRedis() as redis, TemporaryDirectory() as directory:
-        objects = store(Settings(redis_url=redis.url))
-        put(objects, [remembered(state) for state in stored_states(1, 20)])
-        objects.close()
-        environment = {
-            "NIGHTJAR_REDIS_URL": redis.url,
-            "NIGHTJAR_API_PORT": str(port),
-            "NIGHTJAR_API_RATE_HZ": "0",
-        }
+    environment = {
+        "NIGHTJAR_REDIS_URL": redis.url,
+        "NIGHTJAR_API_PORT": str(port),
+        "NIGHTJAR_API_RATE_HZ": "0",
+        "NIGHTJAR_API_CORE": str(core),
+    }
+    with TemporaryDirectory() as directory:
         api = ChildProcess("api", command_line("api"), Path(directory) / "log", environment)
         api.start()
         deadline = time.monotonic() + PATIENCE_S
@@ -107,7 +105,7 @@ def main() -> None:
         most = ask(port, PATH, seconds)
         half = ask(port, PATH, seconds, most["requests_per_s"] / 2)
         api.stop()
-    report = {
+    return {
         "requests_per_s": round(most["requests_per_s"]),
         "p99_ms": round(half["p99_ms"], 2),
         "p50_ms": round(half["p50_ms"], 2),
@@ -115,7 +113,19 @@ def main() -> None:
         "p99_ms_at_most": round(most["p99_ms"], 2),
         "health_requests_per_s": round(health["requests_per_s"]),
     }
-    publish(report)
+
+
+def main() -> None:
+    """Measure a process that keeps to the last core, and one that goes where it is put."""
+    chosen = options(__doc__)
+    seconds = 5.0 if chosen.quick else 20.0
+    with EmbeddedRedis() as redis:
+        objects = store(Settings(redis_url=redis.url))
+        put(objects, [remembered(state) for state in stored_states(1, 20)])
+        objects.close()
+        kept = measure(redis, (os.cpu_count() or 1) - 1, seconds)
+        free = measure(redis, -1, seconds)
+    publish(kept | {f"{name}_any_core": value for name, value in free.items()})
 
 
 if __name__ == "__main__":
