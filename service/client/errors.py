@@ -45,7 +45,9 @@ class ApiError(ClientError):
         self.problem = problem
         faults = [f"{one['location']}: {one['message']}" for one in problem.get("errors") or ()]
         title = problem.get("title", f"status {status}")
-        super().__init__("; ".join([f"{title}: {problem.get('detail', '')}".rstrip(": "), *faults[:SHOWN_FAULTS]]))
+        super().__init__(
+            "; ".join([f"{title}: {problem.get('detail', '')}".rstrip(": "), *faults[:SHOWN_FAULTS]])
+        )
 
 
 class NotFoundError(ApiError):

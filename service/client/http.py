@@ -38,13 +38,16 @@ class Transport:
         Longest wait for a connection, and for each piece of an answer.
     retries
         How often a request is sent again after the first time.
+    token
+        Sent with every request; empty for none.
     """
 
-    def __init__(self, url: str, timeout: timedelta, retries: int) -> None:
+    def __init__(self, url: str, timeout: timedelta, retries: int, token: str = "") -> None:
         self._timeout_s = timeout.total_seconds()
-        self._client = httpx.Client(
-            base_url=url, timeout=self._timeout_s, headers={"User-Agent": "nightjar-client"}
-        )
+        headers = {"User-Agent": "nightjar-client"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        self._client = httpx.Client(base_url=url, timeout=self._timeout_s, headers=headers)
         self._retries = retries
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:

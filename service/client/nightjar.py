@@ -38,6 +38,8 @@ class Nightjar:
         Longest wait for a connection, and for each piece of an answer.
     retries
         How often a request is sent again where the server cannot be reached or is not ready.
+    token
+        Where the operator asks for one.
 
     Notes
     -----
@@ -46,9 +48,14 @@ class Nightjar:
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, timeout: timedelta = timedelta(seconds=10), retries: int = 4
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: timedelta = timedelta(seconds=10),
+        retries: int = 4,
+        token: str = "",
     ) -> None:
-        self._transport = Transport(url, timeout, retries)
+        self._transport = Transport(url, timeout, retries, token)
         self._retries = retries
 
     def object(self, object_id: str) -> ObjectSummary:

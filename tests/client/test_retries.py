@@ -1,6 +1,7 @@
 """What the client makes of servers that do not answer as they should."""
 
 import json
+import re
 import time
 from datetime import timedelta
 from itertools import islice
@@ -31,6 +32,18 @@ def test_a_server_that_is_not_ready_is_asked_again() -> None:
     with answering([BUSY, b"", EMPTY_PAGE]) as server, Nightjar(server.url, retries=3) as sky:
         assert sky.objects() == []
     assert len(server.requests) == 3
+
+
+def test_a_token_goes_with_every_request() -> None:
+    with (
+        answering([EMPTY_PAGE, stream(event(1, "ztf:a"))]) as server,
+        Nightjar(server.url, token="abc") as sky,  # noqa: S106  of nothing
+    ):
+        sky.objects()
+        next(sky.stream())
+    assert len(server.requests) == 2
+    for one in server.requests:
+        assert re.search(r"(?im)^authorization: bearer abc\s*$", one)
 
 
 def test_a_server_that_stays_away_is_given_up_after_the_retries() -> None:
