@@ -180,8 +180,10 @@ def main() -> None:
     """Measure every group."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print nothing but the last line")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--rounds", type=int, default=11)
     arguments = parser.parse_args()
+    arguments.rounds = min(arguments.rounds, 3) if arguments.quick else arguments.rounds
     store, decoder = SchemaStore(), Decoder(SchemaStore())
     alerts = Path(os.environ.get("NIGHTJAR_SHARED", "../shared")) / "alerts"
     packets = real_groups(alerts, store) if alerts.is_dir() else written_groups()

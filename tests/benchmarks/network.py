@@ -80,8 +80,11 @@ def main() -> None:
     """Measure the paper's network and a network of its size with all that ours may have."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--json", action="store_true", help="as always: one line of JSON")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
+    arguments.rounds = min(arguments.rounds, 5) if arguments.quick else arguments.rounds
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     specs = {"paper": paper_network(12), "nightjar": random_bundle(gru=(100, 100)).network}
