@@ -10,8 +10,8 @@ from typing import Any
 import fastavro
 import pytest
 
-from service.core.published import parse_record
 from service.core.alerts import Survey
+from service.core.published import parse_record
 from service.core.records import RecordSchema, record_schema
 from service.decoding.decoder import RawMessage
 from service.embedded.broker import Broker
