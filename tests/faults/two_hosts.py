@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ HUB = "10.213.0.1"
 HOSTS = {"host-a": "10.213.1", "host-b": "10.213.2"}
 PARTITIONS = 8
 PATIENCE_S = 240.0
+# What is sent before anything happens, after a master died, while a host is away, and when it is back.
+PARTS = (0.0, 0.4, 0.7, 0.95, 1.0)
 
 IMPATIENT = {
     "group.min.session.timeout.ms": "1000",
@@ -107,25 +110,26 @@ def wait_for(deployment: Deployment, part: float) -> float:
 
 def disturb(deployment: Deployment, cluster: EmbeddedRedisCluster, packets: Any) -> dict[str, float]:
     """Send all, and let one thing after the other happen meanwhile; gives what took how long, seconds."""
-    half = len(packets) // 2
-    deployment.send(packets[:half], lambda index: index % PARTITIONS)
-    started = {"start_s": wait_for(deployment, 0.2)}
+    parts = [packets[int(low * len(packets)) : int(high * len(packets))] for low, high in pairwise(PARTS)]
+
+    def send(part: int) -> None:
+        deployment.send(parts[part], lambda index: index % PARTITIONS)
+
+    send(0)
+    times = {"start_s": wait_for(deployment, 0.5)}
     failed_s = time.monotonic()
     cluster.fail_over(cluster.masters[0])
-    took_over_s = round(time.monotonic() - failed_s, 1)
-    deployment.send(packets[half:], lambda index: index % PARTITIONS)
+    times["failover_s"] = round(time.monotonic() - failed_s, 1)
+    send(1)
     # It comes back as a replica, as whoever runs the cluster would see to; until then nobody has a copy of
     # its slots, and workers that are told to wait for one wait.
     cluster.masters[0].start()
-    recovered_s = wait_for(deployment, 0.6)
+    times["recovered_s"] = wait_for(deployment, 0.7)
     with cut_off("host-b"):
-        one_host_s = wait_for(deployment, 0.9)
-    return started | {
-        "failover_s": took_over_s,
-        "recovered_s": recovered_s,
-        "one_host_s": one_host_s,
-        "rest_s": wait_for(deployment, 1.0),
-    }
+        send(2)
+        times["one_host_s"] = wait_for(deployment, 1.0)
+    send(3)
+    return times | {"rest_s": wait_for(deployment, 1.0)}
 
 
 def main(n_objects: int) -> dict[str, Any]:
