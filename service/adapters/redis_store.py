@@ -5,7 +5,6 @@
                       that a cluster keeps all keys of one object on one node
 ``nj:{ztf:...}:0123`` what the model of that digest said of the object aside, in the same form
 ``nj:models``         hash: digest as 16 hex digits -> JSON of `RegisteredModel`
-``nj:latest``         list of the latest results, newest first
 ``nj:filters``        hash: name -> JSON of `service.core.filters.FilterSpec`
 ====================  =====================================================================
 
@@ -34,19 +33,14 @@ from service.adapters.redis_filters import RedisFilters
 from service.adapters.redis_index import RedisIndex, summary_key
 from service.adapters.redis_link import Access, Command, Link, ServerLink
 from service.core.alerts import Survey
-from service.core.classification import Reason
 from service.core.records import Classifier
 from service.core.state import stored_counter
-from service.core.store import LatestResult, RegisteredModel, StateWrite, StoreUsage
+from service.core.store import RegisteredModel, StateWrite, StoreUsage
 from service.errors import SettingsError
 
-__all__ = ["LATEST_KEPT", "RedisStore"]
+__all__ = ["RedisStore"]
 
 MODELS_KEY = "nj:models"
-LATEST_KEY = "nj:latest"
-
-LATEST_KEPT = 200
-"""Results in the list of the latest: a page or two to look at."""
 
 NO_LOGIN = Access()
 
@@ -162,6 +156,9 @@ class RedisStore:
     def save(self, writes: Sequence[StateWrite]) -> list[bool]:
         """Write many objects, each unless another writer changed it since it was read.
 
+        The models registered here are written again with them: a server that has lost its data and got
+        new objects would otherwise not know what their classes are.
+
         Returns
         -------
         list of bool
@@ -177,7 +174,9 @@ class RedisStore:
         # All of one command have a summary, or none has.
         alike = [list(group) for _, group in groupby(writes, lambda write: bool(write.summary))]
         parts = [group[start : start + size] for group in alike for start in range(0, len(group), size)]
-        commands = [self._write_command(part) for part in parts]
+        commands: list[Command] = [("HSET", MODELS_KEY, *item) for item in self._registered.items()]
+        n_models = len(commands)
+        commands += [self._write_command(part) for part in parts]
         with translated(self._address):
             replies = self._link.send(commands, replicas=self._replicas)
             unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
@@ -190,7 +189,7 @@ class RedisStore:
         for reply in replies:
             if isinstance(reply, Exception):
                 raise translate(reply, self._address)
-        return [one == 1 for reply in replies for one in reply]
+        return [one == 1 for reply in replies[n_models:] for one in reply]
 
     def _write_command(self, writes: Sequence[StateWrite]) -> Command:
         keys = [self._state_key(write.key) for write in writes]
@@ -240,29 +239,6 @@ class RedisStore:
         models = (_read_model(int(field, 16), orjson.loads(value)) for field, value in stored.items())
         return {model.digest: model for model in models}
 
-    def save_latest(self, results: Sequence[LatestResult]) -> None:
-        """Add results, oldest first, to the bounded list of the latest.
-
-        The models registered here are written again with them: a server that has lost its data and got
-        new results would otherwise not know what their classes are.
-        """
-        if not results:
-            return
-        commands: list[Command] = [("HSET", MODELS_KEY, *item) for item in self._registered.items()]
-        commands.append(("LPUSH", LATEST_KEY, *(orjson.dumps(result) for result in results[-LATEST_KEPT:])))
-        commands.append(("LTRIM", LATEST_KEY, 0, LATEST_KEPT - 1))
-        self._send_all(commands)
-
-    def latest(self, limit: int) -> list[LatestResult]:
-        """Read the latest results, newest first, each alert once."""
-        with translated(self._address):
-            stored = self._client.lrange(LATEST_KEY, 0, LATEST_KEPT - 1)
-        results: dict[tuple[Survey, int], LatestResult] = {}
-        for value in stored:
-            result = _read_latest(orjson.loads(value))
-            results.setdefault((result.survey, result.alert_id), result)  # a batch may come twice
-        return list(results.values())[:limit]
-
     def ping(self) -> None:
         """Ask each server for a sign of life."""
         with translated(self._address):
@@ -307,10 +283,3 @@ def _read_model(digest: int, value: dict[str, Any]) -> RegisteredModel:
     classes = tuple((int(number), str(name)) for number, name in value["classes"])
     classifier = Classifier(value["name"], value["version"], value["feature_version"], classes)
     return RegisteredModel(digest, Survey(value["survey"]), classifier)
-
-
-def _read_latest(value: dict[str, Any]) -> LatestResult:
-    # JSON knows no NaN: an unknown position was written as null.
-    position = {name: math.nan for name in ("ra_deg", "dec_deg") if value[name] is None}
-    read = {"survey": Survey(value["survey"]), "reason": Reason(value["reason"])}
-    return LatestResult(**value | position | read)

@@ -6,12 +6,11 @@ from typing import Protocol, Self
 
 from service.core.alerts import Survey
 from service.core.bundle import Bundle
-from service.core.classification import Reason
 from service.core.filters import FilterStore
 from service.core.records import Classifier
 from service.core.search import ObjectIndex
 
-__all__ = ["LatestResult", "ObjectStore", "RegisteredModel", "StateWrite", "StoreUsage"]
+__all__ = ["ObjectStore", "RegisteredModel", "StateWrite", "StoreUsage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,37 +61,6 @@ class RegisteredModel:
         classes = tuple(zip(bundle.class_ids, bundle.class_names, strict=True))
         classifier = Classifier(bundle.name, bundle.version, bundle.feature_version, classes)
         return cls(bundle.digest, bundle.survey, classifier)
-
-
-@dataclass(frozen=True, slots=True)
-class LatestResult:
-    """One result in short, for the list of the latest.
-
-    Attributes
-    ----------
-    survey, object_id, alert_id, mjd_tai, ra_deg, dec_deg
-        Of the alert; NaN for an unknown position.
-    n_detections
-        As of the alert.
-    reason
-        `Reason.CLASSIFIED`, or why not.
-    class_name, probability
-        The most probable class; empty and 0 for an abstention.
-    classified_at_ms
-        Unix time, milliseconds.
-    """
-
-    survey: Survey
-    object_id: str
-    alert_id: int
-    mjd_tai: float
-    ra_deg: float
-    dec_deg: float
-    n_detections: int
-    reason: Reason
-    class_name: str
-    probability: float
-    classified_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +117,6 @@ class ObjectStore(Protocol):
 
     def models(self) -> Mapping[int, RegisteredModel]:
         """Read all models ever registered, by digest."""
-
-    def save_latest(self, results: Sequence[LatestResult]) -> None:
-        """Add results, oldest first, to the bounded list of the latest."""
-
-    def latest(self, limit: int) -> list[LatestResult]:
-        """Read the latest results, newest first, each alert once."""
 
     def ping(self) -> None:
         """Ask for a sign of life."""

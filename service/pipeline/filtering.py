@@ -56,7 +56,7 @@ class FilterProcessor:
         filters = self._filters()
         outgoing = self._matches(messages, filters) if filters else []
         consumed = Counter((message.topic, message.partition) for message in messages)
-        return BatchResult(outgoing, consumed, Counter(), [], Counter(), {})
+        return BatchResult(outgoing, consumed, Counter(), Counter(), {})
 
     def _filters(self) -> list[FilterSpec]:
         """Read the filters, for every batch anew: a filter applies from the next batch on."""

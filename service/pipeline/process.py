@@ -135,7 +135,6 @@ class BatchProcessor:
         if self._shadow is not None:
             aside = self._shadow.messages(messages, decoded.alerts, self._aside, ingested_ms)
             batch.outgoing.extend(aside)
-        self._store.save_latest(batch.latest)
         self._sweep.step(ingested_ms)
         return batch
 

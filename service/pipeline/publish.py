@@ -18,15 +18,12 @@ from service.core.records import (
     encode_json,
     native_records,
 )
-from service.core.store import LatestResult
 from service.core.stream import Header, OutgoingMessage, SourceMessage
 from service.pipeline.topics import SourceTopics
 from service.settings import OutputFormat
 
 __all__ = ["BatchResult", "Destinations", "Outcome", "Publisher"]
 
-# Results per batch that go into the list of the latest: more than a page shows in one go.
-LATEST_PER_BATCH = 50
 
 # Whose alerts DESC's record describes: it names them by diaSourceId.
 DESC_SURVEYS = frozenset({Survey.LSST, Survey.ELASTICC})
@@ -89,8 +86,6 @@ class BatchResult:
         (topic, partition) to how many alerts its messages brought; a rejected message counts as one.
     outcomes
         How many alerts became what.
-    latest
-        The last results in short.
     classes
         How many alerts have which class as their most probable one, by survey, model and class name.
     published_ms
@@ -101,7 +96,6 @@ class BatchResult:
     outgoing: list[OutgoingMessage]
     consumed: Counter[tuple[str, int]]
     outcomes: Counter[Outcome]
-    latest: list[LatestResult]
     classes: Counter[tuple[str, str, str]]
     published_ms: dict[Survey, NDArray[np.int64]]
 
@@ -156,7 +150,6 @@ class Publisher:
             outgoing,
             _consumed(messages, decoded),
             self._outcomes(messages, decoded, results),
-            _latest(alerts, results, classifiers),
             _classes(alerts, results, classifiers),
             _published(alerts, times.published_ms),
         )
@@ -283,32 +276,3 @@ def _published(alerts: AlertBatch, published_ms: NDArray[np.int64]) -> dict[Surv
     surveys = np.array(alerts.survey, dtype=object)
     known = published_ms > 0
     return {survey: published_ms[known & (surveys == survey)] for survey in set(alerts.survey)}
-
-
-def _latest(
-    alerts: AlertBatch, results: Sequence[Classification], classifiers: Mapping[int, Classifier]
-) -> list[LatestResult]:
-    """Give the last results of the batch in short, oldest first."""
-    latest = []
-    for index in range(max(len(results) - LATEST_PER_BATCH, 0), len(results)):
-        result, name, probability = results[index], "", 0.0
-        if not result.reason:
-            best = int(result.probability.argmax())
-            name = classifiers[result.model].classes[best][1]
-            probability = float(result.probability[best])
-        latest.append(
-            LatestResult(
-                survey=alerts.survey[index],
-                object_id=alerts.object_id[index],
-                alert_id=int(alerts.alert_id[index]),
-                mjd_tai=float(alerts.mjd_tai[index]),
-                ra_deg=float(alerts.ra_deg[index]),
-                dec_deg=float(alerts.dec_deg[index]),
-                n_detections=result.n_detections,
-                reason=result.reason,
-                class_name=name,
-                probability=probability,
-                classified_at_ms=result.classified_at_ms,
-            )
-        )
-    return latest

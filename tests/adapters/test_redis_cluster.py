@@ -17,7 +17,7 @@ from service.core.state import EMPTY_STATE, decode_state, encode_state, next_cou
 from service.core.store import StateWrite
 from service.embedded.redis import EmbeddedRedis
 from service.errors import SettingsError, StoreUnavailableError
-from tests.adapters.test_redis_store import MODEL, result
+from tests.adapters.test_redis_store import MODEL
 from tests.support.kafka import wait_until
 from tests.support.redis_cluster import EmbeddedRedisCluster, Node
 
@@ -106,11 +106,9 @@ def test_the_script_is_sent_again_to_a_node_that_forgot_it(
     assert store.save([write(one.key, one.blob) for one in writes]) == [True] * len(KEYS)
 
 
-def test_models_and_latest_results_are_kept(store: RedisStore) -> None:
+def test_models_are_kept(store: RedisStore) -> None:
     store.register_model(MODEL)
-    store.save_latest([result(1), result(2, survey=Survey.LSST)])
     assert store.models() == {MODEL.digest: MODEL}
-    assert [one.alert_id for one in store.latest(5)] == [2, 1]
     store.ping()
 
 

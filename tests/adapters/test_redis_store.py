@@ -1,5 +1,4 @@
 import dataclasses
-import math
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,12 +9,11 @@ import pytest
 from redis import Redis
 
 from service.adapters.redis_link import Access
-from service.adapters.redis_store import LATEST_KEPT, RedisStore
+from service.adapters.redis_store import RedisStore
 from service.core.alerts import Survey
-from service.core.classification import Reason
 from service.core.records import Classifier
 from service.core.state import EMPTY_STATE, decode_state, encode_state, next_counter
-from service.core.store import LatestResult, RegisteredModel, StateWrite
+from service.core.store import RegisteredModel, StateWrite
 from service.embedded.redis import EmbeddedRedis
 from service.errors import SettingsError, StoreUnavailableError
 
@@ -263,44 +261,8 @@ def test_registered_models_are_read_back(store: RedisStore) -> None:
     assert store.models() == {MODEL.digest: MODEL, 7: other}
 
 
-def result(alert_id: int, *, survey: Survey = Survey.ZTF, ra_deg: float = 10.0) -> LatestResult:
-    return LatestResult(
-        survey=survey,
-        object_id="ZTF21abiuvdk",
-        alert_id=alert_id,
-        mjd_tai=60000.5,
-        ra_deg=ra_deg,
-        dec_deg=-20.0,
-        n_detections=4,
-        reason=Reason.CLASSIFIED,
-        class_name="Ia",
-        probability=0.75,
-        classified_at_ms=1_700_000_000_000,
-    )
-
-
-def test_the_latest_results_come_newest_first_and_once(store: RedisStore) -> None:
-    store.save_latest([])
-    store.save_latest([result(1), result(2)])
-    store.save_latest([result(2), result(3), result(3, survey=Survey.LSST)])
-    assert store.latest(10) == [result(3, survey=Survey.LSST), result(3), result(2), result(1)]
-    assert store.latest(1) == [result(3, survey=Survey.LSST)]
-
-
-def test_a_result_without_a_position_is_listed(store: RedisStore) -> None:
-    store.save_latest([result(1, ra_deg=math.nan)])
-    assert math.isnan(store.latest(1)[0].ra_deg)
-
-
-def test_the_list_of_the_latest_stays_bounded(store: RedisStore, client: Redis) -> None:
-    for start in range(0, 3 * LATEST_KEPT, LATEST_KEPT // 2):
-        store.save_latest([result(start + i) for i in range(LATEST_KEPT)])
-    assert client.llen("nj:latest") == LATEST_KEPT
-    assert len(store.latest(10_000)) == LATEST_KEPT
-
-
 def test_a_server_that_lost_its_data_is_told_of_our_models_again(store: RedisStore, client: Redis) -> None:
     store.register_model(MODEL)
     client.flushall()
-    store.save_latest([result(1)])
+    store.save([write(None)])
     assert store.models() == {MODEL.digest: MODEL}

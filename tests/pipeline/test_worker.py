@@ -129,7 +129,6 @@ class Stage:
             outgoing,
             Counter({("ztf", 0): len(messages)}),
             outcomes,
-            latest=[],
             classes=Counter(),
             published_ms={},
         )
