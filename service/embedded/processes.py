@@ -158,6 +158,8 @@ class ChildProcess:
     def pause(self) -> None:
         """Freeze it: its connections stay open and answer nothing."""
         self._started.send_signal(signal.SIGSTOP)
+        # The last of its threads may run on for some milliseconds, long enough to answer.
+        os.waitid(os.P_PID, self._started.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a frozen one go on."""

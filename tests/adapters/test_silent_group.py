@@ -123,12 +123,12 @@ def test_client_whose_group_stays_silent_is_replaced_and_nothing_is_lost(
 def test_client_is_kept_as_long_as_no_broker_answers(
     coordinator: tuple[ApacheKafka, Coordinator], source: KafkaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.adapters.kafka.STUCK_AFTER", timedelta(seconds=1))
+    monkeypatch.setattr("service.adapters.kafka.STUCK_AFTER", timedelta(seconds=4))
     client, kafka = source._consumer, coordinator[0]
 
     kafka.pause()
     wait_until(lambda: not answers(source), "the broker to be silent")
-    assert not any(rewinds(source) for _ in range(2))
+    assert not any(rewinds(source) for _ in range(3))
     kafka.resume()
 
     wait_until(lambda: rewinds(source), "the broker to be back")
