@@ -1,5 +1,6 @@
 """Many small alerts of many objects, quickly made: what a fault does to them matters, not what they are."""
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -8,11 +9,14 @@ from service.core.alerts import Kind, Survey
 from training.simulation.light_curves import LightCurves
 from training.simulation.packets import make_packets
 
-__all__ = ["crowd", "crowd_light_curves"]
+__all__ = ["crowd", "crowd_light_curves", "multitude"]
 
 START_MJD_TAI = 61_000.0
 # Shorter than the history in LSST's packets, so that an object's last packet brings its whole light curve.
 FORCED_DAYS = 25.0
+# From the names of one copy to those of the next: more than all names of a crowd span, and so little that
+# four hundred copies still have names of nine bytes.
+NAME_STEP = 10**16
 
 
 @cache
@@ -57,3 +61,35 @@ def crowd_light_curves(n_objects: int, n_alerts: int) -> LightCurves:
         flux_njy=generator.uniform(2e4, 2e5, times.size).astype(np.float32),
         flux_err_njy=generator.uniform(500, 2000, times.size).astype(np.float32),
     )
+
+
+def multitude(n_objects: int, n_alerts: int, copies: int) -> Iterator[bytes]:
+    """Give LSST's packets of a crowd and of copies of it under other names, in order of time.
+
+    A crowd's packet is written once and each copy gets its name patched in, so that half a million take
+    seconds, and the memory of the crowd.
+
+    Parameters
+    ----------
+    n_objects, n_alerts
+        As for `crowd`; without asteroids and artefacts.
+    copies
+        How often each object is there.
+    """
+    light_curves = crowd_light_curves(n_objects, n_alerts)
+    made = make_packets([(Survey.LSST, light_curves)], seed=n_objects, cutouts="small", extras=False)
+    for packet in list(made):
+        name = int(packet.object_id)
+        written = _avro_long(name)
+        for copy in range(copies):
+            yield packet.value.replace(written, _avro_long(name + copy * NAME_STEP))
+
+
+def _avro_long(value: int) -> bytes:
+    """Write a positive number as Avro does: seven bits a byte, the smallest first, twice its value."""
+    value *= 2
+    written = bytearray()
+    while value > 0x7F:
+        written.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*written, value])
