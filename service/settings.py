@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -237,6 +238,11 @@ class Settings(BaseSettings):
         (),
         description="Web origins whose pages may read the API, such as https://example.org; none by default",
     )
+    api_trusted_proxies: TopicList = Field(
+        (),
+        description="Addresses or networks of proxies that are believed whom they speak for "
+        "(`X-Forwarded-For`), comma-separated; none by default",
+    )
     public_brokers: str = Field(
         "", description="Kafka brokers as subscribers reach them, for the page's commands; empty to show none"
     )
@@ -269,12 +275,27 @@ class Settings(BaseSettings):
         Path("../shared/kafka"), description="Apache Kafka installation, for demo and tests"
     )
 
-    @field_validator("ztf_topics", "lsst_topics", "elasticc_topics", "api_cors_origins", mode="before")
+    @field_validator(
+        "ztf_topics",
+        "lsst_topics",
+        "elasticc_topics",
+        "api_cors_origins",
+        "api_trusted_proxies",
+        mode="before",
+    )
     @classmethod
     def split_topics(cls, value: object) -> object:
         """Read a comma-separated list."""
         if isinstance(value, str):
             return tuple(item.strip() for item in value.split(",") if item.strip())
+        return value
+
+    @field_validator("api_trusted_proxies")
+    @classmethod
+    def check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse what is no address or network; a name would be looked up nowhere and trust nobody."""
+        for item in value:
+            ip_network(item)
         return value
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:

@@ -43,6 +43,18 @@ def test_topics_are_a_comma_separated_list(
     assert read_settings().ztf_topics == topics
 
 
+def test_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTJAR_API_TRUSTED_PROXIES", "127.0.0.1, 2001:db8::/32")
+    assert read_settings().api_trusted_proxies == ("127.0.0.1", "2001:db8::/32")
+
+
+@pytest.mark.parametrize("text", ["*", "proxy.example.org", "192.0.2.1/24"])
+def test_proxy_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("NIGHTJAR_API_TRUSTED_PROXIES", text)
+    with pytest.raises(SettingsError, match=r"^NIGHTJAR_API_TRUSTED_PROXIES: "):
+        read_settings()
+
+
 def test_all_unusable_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTJAR_BATCH_SIZE", "0")
     monkeypatch.setenv("NIGHTJAR_LOG_LEVEL", "chatty")

@@ -38,8 +38,11 @@ def _serve(settings: Settings) -> None:
         _keep_to_core(settings.api_core)
     with _listen(settings) as listener, closing(store(settings)) as objects:
         app = create_app(settings, objects, _classifiers(settings), output_feed(settings))
+        server = Server(app)
+        # Without this, uvicorn believes whoever connects from this machine.
+        server.config.forwarded_allow_ips = list(settings.api_trusted_proxies)
         log.info("listening", url=_url(listener))
-        Server(app).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def _keep_to_core(core: int) -> None:
