@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -21,6 +23,8 @@ from tests.security.certificates import Authority, Certificate
 __all__ = ["deploy", "models"]
 
 USERNAME = "nightjar"
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+SCRAM_ITERATIONS = 4096  # the least that Kafka takes
 PASSWORD = "correct-horse,battery staple"  # noqa: S105  of a server that lives for one test
 
 
@@ -33,11 +37,13 @@ class SecureKafka(ApacheKafka):
     """Apache Kafka with an encrypted listener that wants a login, beside the plain one of its own tools."""
 
     def __init__(self, kafka_home: Path, certificate: Certificate) -> None:
-        # The only user, known to the broker from its start.
+        # The only user: for PLAIN known to the broker from its start, for SCRAM from its metadata.
+        modules = "org.apache.kafka.common.security"
         plain = (
-            "org.apache.kafka.common.security.plain.PlainLoginModule required "
+            f"{modules}.plain.PlainLoginModule required "
             f'username="{USERNAME}" password="{PASSWORD}" user_{USERNAME}="{PASSWORD}";'
         )
+        scram = f"{modules}.scram.ScramLoginModule required;"
         super().__init__(
             kafka_home,
             {
@@ -45,11 +51,24 @@ class SecureKafka(ApacheKafka):
                 "ssl.keystore.type": "PKCS12",
                 "ssl.keystore.location": str(certificate.store),
                 "ssl.keystore.password": certificate.store_password,
-                "listener.name.outside.sasl.enabled.mechanisms": "PLAIN",
+                "listener.name.outside.sasl.enabled.mechanisms": ",".join(MECHANISMS),
                 "listener.name.outside.plain.sasl.jaas.config": plain,
+                "listener.name.outside.scram-sha-256.sasl.jaas.config": scram,
+                "listener.name.outside.scram-sha-512.sasl.jaas.config": scram,
             },
         )
         self.ports.append(_another_port(self.ports))
+
+    def start(self) -> None:
+        """Start it, and tell it the user, as ``kafka-configs.sh --add-config SCRAM-SHA-512=...`` does."""
+        super().start()
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+            user = UserScramCredentialUpsertion(
+                USERNAME, ScramCredentialInfo(mechanism, SCRAM_ITERATIONS), PASSWORD.encode()
+            )
+            for done in admin.alter_user_scram_credentials([user]).values():
+                done.result(30)
 
     @property
     def secure_servers(self) -> str:
