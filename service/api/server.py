@@ -5,6 +5,8 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
+from service.api.protocol import BoundedProtocol
+
 __all__ = ["Server"]
 
 GRACE_S = 10
@@ -23,7 +25,14 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI) -> None:
         super().__init__(
             uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE_S
+                app,
+                # Named, not left to what is installed: their bounds and their speed are what was tested.
+                http=BoundedProtocol,
+                loop="uvloop",
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=GRACE_S,
             )
         )
         self._app = app

@@ -15,7 +15,6 @@ from pydantic import SecretStr
 from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
 from service.api.problems import Problem
-from service.embedded.redis import EmbeddedRedis
 from service.settings import Settings
 from tests.api.conftest import serve
 from tests.api.test_objects import KEY, problem
@@ -38,12 +37,12 @@ def connect(kind: type[RedisStore], url: str) -> RedisStore:
 
 
 @pytest.fixture
-def serve_with(redis_server: EmbeddedRedis) -> Iterator[Serve]:
+def serve_with(redis_url: str) -> Iterator[Serve]:
     """Serve an app with some settings: ``serve_with(api_burst=3)`` gives a client."""
     with ExitStack() as stack:
 
         def start(kind: type[RedisStore] = RedisStore, **values: Any) -> httpx.Client:
-            store = connect(kind, redis_server.url)
+            store = connect(kind, redis_url)
             stack.callback(store.close)
             return stack.enter_context(serve(create_app(Settings(**values), store, {})))
 
