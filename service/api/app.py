@@ -20,6 +20,7 @@ from service.api import (
     problems,
     stream,
 )
+from service.api.joint_loads import JointLoads
 from service.api.limits import BodyLimitMiddleware, PatienceMiddleware, RateLimitMiddleware
 from service.api.live.streams import LiveStreams
 from service.api.metrics import RequestMetrics, RequestMetricsMiddleware, StoreCollector
@@ -74,6 +75,7 @@ def create_app(
     app.state.resources = Resources(
         settings=settings,
         store=store,
+        loads=JointLoads(store),
         registry=ModelRegistry(store, loaded),
         classifiers=classifiers,
         metrics=metrics.registry,

@@ -23,6 +23,10 @@ class ModelRegistry:
         self.loaded = {model.digest: model for model in loaded}
         self._known = dict(self.loaded)
 
+    def knows(self, digests: Iterable[int]) -> bool:
+        """Say whether `find` gives each of these without asking the store."""
+        return all(digest in self._known for digest in digests if digest)
+
     def find(self, digest: int) -> RegisteredModel | None:
         """Give the model of a digest; None for 0, which stands for no model, and for one never registered.
 

@@ -7,6 +7,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from service.api.joint_loads import JointLoads
 from service.api.live.streams import LiveStreams
 from service.api.registry import ModelRegistry
 from service.core.alerts import Survey
@@ -27,6 +28,8 @@ class Resources:
         Of the service.
     store
         Safe to be used from many threads.
+    loads
+        Reads single objects from it.
     registry
         Names of models.
     classifiers
@@ -39,6 +42,7 @@ class Resources:
 
     settings: Settings
     store: ObjectStore
+    loads: JointLoads
     registry: ModelRegistry
     classifiers: Mapping[Survey, ObjectClassifier]
     metrics: CollectorRegistry

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from service.api.models import (
@@ -53,7 +55,7 @@ def summary(survey: Survey, object_id: str, state: ObjectState, registry: ModelR
     last_item, last_classified = _last_items(state.history)
     key = object_key(survey, object_id)
     context = np.array([state.redshift, state.redshift_err, state.mwebv], np.float32)
-    redshift, redshift_err, mwebv = map(_number, _shortest(context))
+    redshift, redshift_err, mwebv = _shortest(context)
     return ObjectSummary(
         id=key,
         survey=survey,
@@ -121,8 +123,8 @@ def observations(rows: Observations) -> list[Observation]:
         rows["band"].tolist(),
         rows["kind"].tolist(),
         rows["source_id"].tolist(),
-        map(_number, _shortest(rows["flux_njy"])),
-        map(_number, _shortest(rows["flux_err_njy"])),
+        _shortest(rows["flux_njy"]),
+        _shortest(rows["flux_err_njy"]),
         *(map(_number, column.round(5).tolist()) for column in (mag, mag_err, _limiting_mag(error))),
     )
     return [
@@ -216,9 +218,14 @@ def _by_time(history: History) -> list[int]:
 def _last_items(history: History) -> tuple[Classification | None, Classification | None]:
     """Give the classification of the latest alert, and of the latest that was classified."""
     order = _by_time(history)
+    if not order:
+        return None, None
+    last = history[order[-1]]
+    if last.reason == Reason.CLASSIFIED:
+        return last, last
     reasons = history.entries["reason"].tolist()
     classified = [index for index in order if reasons[index] == Reason.CLASSIFIED]
-    return history[order[-1]] if order else None, history[classified[-1]] if classified else None
+    return last, history[classified[-1]] if classified else None
 
 
 def _status(item: Classification) -> Status:
@@ -237,9 +244,15 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _shortest(column: NDArray[np.float32]) -> list[float]:
-    """Give float32 values as the shortest decimals that read back as the same, like the published records."""
-    return [float(text) for text in column.astype(np.str_)]
+def _shortest(column: NDArray[np.float32]) -> list[Any]:
+    """Give float32 values as the shortest decimals that read back as the same, like the published records.
+
+    None for those that are not finite. Through text, and through the library that writes the records: by
+    NumPy and `float` it takes ten times as long.
+    """
+    text = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
+    values: list[Any] = orjson.loads(text)
+    return values
 
 
 def _limiting_mag(error_njy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """``nightjar api``: results over HTTP."""
 
+import gc
 import os
 import socket
 from contextlib import closing, suppress
@@ -41,6 +42,7 @@ def _serve(settings: Settings) -> None:
         server = Server(app)
         # Without this, uvicorn believes whoever connects from this machine.
         server.config.forwarded_allow_ips = list(settings.api_trusted_proxies)
+        _settle_down()
         log.info("listening", url=_url(listener))
         server.run(sockets=[listener])
 
@@ -57,6 +59,15 @@ def _keep_to_core(core: int) -> None:
         os.sched_setaffinity(0, {core})
     except (AttributeError, OSError) as error:
         raise SettingsError(f"cannot keep to core {core}, see NIGHTJAR_API_CORE: {error}") from error
+
+
+def _settle_down() -> None:
+    """Take what lives as long as the process, the compiler above all, out of the collector's sight.
+
+    To walk over it took 80 ms, every few thousand requests, in which nobody was answered.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:
