@@ -3,7 +3,9 @@
 Run as ``python -m tests.benchmarks api [--json] [--quick]``; the last line is one JSON object. The object
 has 20 observations and 10 classifications. First as many requests as 16 connections can make, then half of
 that rate, evenly, for the latencies: each is counted from the time at which the request was due, so that
-a server that falls behind does not look fast. Who asks runs in a process of its own, on the same cores.
+a server that falls behind does not look fast. Who asks runs in a process of its own, on the same cores;
+``asker_share`` and ``api_share`` say what part of a core each of the two took while as many requests were
+made as can be: the one that is near 1 is the one that was measured.
 The baseline is the smallest answer that the same server gives, ``/healthz``. The server keeps to one core
 (``NIGHTJAR_API_CORE``); names that end in ``_any_core`` are of one that does not.
 """
@@ -18,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import psutil
 
 from service.embedded.processes import LOOPBACK, ChildProcess, accepts_connections, free_port
 from service.embedded.redis import EmbeddedRedis
@@ -36,7 +39,7 @@ PATIENCE_S = 120.0
 async def asked(port: int, path: str, seconds: float, rate_hz: float) -> dict[str, float]:
     """Ask over several connections; at a rate of 0 each asks again at once."""
     latencies_s: list[float] = []
-    started_s = time.perf_counter()
+    started_s, own_s = time.perf_counter(), time.process_time()
     due_s = iter(np.arange(0, seconds, 1 / rate_hz).tolist()) if rate_hz else None
 
     async def connection() -> None:
@@ -56,8 +59,14 @@ async def asked(port: int, path: str, seconds: float, rate_hz: float) -> dict[st
 
     await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
     wall_s = time.perf_counter() - started_s
+    own_share = (time.process_time() - own_s) / wall_s
     p50_ms, p99_ms = (np.percentile(latencies_s, [50, 99]) * 1000).tolist()
-    return {"requests_per_s": len(latencies_s) / wall_s, "p50_ms": p50_ms, "p99_ms": p99_ms}
+    return {
+        "requests_per_s": len(latencies_s) / wall_s,
+        "p50_ms": p50_ms,
+        "p99_ms": p99_ms,
+        "own_share": own_share,
+    }
 
 
 async def answer(reader: asyncio.StreamReader) -> None:
@@ -102,7 +111,10 @@ def measure(redis: EmbeddedRedis, core: int, seconds: float) -> dict[str, float]
             time.sleep(0.1)
         ask(port, PATH, 2.0)  # the warm-up
         health = ask(port, HEALTH, seconds)
+        process = psutil.Process(api.pid)
+        used_s = cpu_s(process)
         most = ask(port, PATH, seconds)
+        used_s = cpu_s(process) - used_s
         half = ask(port, PATH, seconds, most["requests_per_s"] / 2)
         api.stop()
     return {
@@ -111,8 +123,17 @@ def measure(redis: EmbeddedRedis, core: int, seconds: float) -> dict[str, float]
         "p50_ms": round(half["p50_ms"], 2),
         "asked_per_s": round(half["requests_per_s"]),
         "p99_ms_at_most": round(most["p99_ms"], 2),
+        "cpu_us_per_request": round(used_s / seconds / most["requests_per_s"] * 1e6),
+        "api_share": round(used_s / seconds, 2),
+        "asker_share": round(most["own_share"], 2),
         "health_requests_per_s": round(health["requests_per_s"]),
     }
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Give the processor time of a process so far, seconds."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def main() -> None:
