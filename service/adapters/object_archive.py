@@ -1,32 +1,33 @@
-"""Objects in Parquet files by night: ``objects/night=2026-11-20/objects.parquet``, and ``models.json``.
+"""Objects in Parquet files by night: ``objects/night=2026-11-20/objects.parquet``.
+
+What other models said of them aside lies in files of the same form, by model and by the same nights:
+``beside/model=0123456789abcdef/night=2026-11-20/objects.parquet``.
 
 An object lies in the night of its latest alert. A night is named by the day on which it begins: by the date
 at 12 hours west of Greenwich, which from dusk to dawn is one and the same for Palomar and Cerro Pachón.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.adapters.state_columns import StoredObject, objects_of, table_of
-from service.core.alerts import Survey
-from service.core.records import Classifier
-from service.core.store import RegisteredModel
 from service.errors import InputError
 
 __all__ = ["ArchiveReader", "ArchiveWriter", "night_of"]
 
 FILE = "objects.parquet"
-MODELS = "models.json"
-PARTITION = "night="
+OBJECTS = Path("objects")
+BESIDE = Path("beside")
+NIGHT = "night="
+MODEL = "model="
 
 MJD_ZERO = date(1858, 11, 17)
 NO_NIGHT = date(1858, 11, 17)
@@ -55,9 +56,10 @@ class ArchiveWriter:
     """
 
     directory: Path
-    _held: dict[date, list[StoredObject]] = field(default_factory=dict)
-    _held_bytes: Counter[date] = field(default_factory=Counter)
-    _files: dict[date, pq.ParquetWriter] = field(default_factory=dict)
+    # Of each file that is being written.
+    _held: dict[Path, list[StoredObject]] = field(default_factory=dict)
+    _held_bytes: Counter[Path] = field(default_factory=Counter)
+    _files: dict[Path, pq.ParquetWriter] = field(default_factory=dict)
     _cleanup: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -68,59 +70,49 @@ class ArchiveWriter:
         """Put the files in place, or remove what was written where something went wrong."""
         try:
             if kind is None:
-                for night in list(self._held):
-                    self._write(night)
+                for path in list(self._held):
+                    self._write(path)
         finally:
             self._cleanup.close()
-        for night in self._files:
+        for path in self._files:
             if kind is None:
-                self._unfinished(night).replace(self._unfinished(night).with_name(FILE))
+                _unfinished(path).replace(path)
             else:
-                self._unfinished(night).unlink(missing_ok=True)
-
-    def models(self, models: Mapping[int, RegisteredModel]) -> None:
-        """Write the models that classifications name, beside those of earlier exports."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        known = ArchiveReader(self.directory).models() | dict(models)
-        written = [
-            {
-                "digest": f"{digest:016x}",
-                "survey": model.survey.value,
-                "name": model.classifier.name,
-                "version": model.classifier.version,
-                "feature_version": model.classifier.feature_version,
-                "classes": model.classifier.classes,
-            }
-            for digest, model in sorted(known.items())
-        ]
-        unfinished = self.directory / f"{MODELS}.part"
-        unfinished.write_bytes(orjson.dumps(written, option=orjson.OPT_INDENT_2))
-        unfinished.replace(self.directory / MODELS)
+                _unfinished(path).unlink(missing_ok=True)
 
     def add(self, objects: Sequence[StoredObject]) -> None:
-        """Take objects, and write those of the fullest nights once they are large."""
-        for one in objects:
-            night, state = night_of(one.state.last_alert_mjd_tai), one.state
-            self._held.setdefault(night, []).append(one)
-            self._held_bytes[night] += (
+        """Take objects, each for the night of its latest alert."""
+        self._take(OBJECTS, [(night_of(one.state.last_alert_mjd_tai), one) for one in objects])
+
+    def add_beside(self, digest: int, objects: Sequence[tuple[date, StoredObject]]) -> None:
+        """Take what a model said aside, each for the night in which its object lies."""
+        self._take(BESIDE / f"{MODEL}{digest:016x}", objects)
+
+    def _take(self, place: Path, objects: Sequence[tuple[date, StoredObject]]) -> None:
+        """Hold objects, and write those of the fullest files once they are large."""
+        for night, one in objects:
+            path, state = self.directory / place / f"{NIGHT}{night}" / FILE, one.state
+            self._held.setdefault(path, []).append(one)
+            self._held_bytes[path] += (
                 state.observations.nbytes + state.history.entries.nbytes + state.hidden.nbytes
             )
         while self._held_bytes.total() > HELD_BYTES_AT_MOST:
             self._write(self._held_bytes.most_common(1)[0][0])
 
-    def _write(self, night: date) -> None:
-        objects = self._held.pop(night)
-        del self._held_bytes[night]
+    def _write(self, path: Path) -> None:
+        objects = self._held.pop(path)
+        del self._held_bytes[path]
         for start in range(0, len(objects), ROW_GROUP):
             table = table_of(objects[start : start + ROW_GROUP])
-            if night not in self._files:
-                self._unfinished(night).parent.mkdir(parents=True, exist_ok=True)
-                writer = pq.ParquetWriter(self._unfinished(night), table.schema, compression="zstd")
-                self._files[night] = self._cleanup.enter_context(writer)
-            self._files[night].write_table(table)
+            if path not in self._files:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                writer = pq.ParquetWriter(_unfinished(path), table.schema, compression="zstd")
+                self._files[path] = self._cleanup.enter_context(writer)
+            self._files[path].write_table(table)
 
-    def _unfinished(self, night: date) -> Path:
-        return self.directory / "objects" / f"{PARTITION}{night}" / f"{FILE}.part"
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,22 +127,6 @@ class ArchiveReader:
 
     directory: Path
 
-    def models(self) -> dict[int, RegisteredModel]:
-        """Read the models; none where there is no such file.
-
-        Raises
-        ------
-        InputError
-            The file is none of ours.
-        """
-        path = self.directory / MODELS
-        try:
-            return {model.digest: model for model in map(_read_model, orjson.loads(path.read_bytes()))}
-        except FileNotFoundError:
-            return {}
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path} is no list of models: {error}") from error
-
     def files(self, *, since: date | None = None) -> list[Path]:
         """List the nights' files, the newest night first.
 
@@ -159,10 +135,31 @@ class ArchiveReader:
         InputError
             There is none.
         """
-        paths = sorted(self.directory.glob(f"objects/{PARTITION}*/{FILE}"), reverse=True)
-        if not paths:
+        paths = self._nights(OBJECTS, since)
+        if not paths and not self._nights(OBJECTS, None):
             raise InputError(f"no objects below {self.directory}: name the directory of an export")
-        return [path for path in paths if since is None or path.parent.name >= f"{PARTITION}{since}"]
+        return paths
+
+    def files_beside(self, *, since: date | None = None) -> dict[int, list[Path]]:
+        """List the files of what models said aside, by the model's digest, the newest night first.
+
+        Raises
+        ------
+        InputError
+            A directory is named by no model.
+        """
+        found = {}
+        for directory in sorted((self.directory / BESIDE).glob(f"{MODEL}*")):
+            try:
+                digest = int(directory.name.removeprefix(MODEL), 16)
+            except ValueError:
+                raise InputError(f"{directory} names no model") from None
+            found[digest] = self._nights(directory.relative_to(self.directory), since)
+        return found
+
+    def _nights(self, place: Path, since: date | None) -> list[Path]:
+        paths = sorted((self.directory / place).glob(f"{NIGHT}*/{FILE}"), reverse=True)
+        return [path for path in paths if since is None or path.parent.name >= f"{NIGHT}{since}"]
 
     def count(self, paths: Sequence[Path]) -> int:
         """Count the objects of some files, which are not read for that.
@@ -196,9 +193,3 @@ def _count(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowException, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-
-
-def _read_model(value: dict[str, Any]) -> RegisteredModel:
-    classes = tuple((int(number), str(name)) for number, name in value["classes"])
-    classifier = Classifier(value["name"], value["version"], value["feature_version"], classes)
-    return RegisteredModel(int(value["digest"], 16), Survey(value["survey"]), classifier)

@@ -1,11 +1,13 @@
 """``nightjar export``: light curves and classifications as Parquet files, one directory a night."""
 
+import resource
 from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from service.adapters.archive_lists import write_filters, write_models
 from service.adapters.object_archive import ArchiveWriter, night_of
 from service.adapters.redis_store import RedisStore
 from service.adapters.state_columns import StoredObject
@@ -33,30 +35,42 @@ def export(
 ) -> None:
     """Write every object of the store into DIRECTORY/objects/night=YYYY-MM-DD/objects.parquet.
 
-    An object lies in the night of its latest alert, with its whole light curve and its classifications. A
-    night that is written again replaces the file that was there. The service may go on meanwhile.
+    An object lies in the night of its latest alert, with its whole light curve and its classifications. What
+    shadow models and `nightjar reclassify` said of it aside goes to DIRECTORY/beside, in the same form. A
+    night that is written again replaces the file that was there. models.json names the models, filters.json
+    has the stored filters. The service may go on meanwhile.
     """
     first = read_night(since, "--since")
     objects = store(read_settings())
     n_unreadable = 0
+    _allow_files()
     try:
+        models = objects.models()
         with ArchiveWriter(directory) as archive, Counting("exported", objects.usage().objects) as counting:
-            archive.models(objects.models())
+            write_models(directory, models)
+            write_filters(directory, objects.filters.all())
             for one in survey or Survey:
                 for keys in objects.keys(one):
                     found, n_bad = read_objects(objects, keys)
                     n_unreadable += n_bad
-                    wanted = [
-                        item
-                        for item in found
-                        if first is None or night_of(item.state.last_alert_mjd_tai) >= first
-                    ]
+                    nights = {item.key: night_of(item.state.last_alert_mjd_tai) for item in found}
+                    wanted = [item for item in found if first is None or nights[item.key] >= first]
                     archive.add(wanted)
+                    for digest in models:
+                        aside, n_bad = read_objects(objects.beside(digest), [item.key for item in wanted])
+                        n_unreadable += n_bad
+                        archive.add_beside(digest, [(nights[item.key], item) for item in aside])
                     counting.add(len(wanted), seen=len(keys))
     finally:
         objects.close()
     if n_unreadable:
         typer.echo(f"nightjar: {n_unreadable} objects cannot be read and were left out", err=True)
+
+
+def _allow_files() -> None:
+    """Let this process open as many files as it may: one stays open for each night and model."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def read_night(text: str, option: str) -> date | None:

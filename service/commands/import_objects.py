@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from service.adapters.archive_lists import read_filters, read_models
 from service.adapters.object_archive import ArchiveReader
 from service.adapters.redis_store import RedisStore
 from service.adapters.state_columns import StoredObject
 from service.commands.counting import Counting
 from service.commands.export import read_night
+from service.core.filters import FilterSpec
 from service.core.state import encode_state
 from service.core.store import StateWrite
 from service.core.summary import ClassNames, placements, summarise
@@ -29,20 +31,24 @@ def import_objects(
         bool, typer.Option("--replace", help="Also replace objects that the store has.")
     ] = False,
 ) -> None:
-    """Put the objects of an export into the store, each as it was, with its models' names.
+    """Put the objects of an export into the store, each as it was, with its models' names, and the filters.
 
     An object that the store has is left alone, so that what came since the export stays; of an object that
-    lies in several nights the newest is taken. With --replace the stored one gives way: stop the workers.
+    lies in several nights the newest is taken. What other models said of it aside and stored filters are put
+    back in the same way. With --replace the stored ones give way: stop the workers.
     """
     archive, objects = ArchiveReader(directory), store(read_settings())
-    paths = archive.files(since=read_night(since, "--since"))
-    if replace:
-        paths.reverse()  # the newest comes last and stays
-    models = archive.models()
+    first = read_night(since, "--since")
+    paths, beside = archive.files(since=first), archive.files_beside(since=first)
+    for some in (paths, *beside.values()):
+        if replace:
+            some.reverse()  # the newest comes last and stays
+    models, filters = read_models(directory), read_filters(directory)
     n_kept = 0
     try:
         for model in models.values():
             objects.register_model(model)
+        n_kept += len(filters) - put_filters(objects, filters, replace=replace)
         names = {digest: [name for _, name in model.classifier.classes] for digest, model in models.items()}
         with Counting("imported", archive.count(paths)) as counting:
             for path in paths:
@@ -50,10 +56,36 @@ def import_objects(
                     n_written = put(objects, found, lambda digest: names.get(digest, ()), replace=replace)
                     n_kept += len(found) - n_written
                     counting.add(n_written, seen=len(found))
+            for digest, some in beside.items():
+                for path in some:
+                    for found in archive.objects(path, at_a_time=AT_A_TIME):
+                        put_beside(objects, digest, found, replace=replace)
     finally:
         objects.close()
     if n_kept:
         typer.echo(f"nightjar: {n_kept} were left as the store has them", err=True)
+
+
+def put_filters(objects: RedisStore, filters: Sequence[FilterSpec], *, replace: bool) -> int:
+    """Write filters; gives how many were written."""
+    there = set() if replace else {spec.name for spec in objects.filters.all()}
+    new = [spec for spec in filters if spec.name not in there]
+    for spec in new:
+        objects.filters.put(spec)
+    return len(new)
+
+
+def put_beside(objects: RedisStore, digest: int, found: Sequence[StoredObject], *, replace: bool) -> None:
+    """Write what a model said aside of objects, with its expiry."""
+    store_of_model, keys = objects.beside(digest), [one.key for one in found]
+    before = store_of_model.load(keys) if replace else [None] * len(found)
+    writes = [
+        StateWrite(one.key, encode_state(one.state), old) for one, old in zip(found, before, strict=True)
+    ]
+    written = zip(found, store_of_model.save(writes), strict=True)
+    store_of_model.expire_at([(one.key, one.expires_at_ms) for one, is_written in written if is_written])
+    # A summary expires with its object, not with this.
+    objects.expire_at(list(zip(keys, objects.expiries(keys), strict=True)))
 
 
 def put(objects: RedisStore, found: Sequence[StoredObject], class_names: ClassNames, *, replace: bool) -> int:

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,11 +22,14 @@ from service.adapters.object_archive import night_of
 from service.adapters.redis_store import RedisStore
 from service.adapters.state_columns import StoredObject
 from service.cli import main
-from service.commands.import_objects import put
+from service.commands.import_objects import put, put_beside, put_filters
 from service.core.alerts import OBSERVATION, Survey
 from service.core.classification import Classification, Reason
+from service.core.filters import FilterSpec
 from service.core.history import History
 from service.core.records import Classifier
+from service.core.search import Criteria
+from service.core.sky import Cone
 from service.core.state import EMPTY_STATE, ObjectState
 from service.core.store import RegisteredModel
 from service.embedded.redis import EmbeddedRedis
@@ -42,6 +46,10 @@ MODELS = [
     RegisteredModel(7, Survey.ZTF, Classifier("small", "1.0", 3, CLASSES[:2])),
     RegisteredModel(2**64 - 1, Survey.LSST, Classifier("large", "2.0", 3, CLASSES)),
 ]
+FILTERS = [
+    FilterSpec("young-ia", Criteria(class_name="Ia", min_probability=0.8), first_time=True),
+    FilterSpec("north", Criteria(surveys=(Survey.ZTF,), cone=Cone(10.0, 80.0, 5.0)), description="A cone"),
+]
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
@@ -53,13 +61,14 @@ class Done(NamedTuple):
 
 
 def stored(url: str) -> dict[bytes, Any]:
-    """Every object and summary, and when it expires; and what every index says, in any order."""
+    """Every object and summary, what lies beside, and when it expires; filters; every index, in any order."""
     client: Any = Redis.from_url(url)
     found: dict[bytes, Any] = {}
-    for key in client.scan_iter("nj:*{*}", count=1000):
+    for key in client.scan_iter("nj:*{*}*", count=1000):
         found[key] = client.get(key), client.pexpiretime(key)
     for key in client.scan_iter("nj:i:*"):
         found[key] = sorted(client.zrange(key, 0, -1, withscores=True))
+    found[b"nj:filters"] = client.hgetall("nj:filters")
     client.close()
     return found
 
@@ -124,6 +133,13 @@ def any_result(random: np.random.Generator, model: int, n_classes: int) -> Class
     )
 
 
+def aside(random: np.random.Generator, one: StoredObject, model: RegisteredModel) -> StoredObject:
+    """What a model said of an object beside the one at work: a history and nothing else."""
+    made = [any_result(random, model.digest, len(model.classifier.classes)) for _ in range(2)]
+    state = dataclasses.replace(EMPTY_STATE, counter=1, history=History().appended(made, limit=3))
+    return StoredObject(one.key, state, one.expires_at_ms + 10**6)
+
+
 @pytest.fixture(scope="module")
 def full() -> Iterator[EmbeddedRedis]:
     """A server with objects of two surveys."""
@@ -143,6 +159,10 @@ def full() -> Iterator[EmbeddedRedis]:
                 for number in range(start, min(start + 1000, N_OBJECTS))
             ]
             assert put(store, some, names.__getitem__, replace=False) == len(some)
+            for model, step in zip(MODELS, (3, 50), strict=True):
+                answers = [aside(random, one, model) for one in some[::step]]
+                put_beside(store, model.digest, answers, replace=False)
+        assert put_filters(store, FILTERS, replace=False) == len(FILTERS)
         store.close()
         yield server
 
@@ -167,6 +187,11 @@ def test_states_expiry_and_index_are_the_same_after_export_and_import(
     assert stored(redis_url) == stored(full.url)
     store = connect(redis_url)
     assert store.models() == {model.digest: model for model in MODELS}
+    assert store.filters.all() == sorted(FILTERS, key=lambda spec: spec.name)
+    # What other models said of an object is there as well, and forgotten when it would have been.
+    keys = ["ztf:ZTF3", "lsst:0"]
+    assert all(store.beside(MODELS[0].digest).load(keys))
+    assert store.expiries(keys) == [NOW_MS + 10**9 + number for number in (3, 0)]
     store.close()
 
 
@@ -183,6 +208,14 @@ def test_files_are_by_night_and_readable_by_themselves(archive: Path) -> None:
     assert tuple(row) == OBSERVATION.names
     models = json.loads((archive / "models.json").read_text())
     assert {model["name"] for model in models} == {"small", "large"}
+    assert [spec["name"] for spec in json.loads((archive / "filters.json").read_text())] == [
+        "north",
+        "young-ia",
+    ]
+    beside = pq.read_table(next(archive.glob(f"beside/model={7:016x}/night=*/objects.parquet")))
+    assert set(beside["object_id"].to_pylist()) <= {
+        name for path in files for name in pq.read_table(path)["object_id"].to_pylist()
+    }
     assert not list(archive.rglob("*.part"))
 
 
@@ -198,6 +231,29 @@ def test_what_the_store_has_is_left_alone_unless_it_is_to_be_replaced(
     assert f"imported {N_OBJECTS} objects" in done.stderr
     assert stored(redis_url) == stored(full.url)
     client.close()
+
+
+def test_filters_that_the_store_has_stay_and_those_removed_before_an_export_do_not_come_back(
+    redis_url: str, tmp_path: Path
+) -> None:
+    store = connect(redis_url)
+    put(store, [StoredObject("ztf:a", any_state(np.random.default_rng(4)), 0)], lambda _: (), replace=True)
+    put_filters(store, FILTERS, replace=True)
+    assert nightjar("export", str(tmp_path), NIGHTJAR_REDIS_URL=redis_url).returncode == 0
+    store.filters.remove("north")
+    assert nightjar("export", str(tmp_path), NIGHTJAR_REDIS_URL=redis_url).returncode == 0
+
+    newer = dataclasses.replace(FILTERS[0], rising=True)
+    store.filters.put(newer)
+    assert nightjar("import", str(tmp_path), NIGHTJAR_REDIS_URL=redis_url).returncode == 0
+    assert store.filters.all() == [newer]
+    assert nightjar("import", "--replace", str(tmp_path), NIGHTJAR_REDIS_URL=redis_url).returncode == 0
+    assert store.filters.all() == [FILTERS[0]]
+    store.close()
+    (tmp_path / "filters.json").write_text('[{"name": "half"}]')
+    done = nightjar("import", str(tmp_path), NIGHTJAR_REDIS_URL=redis_url)
+    assert done.returncode == 2
+    assert "filters.json is none of an export" in done.stderr
 
 
 def test_of_an_object_in_two_nights_the_newer_state_is_taken(redis_url: str, tmp_path: Path) -> None:
@@ -227,6 +283,25 @@ def test_a_nightly_export_takes_what_had_alerts_since(full: EmbeddedRedis, tmp_p
         name for path in tmp_path.rglob("*.parquet") for name in pq.read_table(path)["survey"].to_pylist()
     }
     assert surveys == {"ztf"}
+
+
+def test_more_nights_than_files_that_a_shell_lets_be_open(redis_url: str, tmp_path: Path) -> None:
+    store, random = connect(redis_url), np.random.default_rng(5)
+    times = FIRST_MJD_TAI + 0.6 + np.arange(100)
+    some = [
+        StoredObject(f"ztf:{day}", dataclasses.replace(any_state(random), last_alert_mjd_tai=mjd_tai), 0)
+        for day, mjd_tai in enumerate(times)
+    ]
+    put(store, some, lambda _: (), replace=False)
+    store.close()
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 50, usual[1]))  # noqa: PTH208
+    try:
+        done = nightjar("export", str(tmp_path), NIGHTJAR_REDIS_URL=redis_url)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("objects/night=*"))) == len(times)
 
 
 def test_an_object_that_cannot_be_read_is_said_and_left_out(redis_url: str, tmp_path: Path) -> None:
