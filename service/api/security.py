@@ -11,7 +11,7 @@ from service.api.problems import ProblemError, ProblemType
 from service.api.resources import Needs
 from service.settings import Settings
 
-__all__ = ["Admin", "Reader", "require_admin", "require_reader"]
+__all__ = ["Admin", "Reader", "require_admin", "require_reader", "takes_token"]
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -49,6 +49,11 @@ async def require_admin(needs: Needs, credentials: Given) -> None:
         raise ProblemError(ProblemType.WRITES_DISABLED, detail)
     if not _is_one_of(credentials, tokens):
         raise _unauthorized()
+
+
+def takes_token(settings: Settings) -> bool:
+    """Say whether reading takes a token."""
+    return bool(_read_tokens(settings))
 
 
 def _admin_tokens(settings: Settings) -> list[str]:

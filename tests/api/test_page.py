@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 import service.api.page
 from service.api.app import create_app
@@ -101,7 +102,16 @@ def test_brokers_and_topic_are_told_to_the_page_as_text(app: FastAPI) -> None:
     settings = Settings(public_brokers='a:1"><script>', output_topic="results")
     with serve(create_app(settings, app.state.resources.store, {})) as client:
         html = client.get("/").text
-    assert 'data-brokers="a:1&quot;&gt;&lt;script&gt;" data-topic="results"' in html
+    assert 'data-brokers="a:1&quot;&gt;&lt;script&gt;" data-topic="results" data-access="open"' in html
+
+
+def test_page_is_told_whether_to_ask_for_a_token_and_not_which(app: FastAPI) -> None:
+    settings = Settings(api_read_tokens=SecretStr("reader"))
+    with serve(create_app(settings, app.state.resources.store, {})) as client:
+        for path in DOCUMENTS:
+            html = client.get(path).text
+            assert 'data-access="token"' in html
+            assert "reader" not in html
 
 
 def test_the_page_is_there_without_redis(serve_on: ServeOn) -> None:

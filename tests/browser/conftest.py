@@ -61,7 +61,8 @@ def open_page(browser: Browser, sky: Sky) -> Iterator[OpenPage]:
     """Open a path of the page: ``open_page("/", width=390, height=844, color_scheme="dark")``.
 
     Whatever a test does with it: no error stands in the console, and no request goes to another host.
-    Answers with a status of `provoked` are what the test is after; `script` runs before the page's own.
+    Answers with a status of `provoked`, or messages with that text, are what the test is after; `script` runs
+    before the page's own; `url` is another server's.
     """
     watch = Watch(sky.url)
     contexts = []
@@ -71,17 +72,19 @@ def open_page(browser: Browser, sky: Sky) -> Iterator[OpenPage]:
         *,
         width: int = 1280,
         height: int = 900,
-        provoked: int | None = None,
+        provoked: int | str | None = None,
         script: str = "",
+        url: str = sky.url,
         **options: object,
     ) -> Page:
-        watch.provoked = f"status of {provoked} " if provoked else None
+        watch.url = url
+        watch.provoked = f"status of {provoked} " if isinstance(provoked, int) else provoked
         context = browser.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
         watch.follow(page)
         page.add_init_script(script)
-        page.goto(sky.url + path)
+        page.goto(url + path)
         return page
 
     yield open_page

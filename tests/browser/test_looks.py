@@ -30,14 +30,17 @@ def open_both(sky: Sky, open_page: OpenPage, **options: object) -> dict[str, Pag
 def test_no_serious_accessibility_fault(sky: Sky, open_page: OpenPage, device: str, scheme: str) -> None:
     options = PHONE if device == "phone" else {}
     for name, page in open_both(sky, open_page, color_scheme=scheme, **options).items():
-        violations = Axe().run(page).response["violations"]
-        found = {
-            f"{one['id']}: {node['target']} {node['failureSummary']}"
-            for one in violations
-            if one["impact"] in SERIOUS
-            for node in one["nodes"]
-        }
-        assert found == set(), f"{name}, {scheme}, {device}"
+        assert serious_faults(page) == set(), f"{name}, {scheme}, {device}"
+
+
+def serious_faults(page: Page) -> set[str]:
+    """Give what axe-core finds."""
+    return {
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in Axe().run(page).response["violations"]
+        if one["impact"] in SERIOUS
+        for node in one["nodes"]
+    }
 
 
 def test_screenshots_in_dark_and_light(sky: Sky, open_page: OpenPage, screenshots: Path) -> None:

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from service.api.page.assets import assets, etag_of
 from service.api.resources import Needs
+from service.api.security import takes_token
 from service.settings import Settings
 
 __all__ = ["router"]
@@ -80,12 +81,13 @@ async def get_asset(version: str, path: str, request: Request) -> Response:
 
 
 def _document(request: Request, name: str, settings: Settings) -> Response:
-    """Fill in a document: the version of its files, and where classifications are subscribed to."""
+    """Fill in a document: the version of its files, where to subscribe, and whether to ask for a token."""
     texts = assets().documents
     values = {
         "version": assets().version,
         "brokers": escape(settings.public_brokers),
         "topic": escape(settings.output_topic),
+        "access": "token" if takes_token(settings) else "open",
     }
     header = Template(texts["header.html"]).substitute(values)
     footer = Template(texts["footer.html"]).substitute(values)

@@ -1,5 +1,7 @@
 // What the page asks of the API.
 
+import { refuse, tokenHeaders } from "./token.js";
+
 /** An answer that is a problem document, or no answer at all (status 0). */
 export class ApiError extends Error {
   constructor(status, title, detail) {
@@ -9,11 +11,21 @@ export class ApiError extends Error {
   }
 }
 
+/** Fetch an answer, with a token where the server wants one. */
+export async function ask(path, options = {}) {
+  for (;;) {
+    const token = await tokenHeaders();
+    const response = await fetch(path, { ...options, headers: { ...options.headers, ...token } });
+    if (response.status !== 401) return response;
+    await refuse(token);
+  }
+}
+
 /** Fetch a JSON answer. */
 export async function getJson(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, { ...options, headers: { Accept: "application/json" } });
+    response = await ask(path, { ...options, headers: { Accept: "application/json" } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "No answer", "The server does not answer.");
@@ -33,32 +45,6 @@ export const objectPage = (id) => `/objects/${encodeURIComponent(id).replaceAll(
 
 /** The path of an object in the API. */
 export const objectPath = (id) => `/v1/objects/${encodeURIComponent(id).replaceAll("%3A", ":")}`;
-
-/**
- * Follow the stream of classifications; the browser connects again by itself, from where it was cut. What is
- * not kept any more by then is told by `ongap`.
- * @returns a function that ends it.
- */
-export function follow(query, { onresult, onstate, ongap = () => {} }) {
-  let source = null;
-  let retry = 0;
-  const open = () => {
-    source = new EventSource(`/v1/stream?${query}`);
-    source.addEventListener("open", () => onstate("on"));
-    source.addEventListener("classification", (event) => onresult(parseJson(event.data)));
-    source.addEventListener("gap", ongap);
-    source.addEventListener("error", () => {
-      onstate("lost");
-      // A browser gives up where the answer was an error; the server may only be starting.
-      if (source.readyState === EventSource.CLOSED) retry = setTimeout(open, 3000);
-    });
-  };
-  open();
-  return () => {
-    clearTimeout(retry);
-    source.close();
-  };
-}
 
 function problem(status, text) {
   let document = {};

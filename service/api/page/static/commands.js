@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { objectPath } from "./api.js";
+import { takesToken } from "./token.js";
 
 const DEFAULT_TOPIC = "nightjar.classifications";
 const COPIED_MS = 1500;
@@ -11,10 +12,11 @@ export function commandsOf({ id, object_id: name }) {
   const { brokers, topic } = document.documentElement.dataset;
   const where = [...(brokers ? ["--brokers", brokers] : []), ...(topic !== DEFAULT_TOPIC ? ["--topic", topic] : [])];
   const url = location.origin;
+  const [header, token] = takesToken() ? ['-H "Authorization: Bearer TOKEN" ', ', token="TOKEN"'] : ["", ""];
   return [
-    command("Its probability history, over the API", `curl ${url}${objectPath(id)}/classifications`),
+    command("Its probability history, over the API", `curl ${header}${url}${objectPath(id)}/classifications`),
     command("Its alerts as they come, from Kafka", ["nightjar listen", ...where, "--object", name].join(" ")),
-    command("In Python", `from service.client import Nightjar\nhistory = Nightjar("${url}").history("${id}")`),
+    command("In Python", `from service.client import Nightjar\nhistory = Nightjar("${url}"${token}).history("${id}")`),
   ];
 }
 

@@ -1,12 +1,15 @@
 // The live page: what matches the filters now, and what comes in.
 
-import { ApiError, follow, getJson } from "./api.js";
+import { ApiError, getJson } from "./api.js";
 import { Candidates, SORTS } from "./candidates.js";
 import { at } from "./dom.js";
 import { Filters } from "./filters.js";
 import { onColours } from "./palette.js";
+import { installFiles } from "./files.js";
 import { installSearch } from "./search.js";
 import { showState } from "./status.js";
+import { follow } from "./stream.js";
+import { installToken } from "./token.js";
 
 const PAGE_SIZE = 50;
 const REDRAW_MS = 250; // a person does not read faster, and a phone's battery lasts longer
@@ -225,6 +228,8 @@ async function installFilters() {
   }
 }
 
+installToken();
+installFiles();
 installSearch();
 installTable();
 installFilters();

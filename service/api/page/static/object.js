@@ -1,7 +1,7 @@
 // The page of one object.
 
 import { markAlert, showAlerts } from "./alerts.js";
-import { ApiError, follow, getJson, objectPath } from "./api.js";
+import { ApiError, getJson, objectPath } from "./api.js";
 import { TimeSpan } from "./charts.js";
 import { showClasses } from "./classbars.js";
 import { commandsOf, downloadsOf } from "./commands.js";
@@ -11,9 +11,12 @@ import { LightCurve } from "./lightcurve.js";
 import { classColour, onColours } from "./palette.js";
 import { fixed } from "./format.js";
 import { Probabilities } from "./probabilities.js";
+import { installFiles } from "./files.js";
 import { installSearch } from "./search.js";
 import { skyOf } from "./sky.js";
 import { showState } from "./status.js";
+import { follow } from "./stream.js";
+import { installToken } from "./token.js";
 
 const SURVEYS = { ztf: "ZTF", lsst: "LSST", elasticc: "ELAsTiCC" };
 const RADIUS_ARCSEC = 10; // of the stream's filter; an object's own results are chosen by its id
@@ -99,6 +102,8 @@ function keepUp() {
   });
 }
 
+installToken();
+installFiles();
 installSearch();
 onColours(() => shown && show());
 load().then(keepUp, fail);
