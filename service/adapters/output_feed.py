@@ -16,6 +16,7 @@ __all__ = ["OutputFeed"]
 CHUNK = 500
 POLL_S = 0.2
 PATIENCE = timedelta(seconds=30)
+GROWTH_TIMEOUT_S = 2.0
 
 
 class OutputFeed:
@@ -33,6 +34,7 @@ class OutputFeed:
         self._options = options
         self._topic = topic
         self._consumer: Consumer | None = None
+        self._followed: frozenset[int] = frozenset()
 
     def extents(self) -> dict[int, range]:
         """Give the offsets that each partition holds."""
@@ -51,7 +53,7 @@ class OutputFeed:
         }
         consumer = groupless_consumer({**ours, **self._options})
         consumer.assign([TopicPartition(self._topic, *place) for place in starts.items()])
-        self._consumer = consumer
+        self._consumer, self._followed = consumer, frozenset(starts)
 
     def poll(self) -> FeedChunk:
         """Wait a moment for records."""
@@ -72,6 +74,16 @@ class OutputFeed:
             elif error.code() not in PASSING and (error.fatal() or not error.retriable()):
                 raise translate(error, f"read {self._topic}")
         return chunk
+
+    def has_grown(self) -> bool:
+        """Say whether there are partitions that are not followed; False where the broker does not tell."""
+        if self._consumer is None:
+            return False
+        try:
+            found = self._consumer.list_topics(self._topic, timeout=GROWTH_TIMEOUT_S).topics[self._topic]
+        except KafkaException:
+            return False
+        return bool(found.partitions.keys() - self._followed)
 
     def read(self, ranges: Mapping[int, range]) -> Iterator[FeedRecord]:
         """Read some offsets from end to end."""

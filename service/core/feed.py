@@ -49,6 +49,9 @@ class ResultFeed(Protocol):
     def poll(self) -> FeedChunk:
         """Wait a moment for records."""
 
+    def has_grown(self) -> bool:
+        """Say whether there are partitions that are not followed; False where the broker does not tell."""
+
     def read(self, ranges: Mapping[int, range]) -> Iterator[FeedRecord]:
         """Read some offsets from end to end, beside what `poll` follows; safe from several threads."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # it does
 
 from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
@@ -53,6 +54,14 @@ class Topic:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.sent: list[tuple[str, int]] = []  # object and alert
+        self.n_partitions = 4
+
+    def grow(self, n_partitions: int) -> None:
+        """Add partitions."""
+        servers, topic = self.settings.bootstrap_servers, self.settings.output_topic
+        admin = AdminClient({"bootstrap.servers": servers})
+        admin.create_partitions([NewPartitions(topic, n_partitions)])[topic].result(30)
+        self.n_partitions = n_partitions
 
     def send(self, objects: Sequence[str], vectors: Sequence[Sequence[float]], *, first: int = 1) -> None:
         """Publish results of some objects, in turn, each object's in one partition."""
@@ -61,7 +70,7 @@ class Topic:
         values = [(name, of[name][turn]) for turn in range(len(vectors)) for name in objects]
         self.sent += [(name, first + turn) for turn in range(len(vectors)) for name in objects]
         servers, topic = self.settings.bootstrap_servers, self.settings.output_topic
-        partitions = [int(name[-1], 36) % 4 for name, _ in values]
+        partitions = [int(name[-1], 36) % self.n_partitions for name, _ in values]
         produce(servers, topic, [value for _, value in values], partition=partitions.__getitem__)
 
 
@@ -159,6 +168,34 @@ async def test_a_client_that_was_cut_off_misses_nothing_and_hears_nothing_twice(
     async with listening(url, last_id, **{"class": "Ia"}) as client:
         topic.send(["ZTF21aaaaaab"], [IA], first=8)
         assert heard(await client.take(1)) == [("ZTF21aaaaaab", 8)]
+
+
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)  # the embedded one adds no partitions
+async def test_results_in_new_partitions_are_heard_of_once_on_whichever_server(
+    topic: Topic, start: Start
+) -> None:
+    one, another = start(), start()
+    names = objects(12)
+    async with listening(one) as client, listening(another) as beside:
+        await client.beat()
+        await beside.beat()
+        topic.send(names, [IA])
+        topic.grow(6)
+        topic.send(names, [IA], first=2)
+        events = await client.take(2 * len(names), timeout_s=30)
+        assert_each_once_in_order(await beside.take(2 * len(names), timeout_s=30), topic.sent)
+    topic.send(names, [IA], first=3)
+    async with listening(another, client.last_id) as client:
+        events += await client.take(len(names))
+    topic.grow(8)  # which a server that starts now knows of before the other
+    topic.send(names, [IA], first=4)
+    async with listening(start(), client.last_id) as client:
+        events += await client.take(len(names))
+    topic.send(names, [IA], first=5)
+    async with listening(one, client.last_id) as client:
+        events += await client.take(len(names), timeout_s=30)
+        await client.beat()
+    assert_each_once_in_order(events, topic.sent)
 
 
 async def test_many_clients_each_hear_of_everything_once_cuts_included(topic: Topic, start: Start) -> None:

@@ -146,6 +146,10 @@ class Ring:
         self._size = 0
         self._low = dict(starts)  # from here on it holds everything
 
+    def begin(self, starts: Positions) -> None:
+        """Know of partitions that were not there before."""
+        self._low = {**starts, **self._low}
+
     def add(self, batch: Batch) -> None:
         """Take up the next batch, and forget the oldest."""
         if self._batches and len(self._batches[-1].places) + len(batch.places) <= MERGED_UP_TO:

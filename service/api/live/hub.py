@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from threading import Event, Thread
 
@@ -21,6 +21,9 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
 FILTERS_AGE_S = 2.0
 """A new filter applies after so long at the latest."""
+
+GROWTH_AGE_S = 5.0
+"""New partitions of the topic are noticed after so long at the latest."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +54,8 @@ class Hub:
         self._ring = Ring(ring_events, {})
         self._ready = asyncio.Event()
         self._stop = Event()
+        self._is_behind = Event()
+        self._looked_s = time.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._filters = KnownFilters(store.filters)
@@ -143,25 +148,43 @@ class Hub:
         self._feed.close()
 
     def _follow(self) -> None:
-        """Read from where we were, the first time from a little before the end."""
+        """Read from where we were, at first from a little before the end, until there are new partitions."""
         spans = self._feed.extents()
-        back = -(-self._most // max(len(spans), 1))
-        starts = {
-            partition: max(span.start, self._positions.get(partition, span.stop - back))
-            for partition, span in spans.items()
-        }
+        starts = self._starts(spans)
         reading = Reading(dict(starts), {part: span.stop for part, span in spans.items()})
         self._in_loop(partial(self._begin, starts))
         self._feed.open(starts)
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not self._has_grown():
             chunk = self._feed.poll()
             batch = self._maker.make(chunk.records, reading.positions, self.filters())
             reading.note(chunk)
             self._in_loop(partial(self._hand_out, batch, reading))
 
+    def _starts(self, spans: Mapping[int, range]) -> dict[int, int]:
+        """Say where to begin; a partition that was not there before is read from its beginning."""
+        back = -(-self._most // max(len(spans), 1))
+        ours = {
+            part: self._positions.get(part, 0 if self._positions else span.stop - back)
+            for part, span in spans.items()
+        }
+        return {part: max(span.start, ours[part]) for part, span in spans.items()}
+
+    def _has_grown(self) -> bool:
+        """Look for new partitions, now and then or when somebody knows of one."""
+        if time.monotonic() - self._looked_s < GROWTH_AGE_S and not self._is_behind.is_set():
+            return False
+        self._is_behind.clear()
+        self._looked_s = time.monotonic()
+        return self._feed.has_grown()
+
+    def look(self) -> None:
+        """Look for new partitions at once: somebody has been told of one by another server."""
+        self._is_behind.set()
+
     def _begin(self, starts: Positions) -> None:
         if not self._positions:
             self._ring = Ring(self._most, starts)
+        self._ring.begin(starts)
         self._positions = {**starts, **self._positions}
 
     def _hand_out(self, batch: Batch, reading: "Reading") -> None:

@@ -57,6 +57,8 @@ class Replays:
             here = self._hub.positions
             if all(here.get(partition, 0) >= offset for partition, offset in positions.items()):
                 return
+            if positions.keys() - here.keys():
+                self._hub.look()
             await asyncio.sleep(0.1)
         here = self._hub.positions
         positions.update({part: min(offset, here.get(part, 0)) for part, offset in positions.items()})
