@@ -1,19 +1,43 @@
 -- Write the values of n objects, each unless another writer changed it since it was read.
--- KEYS     the objects; behind them their summaries, on the same node, absent to leave those as they are
--- ARGV     1: expiry in milliseconds; 2: n; then for each object its new value and the counter of the
---          value that was read, which is bytes 8 to 15, zeros where there was none; then the new summaries
+-- KEYS     the objects; behind them their summaries where ARGV[3] says so; then their settled rows where
+--          any of ARGV[4] is not '-'; all keys of an object are on one node
+-- ARGV     1: expiry in milliseconds; 2: n; 3: '1' if there are summaries; 4: for each object one letter,
+--          what becomes of its settled rows: '-' there are none, k they stay, s they are set, a some are
+--          appended, d they go; then for each object its new value and the counter of the value that was
+--          read, which is bytes 8 to 15, zeros where there was none; then the new summaries; then the
+--          settled rows of those objects that have s or a, in order
 -- Returns for each object 1 if written, 0 if the race was lost.
-local expiry, n = ARGV[1], tonumber(ARGV[2])
+local expiry, n, settled = ARGV[1], tonumber(ARGV[2]), ARGV[4]
+local summaries = ARGV[3] == '1' and n or 0
+local rows = 4 + 2 * n + summaries
 local written = {}
 for i = 1, n do
+  local letter = string.sub(settled, i, i)
+  local brings = letter == 's' or letter == 'a'
+  if brings then
+    rows = rows + 1
+  end
   local counter = redis.call('GETRANGE', KEYS[i], 8, 15)
   if counter == '' and redis.call('EXISTS', KEYS[i]) == 0 then
     counter = '\0\0\0\0\0\0\0\0'
   end
-  if counter == ARGV[2 * i + 2] then
-    redis.call('SET', KEYS[i], ARGV[2 * i + 1], 'PX', expiry)
-    if KEYS[n + i] then
-      redis.call('SET', KEYS[n + i], ARGV[2 * n + 2 + i], 'PX', expiry)
+  if counter == ARGV[2 * i + 4] then
+    redis.call('SET', KEYS[i], ARGV[2 * i + 3], 'PX', expiry)
+    if summaries > 0 then
+      redis.call('SET', KEYS[n + i], ARGV[4 + 2 * n + i], 'PX', expiry)
+    end
+    if letter ~= '-' then
+      local key = KEYS[n + summaries + i]
+      if letter == 's' then
+        redis.call('SET', key, ARGV[rows], 'PX', expiry)
+      elseif letter == 'd' then
+        redis.call('UNLINK', key)
+      else
+        if letter == 'a' then
+          redis.call('APPEND', key, ARGV[rows])
+        end
+        redis.call('PEXPIRE', key, expiry)
+      end
     end
     written[i] = 1
   else

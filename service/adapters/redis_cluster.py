@@ -107,7 +107,15 @@ class ClusterLink:
 
     def get_many(self, keys: Sequence[str]) -> list[Any]:
         """Read many values; by one command each, since one for several would have to stay within a slot."""
-        replies = self.send([("GET", key) for key in keys])
+        return self._read_all([("GET", key) for key in keys])
+
+    def get_together(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
+        """Read pairs of values, by one command for each pair."""
+        return [tuple(both) for both in self._read_all([("MGET", *pair) for pair in pairs])]
+
+    def _read_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands of which none may fail."""
+        replies = self.send(commands)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply

@@ -78,6 +78,9 @@ class Link(Protocol):
     def get_many(self, keys: Sequence[str]) -> list[Any]:
         """Read many values, None for each that is not stored, in one round trip."""
 
+    def get_together(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
+        """Read pairs of values, each pair of one hash tag and as of one moment."""
+
     def send(self, commands: Sequence[Command], *, replicas: int = 0) -> list[Any]:
         """Send many commands in one round trip; what a server answers with an error is an exception there.
 
@@ -129,6 +132,11 @@ class ServerLink:
         """Read many values by one command."""
         values: list[Any] = self.client.mget(keys)
         return values
+
+    def get_together(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
+        """Read pairs of values by one command."""
+        values = self.get_many([key for pair in pairs for key in pair])
+        return list(zip(values[::2], values[1::2], strict=True))
 
     def send(self, commands: Sequence[Command], *, replicas: int = 0) -> list[Any]:
         """Send many commands in one pipeline."""

@@ -1,8 +1,9 @@
 """The store of objects in Redis.
 
 ====================  =====================================================================
-``nj:{ztf:ZTF21...}``  state of one object, `service.core.state`; the braces are a hash tag, so
+``nj:{ztf:ZTF21...}``  state of one object, `service.core.state`, its head; the braces are a hash tag, so
                       that a cluster keeps all keys of one object on one node
+``nj:o:{ztf:...}``     settled rows of that object, where it has some: its oldest
 ``nj:{ztf:...}:0123`` what the model of that digest said of the object aside, in the same form
 ``nj:models``         hash: digest as 16 hex digits -> JSON of `RegisteredModel`
 ``nj:filters``        hash: name -> JSON of `service.core.filters.FilterSpec`
@@ -34,7 +35,7 @@ from service.adapters.redis_index import RedisIndex, summary_key
 from service.adapters.redis_link import Access, Command, Link, ServerLink
 from service.core.alerts import Survey
 from service.core.records import Classifier
-from service.core.state import stored_counter
+from service.core.state_layout import has_settled, head_length, stored_counter
 from service.core.store import RegisteredModel, StateWrite, StoreUsage
 from service.errors import SettingsError
 
@@ -43,6 +44,10 @@ __all__ = ["RedisStore"]
 MODELS_KEY = "nj:models"
 
 NO_LOGIN = Access()
+
+# Of the letters that the script knows.
+NO_ROWS = "-"
+BRINGS_ROWS = "sa"
 
 _KEYS_AT_A_TIME = 1000
 
@@ -147,7 +152,24 @@ class RedisStore:
                     yield [key.decode()[len("nj:{") : -len("}" + self._suffix)] for key in found]
 
     def load(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Read the values of many objects in one round trip, None for each that is not stored."""
+        """Read the whole values of many objects, None for each that is not stored.
+
+        In one round trip, and a second one where some have settled rows.
+        """
+        values = self.load_heads(keys)
+        long = [place for place, value in enumerate(values) if has_settled(value)]
+        if not long:
+            return values
+        # The head is read again with them: both have to be of one write.
+        names = [(self._state_key(keys[place]), self._settled_key(keys[place])) for place in long]
+        with translated(self._address):
+            pairs = self._link.get_together(names)
+        for place, (head, rows) in zip(long, pairs, strict=True):
+            values[place] = head + (rows or b"") if has_settled(head) else head
+        return values
+
+    def load_heads(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Read the values of many objects without their settled rows, in one round trip."""
         if not keys:
             return []
         with translated(self._address):
@@ -193,11 +215,19 @@ class RedisStore:
 
     def _write_command(self, writes: Sequence[StateWrite]) -> Command:
         keys = [self._state_key(write.key) for write in writes]
-        arguments = [part for write in writes for part in (write.blob, stored_counter(write.replaces))]
+        heads = [write.blob[: head_length(write.blob)] for write in writes]
+        columns = zip(heads, writes, strict=True)
+        arguments = [part for head, write in columns for part in (head, stored_counter(write.replaces))]
         if writes[0].summary:
             keys += [summary_key(write.key) for write in writes]
             arguments += [write.summary for write in writes]
-        return ("EVALSHA", self._script_sha, len(keys), *keys, self._expiry_ms, len(writes), *arguments)
+        fates = [_fate(write, len(head)) for head, write in zip(heads, writes, strict=True)]
+        letters = "".join(letter for letter, _ in fates)
+        if letters.strip(NO_ROWS):
+            keys += [self._settled_key(write.key) for write in writes]
+            arguments += [rows for letter, rows in fates if letter in BRINGS_ROWS]
+        fixed = (self._expiry_ms, len(writes), int(bool(writes[0].summary)), letters)
+        return ("EVALSHA", self._script_sha, len(keys), *keys, *fixed, *arguments)
 
     def expiries(self, keys: Sequence[str]) -> list[int]:
         """Say when objects will be forgotten: Unix time in milliseconds, 0 for never or not stored."""
@@ -210,7 +240,7 @@ class RedisStore:
             [
                 ("PEXPIREAT", name, time_ms) if time_ms else ("PERSIST", name)
                 for key, time_ms in times_ms
-                for name in (self._state_key(key), summary_key(key))
+                for name in (self._state_key(key), summary_key(key), self._settled_key(key))
             ]
         )
 
@@ -247,23 +277,33 @@ class RedisStore:
 
     def usage(self) -> StoreUsage:
         """Ask how full the servers are together."""
-        objects = used_bytes = limit_bytes = 0
+        used_bytes = limit_bytes = 0
         with translated(self._address):
             for server in self._link.servers():
                 memory: dict[str, Any] = server.info("memory")
-                objects += server.dbsize()
                 used_bytes += memory["used_memory"]
                 limit_bytes += memory["maxmemory"]
-        # Each object that is in the index has a summary, which is a key as well.
-        summaries = sum(self._index.count(("t", survey), math.inf, -math.inf) for survey in Survey)
-        return StoreUsage(max(objects - summaries, 0), used_bytes, limit_bytes)
+        objects = sum(self._index.count(("t", survey), math.inf, -math.inf) for survey in Survey)
+        return StoreUsage(objects, used_bytes, limit_bytes)
 
     def _state_key(self, key: str) -> str:
         return f"nj:{{{key}}}{self._suffix}"
 
+    def _settled_key(self, key: str) -> str:
+        return f"nj:o:{{{key}}}{self._suffix}"
+
     def close(self) -> None:
         """Give up the connections."""
         self._link.close()
+
+
+def _fate(write: StateWrite, end: int) -> tuple[str, bytes]:
+    """Say what becomes of an object's settled rows, as the script has it, and which rows that takes."""
+    if not has_settled(write.blob):
+        return ("d" if has_settled(write.replaces) else NO_ROWS), b""
+    if len(write.blob) > end:
+        return "s", write.blob[end:]
+    return ("a", write.settled) if write.settled else ("k", b"")
 
 
 def _link(url: str, access: Access, timeout_s: float) -> Link:

@@ -115,7 +115,9 @@ def _offsets(lengths: Sequence[int]) -> pa.Array:
 
 
 def objects_of(table: pa.Table) -> list[StoredObject]:
-    """Read objects back; each state is, byte for byte, the one that was written.
+    """Read objects back; each state is the one that was written.
+
+    None of its rows is settled: a worker does that again when it next sees the object.
 
     Raises
     ------

@@ -13,7 +13,8 @@ import typer
 from service.commands.interruption import ended_by_signals
 from service.core.alerts import Survey
 from service.core.search import Criteria
-from service.core.state import ObjectState, StateError, decode_state, encode_state, next_counter
+from service.core.state import ObjectState, StateError, decode_state, encode_state
+from service.core.state_layout import next_counter
 from service.core.store import ObjectStore, StateWrite
 from service.core.summary import ClassNames, IndexName, placements, read_summaries, summarise
 from service.settings import read_settings

@@ -13,7 +13,7 @@ GB = 10**9
 SECONDS_PER_HOUR = 3600.0
 
 # Formats: service.core.state, service.core.alerts, service.core.history, service.core.summary.
-STATE_HEAD, ROW, ENTRY_HEAD, SUMMARY_HEAD, FLOAT = 80, 30, 44, 64, 4
+STATE_HEAD, ROW, ENTRY_HEAD, SUMMARY_HEAD, FLOAT = 88, 30, 44, 64, 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from service.core.classification import Classification
 from service.core.history import History
-from service.core.state import EMPTY_STATE, StateError, decode_state, encode_state, next_counter
+from service.core.state import EMPTY_STATE, StateError, decode_state, encode_state
+from service.core.state_layout import next_counter
 from service.core.store import ObjectStore, StateWrite
 from service.errors import StoreUnavailableError
 

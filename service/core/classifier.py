@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from service.core.alerts import OBSERVATION, Observations
 from service.core.bundle import Bundle
 from service.core.calibration import softmax
+from service.core.checkpoint import N_STEPS, begin
 from service.core.features import LightCurveSummary, pack
 from service.core.inference import StepNetwork
 from service.core.network import encode_metadata
 from service.core.state import ObjectState
 
-__all__ = ["ClassifiedBatch", "LightCurveBatch", "ObjectClassifier", "StoredBatch"]
+__all__ = ["BegunBatch", "ClassifiedBatch", "LightCurveBatch", "ObjectClassifier", "StoredBatch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,22 @@ class LightCurveBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunBatch:
+    """How far n light curves were gone over.
+
+    Attributes
+    ----------
+    checkpoints
+        float64, shape (n, CHECKPOINT_SIZE): `service.core.checkpoint`.
+    hidden
+        float32, shape (n, n_hidden): the network's state there.
+    """
+
+    checkpoints: NDArray[np.float64]
+    hidden: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class StoredBatch:
     """What was stored of n objects.
 
@@ -55,6 +72,9 @@ class StoredBatch:
     unchanged
         int64, shape (n,): the first so many rows are still what they were (`MergedLightCurves`); left out,
         all are compared.
+    begun
+        Where each was settled: `rows`, here and in the new light curve, are those behind it. Left out,
+        they are all.
     """
 
     rows: Observations
@@ -62,6 +82,7 @@ class StoredBatch:
     hidden: NDArray[np.float32]
     hidden_step: NDArray[np.int64]
     unchanged: NDArray[np.int64] | None = None
+    begun: BegunBatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +100,8 @@ class ClassifiedBatch:
         int64, shape (n,): how many steps that is.
     steps_run
         int64, shape (n,): steps computed for this.
+    goes_on
+        bool, shape (n,): whether it went on from the stored hidden state.
     summary
         Counts as of the given time.
     """
@@ -89,6 +112,7 @@ class ClassifiedBatch:
     hidden: NDArray[np.float32]
     hidden_step: NDArray[np.int64]
     steps_run: NDArray[np.int64]
+    goes_on: NDArray[np.bool_]
     summary: LightCurveSummary
 
 
@@ -97,7 +121,7 @@ class ObjectClassifier:
 
     A stored hidden state is used where the stored light curve's steps are, unchanged, the first steps of
     the new one, and the alert is not older than the last of them; otherwise the light curve is replayed
-    from its start. Either way gives the same bits.
+    from where it was settled, or from its start. Each way gives the same bits.
 
     Parameters
     ----------
@@ -137,7 +161,7 @@ class ObjectClassifier:
         Parameters
         ----------
         states
-            Of n objects.
+            Of n objects; one whose settled rows were not read is of this model.
         light_curves
             Their observations end to end and offsets, if they were packed before.
         unchanged
@@ -149,7 +173,40 @@ class ObjectClassifier:
         hidden = [state.hidden if fit else nothing for state, fit in zip(states, fits, strict=True)]
         steps = [state.hidden_step if fit else 0 for state, fit in zip(states, fits, strict=True)]
         stacked = np.concatenate([nothing[:0], *hidden]).reshape(len(states), len(nothing))
-        return StoredBatch(rows, offsets, stacked, np.array(steps, np.int64), unchanged)
+        return StoredBatch(rows, offsets, stacked, np.array(steps, np.int64), unchanged, self._begun(states))
+
+    def _begun(self, states: Sequence[ObjectState]) -> BegunBatch | None:
+        """Give where those begin whose settled rows were not read; None where there are none."""
+        apart = [place for place, state in enumerate(states) if not state.is_whole]
+        if not apart:
+            return None
+        checkpoints, hidden = begin(len(states)), self._network.initial_hidden(len(states))
+        checkpoints[apart] = np.stack([states[place].settled.checkpoint for place in apart])
+        hidden[apart] = np.stack([states[place].settled.hidden for place in apart])
+        return BegunBatch(checkpoints, hidden)
+
+    def begin(self, n: int) -> BegunBatch:
+        """Give where n light curves begin of which nothing is settled."""
+        return BegunBatch(begin(n), self._network.initial_hidden(n))
+
+    def settle(self, rows: Observations, offsets: NDArray[np.int64], begun: BegunBatch) -> BegunBatch:
+        """Go over rows for good: what follows them can be classified without them.
+
+        Parameters
+        ----------
+        rows, offsets
+            Of n light curves, those that follow `begun`; with what was begun, each has its trigger.
+        begun
+            How far each was gone over before.
+        """
+        nobody = np.zeros(len(offsets), np.int64)
+        summary, _ = self.bundle.featuriser.compare(
+            rows[:0], nobody, rows, offsets, np.full(len(nobody) - 1, np.inf), begun=begun.checkpoints
+        )
+        first = begun.checkpoints[:, N_STEPS].astype(np.int64)
+        features = self.bundle.featuriser.encode(rows, offsets, first, summary, begun.checkpoints)
+        hidden, _ = self._network.replay(features.x, features.offsets, begun.hidden, nobody[:-1])
+        return BegunBatch(self.bundle.featuriser.settle(rows, offsets, begun.checkpoints), hidden)
 
     def classify(self, batch: LightCurveBatch, stored: StoredBatch) -> ClassifiedBatch:
         """Classify each light curve as of its time and advance its hidden state to its end.
@@ -162,15 +219,22 @@ class ObjectClassifier:
             The same objects as they were stored.
         """
         featuriser = self.bundle.featuriser
+        begun = stored.begun or self.begin(len(stored.hidden))
         summary, known = featuriser.compare(
-            stored.rows, stored.offsets, batch.rows, batch.offsets, batch.as_of_mjd_tai, stored.unchanged
+            stored.rows,
+            stored.offsets,
+            batch.rows,
+            batch.offsets,
+            batch.as_of_mjd_tai,
+            stored.unchanged,
+            begun.checkpoints,
         )
         goes_on = (known > 0) & (known == stored.hidden_step) & (known <= summary.n_steps_as_of)
-        first = np.where(goes_on, known, 0)
-        features = featuriser.encode(batch.rows, batch.offsets, first, summary)
-        begin = np.where(goes_on[:, np.newaxis], stored.hidden, np.float32(0.0))
+        first = np.where(goes_on, known, begun.checkpoints[:, N_STEPS].astype(np.int64))
+        features = featuriser.encode(batch.rows, batch.offsets, first, summary, begun.checkpoints)
+        start = np.where(goes_on[:, np.newaxis], stored.hidden, begun.hidden)
         asked = summary.n_steps_as_of - first
-        hidden, wanted = self._network.replay(features.x, features.offsets, begin, asked)
+        hidden, wanted = self._network.replay(features.x, features.offsets, start, asked)
         logits = self._network.outputs(wanted, self._metadata(batch))
         logits[summary.n_steps_as_of == 0] = np.nan
         return ClassifiedBatch(
@@ -180,6 +244,7 @@ class ObjectClassifier:
             hidden=hidden,
             hidden_step=summary.n_steps,
             steps_run=summary.n_steps - first,
+            goes_on=goes_on,
             summary=summary,
         )
 

@@ -7,10 +7,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Observations
-from service.core.feature_steps import DETECTION, N_BANDS, UPPER_LIMIT, Row, is_used
+from service.core.checkpoint import (
+    END_MJD_TAI,
+    FIRST_DETECTION_MJD_TAI,
+    LAST_DETECTION_BAND,
+    LAST_DETECTION_FLUX_NJY,
+    LAST_FLUX_NJY,
+    LAST_MJD_TAI,
+    LATEST_BAND,
+    N_BANDS,
+    N_DETECTIONS,
+    N_LISTED_DETECTIONS,
+    N_ROWS,
+    N_STEP_DETECTIONS,
+    N_STEPS,
+    OTHER_BAND,
+    PEAK_MJD_TAI,
+    PEAK_NJY,
+    PREVIOUS_MJD_TAI,
+    TRIGGER_MJD_TAI,
+)
+from service.core.feature_steps import DETECTION, UPPER_LIMIT, Row, is_used
 from service.core.jit import compiled
 
-__all__ = ["QUANTITIES", "write_quantities"]
+__all__ = ["QUANTITIES", "settle_rows", "write_quantities"]
 
 QUANTITIES = (
     "since_trigger_days",
@@ -61,6 +81,7 @@ _LAST_DAYS = _LAST_FLUX + N_BANDS
 def write_quantities(
     rows: Observations,
     offsets: NDArray[np.int64],
+    begun: NDArray[np.float64],
     trigger_mjd_tai: NDArray[np.float64],
     first_step: NDArray[np.int64],
     step_offsets: NDArray[np.int64],
@@ -75,12 +96,12 @@ def write_quantities(
 
     Parameters
     ----------
-    rows, offsets, kinds, bands, before_days, after_days
+    rows, offsets, begun, kinds, bands, before_days, after_days
         As in `count_steps`.
     trigger_mjd_tai
         Shape (n,), from `count_steps`.
     first_step
-        Shape (n,): steps before this one are walked over, not written.
+        Shape (n,): steps before this one are walked over, not written; not before `begun`.
     step_offsets
         Shape (n + 1,): columns ``step_offsets[i]:step_offsets[i + 1]`` receive light curve i.
     quantities
@@ -88,65 +109,103 @@ def write_quantities(
     row_index
         Written: shape (n_steps,): index into `rows` of each step.
     """
-    last_flux = np.empty(N_BANDS)
-    last_mjd = np.empty(N_BANDS)
+    known = np.empty(begun.shape[1])
     for curve in range(len(offsets) - 1):
-        last_flux[:] = np.nan
-        last_mjd[:] = np.nan
-        previous_mjd = np.nan
-        peak, peak_mjd = 0.0, np.nan
-        latest_band, other_band = -1, -1  # of the latest measurement, and of the latest in another band
-        n_detections = 0
-        step = 0
+        known[:] = begun[curve]
         to = step_offsets[curve]
         for index in range(offsets[curve], offsets[curve + 1]):
             row = rows[index]
             since_trigger = row.mjd_tai - trigger_mjd_tai[curve]
             if not (before_days <= since_trigger <= after_days and is_used(row, kinds, bands)):
                 continue
-            same_flux, same_mjd = last_flux[row.band], last_mjd[row.band]
-            if row.kind != UPPER_LIMIT:
-                last_flux[row.band] = row.flux_njy
-                last_mjd[row.band] = row.mjd_tai
-                if abs(row.flux_njy) > peak or np.isnan(peak_mjd):
-                    peak, peak_mjd = abs(row.flux_njy), row.mjd_tai
-                if row.band != latest_band:
-                    latest_band, other_band = row.band, latest_band
-            n_detections += row.kind == DETECTION
-            if step >= first_step[curve]:
+            is_written = known[N_STEPS] >= first_step[curve]
+            same_flux, same_mjd = known[LAST_FLUX_NJY + row.band], known[LAST_MJD_TAI + row.band]
+            previous_mjd = known[PREVIOUS_MJD_TAI]
+            _take_step(known, row)
+            if is_written:
                 out = quantities[:, to]
                 out[_SINCE_TRIGGER] = since_trigger
                 out[_SINCE_PREVIOUS] = row.mjd_tai - previous_mjd
-                out[_N_DETECTIONS] = n_detections
-                out[_PEAK] = peak
-                out[_SINCE_PEAK] = row.mjd_tai - peak_mjd
                 out[_SAME_FLUX] = same_flux
                 out[_SAME_DAYS] = row.mjd_tai - same_mjd
-                # An upper limit may be in a band other than that of the latest measurement.
-                beside = other_band if row.band == latest_band else latest_band
-                _write_bands(out, row, beside, last_flux, last_mjd)
+                _write_known(out, row, known)
                 row_index[to] = index
                 to += 1
-            previous_mjd = row.mjd_tai
-            step += 1
 
 
 @compiled
-def _write_bands(
-    out: NDArray[np.float64],
-    row: Row,
-    beside: int,
-    last_flux: NDArray[np.float64],
-    last_mjd: NDArray[np.float64],
+def settle_rows(
+    rows: Observations,
+    offsets: NDArray[np.int64],
+    trigger_mjd_tai: NDArray[np.float64],
+    kinds: int,
+    bands: int,
+    before_days: float,
+    after_days: float,
+    known: NDArray[np.float64],
 ) -> None:
-    """Write a row itself, the latest measurement of each band, and that of the band `beside` it."""
+    """Bring what is known of each light curve forward over its rows, so that they need not be read again.
+
+    Parameters
+    ----------
+    rows, offsets, trigger_mjd_tai, kinds, bands, before_days, after_days
+        As in `write_quantities`; every light curve has a trigger.
+    known
+        Shape (n, CHECKPOINT_SIZE): what was known ahead of these rows; what is known behind them.
+    """
+    for curve in range(len(offsets) - 1):
+        own = known[curve]
+        trigger = trigger_mjd_tai[curve]
+        own[TRIGGER_MJD_TAI] = trigger
+        for index in range(offsets[curve], offsets[curve + 1]):
+            row = rows[index]
+            own[N_ROWS] += 1.0
+            own[END_MJD_TAI] = row.mjd_tai
+            if row.kind == DETECTION:
+                if own[N_LISTED_DETECTIONS] == 0.0:
+                    own[FIRST_DETECTION_MJD_TAI] = row.mjd_tai
+                own[N_LISTED_DETECTIONS] += 1.0
+                own[LAST_DETECTION_BAND] = row.band
+                own[LAST_DETECTION_FLUX_NJY] = row.flux_njy
+            if is_used(row, kinds, bands):
+                own[N_DETECTIONS] += row.kind == DETECTION
+                if before_days <= row.mjd_tai - trigger <= after_days:
+                    _take_step(own, row)
+
+
+@compiled
+def _take_step(known: NDArray[np.float64], row: Row) -> None:
+    """Take one more step into what is known."""
+    if row.kind != UPPER_LIMIT:
+        known[LAST_FLUX_NJY + row.band] = row.flux_njy
+        known[LAST_MJD_TAI + row.band] = row.mjd_tai
+        if abs(row.flux_njy) > known[PEAK_NJY] or np.isnan(known[PEAK_MJD_TAI]):
+            known[PEAK_NJY] = abs(row.flux_njy)
+            known[PEAK_MJD_TAI] = row.mjd_tai
+        if row.band != known[LATEST_BAND]:
+            known[OTHER_BAND] = known[LATEST_BAND]
+            known[LATEST_BAND] = row.band
+    known[N_STEP_DETECTIONS] += row.kind == DETECTION
+    known[PREVIOUS_MJD_TAI] = row.mjd_tai
+    known[N_STEPS] += 1.0
+
+
+@compiled
+def _write_known(out: NDArray[np.float64], row: Row, known: NDArray[np.float64]) -> None:
+    """Write a row itself, and what is known with it."""
     out[_FLUX] = row.flux_njy
     out[_FLUX_ERR] = row.flux_err_njy
     out[_BAND] = row.band
     out[_KIND] = row.kind
+    out[_N_DETECTIONS] = known[N_STEP_DETECTIONS]
+    out[_PEAK] = known[PEAK_NJY]
+    out[_SINCE_PEAK] = row.mjd_tai - known[PEAK_MJD_TAI]
+    # An upper limit may be in a band other than that of the latest measurement.
+    other = known[OTHER_BAND] if row.band == known[LATEST_BAND] else known[LATEST_BAND]
+    beside = int(other)
     out[_OTHER_BAND] = beside
-    out[_OTHER_FLUX] = last_flux[beside] if beside >= 0 else np.nan
-    out[_OTHER_DAYS] = row.mjd_tai - last_mjd[beside] if beside >= 0 else np.nan
+    out[_OTHER_FLUX] = known[LAST_FLUX_NJY + beside] if beside >= 0 else np.nan
+    out[_OTHER_DAYS] = row.mjd_tai - known[LAST_MJD_TAI + beside] if beside >= 0 else np.nan
     for band in range(N_BANDS):
-        out[_LAST_FLUX + band] = last_flux[band]
-        out[_LAST_DAYS + band] = row.mjd_tai - last_mjd[band]
+        out[_LAST_FLUX + band] = known[LAST_FLUX_NJY + band]
+        out[_LAST_DAYS + band] = row.mjd_tai - known[LAST_MJD_TAI + band]

@@ -10,11 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Observations
+from service.core.checkpoint import N_BANDS, N_DETECTIONS, N_ROWS, N_STEPS, TRIGGER_MJD_TAI
 from service.core.jit import compiled
 
-__all__ = ["DETECTION", "N_BANDS", "UPPER_LIMIT", "Row", "count_known_steps", "count_steps", "is_used"]
-
-N_BANDS = 6
+__all__ = [
+    "DETECTION",
+    "UPPER_LIMIT",
+    "Row",
+    "count_known_steps",
+    "count_steps",
+    "is_used",
+]
 
 DETECTION = 0  # Kind.DETECTION and Kind.UPPER_LIMIT as plain numbers, for the compiler
 UPPER_LIMIT = 2
@@ -50,6 +56,7 @@ def is_used(row: Row, kinds: int, bands: int) -> bool:
 def count_steps(
     rows: Observations,
     offsets: NDArray[np.int64],
+    begun: NDArray[np.float64],
     as_of_mjd_tai: NDArray[np.float64],
     unchanged: NDArray[np.int64],
     kinds: int,
@@ -65,8 +72,10 @@ def count_steps(
     ----------
     rows, offsets
         Light curves as a packed batch, each sorted by time.
+    begun
+        Shape (n, CHECKPOINT_SIZE): what is known of the rows ahead of these, which all are earlier.
     as_of_mjd_tai
-        Shape (n,): rows later than this do not count in columns 1 to 3.
+        Shape (n,): rows later than this do not count in columns 1 to 3; not before `begun`.
     unchanged
         Shape (n,): rows from this one of each light curve on do not count in column 4.
     kinds, bands
@@ -75,16 +84,19 @@ def count_steps(
         The window about the trigger, before_days <= 0.
     counts
         Written: shape (n, 6): steps, steps as of the given time, detections and rows as of it, steps among
-        the unchanged rows, and the row of the trigger or -1.
+        the unchanged rows, and the row of the trigger or -1 where none of these rows is the trigger.
     trigger_mjd_tai
         Written: shape (n,): time of the first detection, NaN without one.
     """
     for curve in range(len(offsets) - 1):
         light_curve = rows[offsets[curve] : offsets[curve + 1]]
         as_of = as_of_mjd_tai[curve]
-        trigger_row = _first_detection(light_curve, kinds, bands)
-        trigger = light_curve[trigger_row].mjd_tai if trigger_row >= 0 else np.nan
-        n_steps, n_past_steps, n_detections, n_rows, n_unchanged = 0, 0, 0, 0, 0
+        trigger, trigger_row = begun[curve, TRIGGER_MJD_TAI], -1
+        if math.isnan(trigger):
+            trigger_row = _first_detection(light_curve, kinds, bands)
+            trigger = light_curve[trigger_row].mjd_tai if trigger_row >= 0 else np.nan
+        n_steps = n_past_steps = n_unchanged = int(begun[curve, N_STEPS])
+        n_detections, n_rows = int(begun[curve, N_DETECTIONS]), int(begun[curve, N_ROWS])
         for index in range(len(light_curve)):
             row = light_curve[index]
             is_past = row.mjd_tai <= as_of
@@ -122,8 +134,10 @@ def count_known_steps(
     stored_offsets: NDArray[np.int64],
     rows: Observations,
     offsets: NDArray[np.int64],
+    begun: NDArray[np.float64],
     unchanged: NDArray[np.int64],
     counts: NDArray[np.int64],
+    trigger_mjd_tai: NDArray[np.float64],
     kinds: int,
     bands: int,
     before_days: float,
@@ -138,11 +152,13 @@ def count_known_steps(
         Light curves as they were, a packed batch of n.
     rows, offsets
         The same light curves as they are.
+    begun
+        As in `count_steps`; the same for both.
     unchanged
         Shape (n,): the first so many rows of both are the same; 0 where nothing is known of it. What
         follows is compared.
-    counts
-        Shape (n, 6), what `count_steps` wrote with the same `unchanged`.
+    counts, trigger_mjd_tai
+        Shape (n, 6) and (n,), what `count_steps` wrote with the same `begun` and `unchanged`.
     kinds, bands, before_days, after_days
         As in `count_steps`.
     known
@@ -153,9 +169,9 @@ def count_known_steps(
         before = stored[stored_offsets[curve] : stored_offsets[curve + 1]]
         after = rows[offsets[curve] : offsets[curve + 1]]
         first = unchanged[curve]
-        trigger_row = counts[curve, 5]
+        trigger = trigger_mjd_tai[curve]
         # If the stored steps are the first ones now, their trigger, if there was one, is the trigger now.
-        was_triggered = 0 <= trigger_row < first
+        was_triggered = 0 <= counts[curve, 5] < first or not math.isnan(begun[curve, TRIGGER_MJD_TAI])
         count = counts[curve, 4]
         index = first
         for other in range(first, len(before)):
@@ -169,8 +185,8 @@ def count_known_steps(
                 break
             index += 1
             was_triggered |= old.kind == DETECTION
-            if trigger_row >= 0:
-                count += before_days <= old.mjd_tai - after[trigger_row].mjd_tai <= after_days
+            # Comparisons with NaN are false, as above.
+            count += before_days <= old.mjd_tai - trigger <= after_days
         known[curve] = 0 if count > 0 and not was_triggered else count
 
 

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey
+from service.core.checkpoint import begin
 from service.core.feature_columns import COLUMNS, FEATURE_VERSION, Steps
-from service.core.feature_scan import QUANTITIES, write_quantities
+from service.core.feature_scan import QUANTITIES, settle_rows, write_quantities
 from service.core.feature_spec import WAVELENGTH_UM, FeatureSpec, KindName, nightjar_features, paper_features
 from service.core.feature_steps import count_known_steps, count_steps
 
@@ -137,7 +138,7 @@ class Featuriser:
             counted where it is left out.
         """
         as_of = np.full(len(offsets) - 1, np.inf) if as_of_mjd_tai is None else as_of_mjd_tai
-        summary, _ = self._count(rows, offsets, as_of, np.zeros(len(as_of), np.int64))
+        summary, _ = self._count(rows, offsets, begin(len(as_of)), as_of, np.zeros(len(as_of), np.int64))
         return summary
 
     def compare(
@@ -148,6 +149,7 @@ class Featuriser:
         offsets: NDArray[np.int64],
         as_of_mjd_tai: NDArray[np.float64],
         unchanged: NDArray[np.int64] | None = None,
+        begun: NDArray[np.float64] | None = None,
     ) -> tuple[LightCurveSummary, NDArray[np.int64]]:
         """Summarise light curves and count how many of their steps are those that were stored.
 
@@ -160,6 +162,9 @@ class Featuriser:
         unchanged
             int64, shape (n,): the first so many rows of each are known to be what they were, but for
             `reported_s`; spares comparing them.
+        begun
+            float64, shape (n, CHECKPOINT_SIZE): rows ahead of all of these that are not given, earlier than
+            any given one and than `as_of_mjd_tai`; left out, there are none.
 
         Returns
         -------
@@ -169,10 +174,20 @@ class Featuriser:
             a new one before it.
         """
         same = np.zeros(len(as_of_mjd_tai), np.int64) if unchanged is None else unchanged
-        summary, counts = self._count(rows, offsets, as_of_mjd_tai, same)
+        ahead = begin(len(same)) if begun is None else begun
+        summary, counts = self._count(rows, offsets, ahead, as_of_mjd_tai, same)
         known = np.empty(len(as_of_mjd_tai), np.int64)
         count_known_steps(
-            _plain(stored), stored_offsets, _plain(rows), offsets, same, counts, *self._selection, known
+            _plain(stored),
+            stored_offsets,
+            _plain(rows),
+            offsets,
+            ahead,
+            same,
+            counts,
+            summary.trigger_mjd_tai,
+            *self._selection,
+            known,
         )
         return summary, known
 
@@ -180,12 +195,13 @@ class Featuriser:
         self,
         rows: Observations,
         offsets: NDArray[np.int64],
+        begun: NDArray[np.float64],
         as_of_mjd_tai: NDArray[np.float64],
         unchanged: NDArray[np.int64],
     ) -> tuple[LightCurveSummary, NDArray[np.int64]]:
         counts = np.zeros((len(as_of_mjd_tai), 6), np.int64)
         trigger = np.empty(len(as_of_mjd_tai))
-        count_steps(_plain(rows), offsets, as_of_mjd_tai, unchanged, *self._selection, counts, trigger)
+        count_steps(_plain(rows), offsets, begun, as_of_mjd_tai, unchanged, *self._selection, counts, trigger)
         columns = np.ascontiguousarray(counts.T)
         return LightCurveSummary(columns[0], columns[1], columns[2], columns[3], trigger), counts
 
@@ -195,6 +211,7 @@ class Featuriser:
         offsets: NDArray[np.int64],
         first_step: NDArray[np.int64] | None = None,
         summary: LightCurveSummary | None = None,
+        begun: NDArray[np.float64] | None = None,
     ) -> FeatureBatch:
         """Encode light curves, whole or from a given step of each on.
 
@@ -207,10 +224,13 @@ class Featuriser:
         first_step
             int64, shape (n,): earlier steps are left out.
         summary
-            What `summarise` said of these light curves, if it was asked before.
+            What `summarise` or `compare` said of these light curves, if it was asked before.
+        begun
+            As in `compare`, and what that was asked with; `first_step` is then not among those steps.
         """
         summary = summary or self.summarise(rows, offsets)
         first = np.zeros_like(summary.n_steps) if first_step is None else first_step
+        ahead = begin(len(first)) if begun is None else begun
         step_offsets = np.zeros(len(offsets), np.int64)
         np.cumsum(np.maximum(summary.n_steps - first, 0), out=step_offsets[1:])
         x = np.empty((int(step_offsets[-1]), self.n_inputs), np.float32)
@@ -222,6 +242,7 @@ class Featuriser:
             write_quantities(
                 _plain(rows),
                 offsets[curves],
+                ahead[part],
                 summary.trigger_mjd_tai[part],
                 first[part],
                 step_offsets[curves] - steps.start,
@@ -231,6 +252,28 @@ class Featuriser:
             )
             x[steps] = self._columns(quantities)
         return FeatureBatch(x, step_offsets, row_index)
+
+    def settle(
+        self, rows: Observations, offsets: NDArray[np.int64], begun: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Bring checkpoints forward over rows that follow them.
+
+        Parameters
+        ----------
+        rows, offsets
+            As in `summarise`; with what was begun, each light curve has a usable detection.
+        begun
+            float64, shape (n, CHECKPOINT_SIZE): where each stands; left as it is.
+
+        Returns
+        -------
+        ndarray, shape (n, CHECKPOINT_SIZE), float64
+        """
+        nothing = np.zeros(len(begun), np.int64)
+        summary, _ = self._count(rows, offsets, begun, np.full(len(begun), np.inf), nothing)
+        known = begun.copy()
+        settle_rows(_plain(rows), offsets, summary.trigger_mjd_tai, *self._selection, known)
+        return known
 
     def _columns(self, quantities: NDArray[np.float64]) -> NDArray[np.float64]:
         steps = Steps(quantities, self._wavelength_um, self.spec.softening_njy)

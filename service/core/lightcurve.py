@@ -3,14 +3,19 @@
 A light curve is a set of rows that only ever grows by two rules, and both are joins of a semilattice:
 whatever the order of the alerts, and however often one is repeated, the result is the same bytes.
 
-1. *The latest report of a measurement wins.* A measurement is known by its kind and source id; of two
+1. *The latest report of a measurement wins.* A measurement is known by its kind, source id and day; of two
    versions the one with the greater ``reported_s`` stays, and of two reports of the same second the one
-   with the greater flux, error, time and band, compared as unsigned integers of their bits.
+   with the greater flux, error, time and band, compared as unsigned integers of their bits. (ZTF's alert
+   knows the length of its exposure, the histories of later alerts do not, so that its middle may move by
+   seconds. A day begins at 0 h TAI, in daylight at Palomar.)
 2. *One row per exposure* (LSST and ELAsTiCC): forced photometry or a limit at the time and band of a
    detection is that detection's exposure measured again, and is dropped. So that a row once dropped
-   cannot be missed later, time and band belong to a measurement's identity in these surveys: an exposure
-   does not move. In the real packets no source id ever has two times, and two rows agree in time and band
-   exactly where they agree in visit and detector.
+   cannot be missed later, time and band belong to a measurement's identity in these surveys: there an
+   exposure does not move. In the real packets no source id ever has two times, and two rows agree in time
+   and band exactly where they agree in visit and detector.
+
+So rows only ever touch others of their own day: an alert leaves the rows of all days before its first row as
+they are, and these need not be read for it (`service.core.state`).
 
 ZTF's forced photometry stays beside its detections: it is another measurement, with errors 2 to 45 times
 smaller. Two detections of one exposure with different ids both stay, as the survey sent them.
@@ -22,12 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Observations, Survey
-from service.core.lightcurve_merge import OBSERVATION_BITS, merge_all
+from service.core.lightcurve_merge import DAY_SHIFT, OBSERVATION_BITS, merge_all
 
 __all__ = [
     "MergedLightCurve",
     "MergedLightCurves",
     "canonical",
+    "days",
     "merge",
     "merge_many",
     "one_per_exposure",
@@ -88,6 +94,12 @@ def reported_seconds(mjd_tai: float) -> int:
     """
     seconds = round((mjd_tai - REPORTED_EPOCH_MJD_TAI) * _SECONDS_PER_DAY)
     return min(max(seconds, 0), _LAST_REPORTED_S)
+
+
+def days(mjd_tai: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Give each time the number of its day, in the order of light curves; a NaN's comes after all others."""
+    numbers: NDArray[np.uint64] = np.ascontiguousarray(mjd_tai).view(np.uint64) >> np.uint64(DAY_SHIFT)
+    return numbers
 
 
 def one_per_exposure(survey: Survey) -> bool:

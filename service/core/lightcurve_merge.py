@@ -10,31 +10,42 @@ import numpy as np
 from service.core.alerts import OBSERVATION, Kind
 from service.core.jit import compiled
 
-__all__ = ["OBSERVATION_BITS", "merge_all"]
+__all__ = ["DAY_SHIFT", "OBSERVATION_BITS", "merge_all"]
 
 # Floats are compared as unsigned integers of their bits: exact, total (a NaN has its place too), and for
 # times, which are positive, in the order of their values.
 OBSERVATION_BITS = np.dtype([(name, f"<u{OBSERVATION[name].itemsize}") for name in OBSERVATION.names or ()])
+
+# The bits of an MJD shifted so far count days, from 1948 to 2038, and pairs of days from then on: they begin
+# at 0 h, when it is day at Palomar.
+DAY_SHIFT = 37
 
 _DETECTION = int(Kind.DETECTION)
 _FREE = -1
 
 
 @compiled
+def _day(row: Any) -> int:
+    return np.uint64(row.mjd_tai) >> np.uint64(DAY_SHIFT)  # type: ignore[return-value]
+
+
+@compiled
 def _slot(row: Any, is_fixed: bool, mask: int) -> int:
     """Give the place of a measurement's identity in a hash table of ``mask + 1`` places."""
     mixed = np.uint64(row.source_id) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(row.kind)
-    if is_fixed:
-        mixed ^= np.uint64(row.mjd_tai) * np.uint64(0xC2B2AE3D27D4EB4F)
+    time = np.uint64(row.mjd_tai) if is_fixed else np.uint64(row.mjd_tai) >> np.uint64(DAY_SHIFT)
+    mixed ^= time * np.uint64(0xC2B2AE3D27D4EB4F)
     return np.int64(mixed >> np.uint64(32)) & mask  # type: ignore[return-value]
 
 
 @compiled
 def _is_same_measurement(a: Any, b: Any, is_fixed: bool) -> bool:
-    """Say whether two rows are versions of one measurement; with `is_fixed`, only in one exposure."""
+    """Say whether two rows are versions of one measurement; without `is_fixed` its time may differ."""
     if a.source_id != b.source_id or a.kind != b.kind:
         return False
-    return not is_fixed or (a.mjd_tai == b.mjd_tai and a.band == b.band)
+    if is_fixed:
+        return bool(a.mjd_tai == b.mjd_tai and a.band == b.band)
+    return bool(_day(a) == _day(b))
 
 
 @compiled
@@ -136,36 +147,24 @@ def _first_change(stored: Any, rows: Any) -> int:
     return min(len(stored), len(rows))
 
 
-# Each new row is compared with each earlier stored row, at most so often for each row of both.
-_MOST_COMPARISONS = 64
-
-
 @compiled
-def _untouched(old: Any, fresh: Any, is_fixed: bool) -> int:
-    """Give how many stored rows, from the first on, are earlier than all new ones and stay as they are.
+def _untouched(old: Any, fresh: Any) -> int:
+    """Give how many stored rows, from the first on, are of earlier days than all new ones: these stay.
 
     An alert of an object with a long history costs no more for it.
     """
     if len(fresh) == 0:
         return 0
-    earliest = fresh[0].mjd_tai
+    first_day = _day(fresh[0])
     for i in range(len(fresh)):
-        earliest = min(earliest, fresh[i].mjd_tai)
+        first_day = min(first_day, _day(fresh[i]))
     low, high = 0, len(old)
     while low < high:
         middle = (low + high) // 2
-        if old[middle].mjd_tai < earliest:
+        if _day(old[middle]) < first_day:
             low = middle + 1
         else:
             high = middle
-    if is_fixed:
-        return low  # versions of one measurement have one time
-    if low * len(fresh) > _MOST_COMPARISONS * (low + len(fresh)):
-        return 0
-    for i in range(low):
-        for j in range(len(fresh)):
-            if old[i].source_id == fresh[j].source_id:
-                return 0
     return low
 
 
@@ -187,7 +186,7 @@ def merge_all(
         old = stored[stored_offsets[k] : stored_offsets[k + 1]]
         fresh = new[new_offsets[k] : new_offsets[k + 1]]
         chosen = out[n_out : n_out + len(old) + len(fresh)]
-        kept = _untouched(old, fresh, one_per_exposure[k])
+        kept = _untouched(old, fresh)
         for i in range(kept):
             chosen[i] = old[i]
         rest, tail = old[kept:], chosen[kept:]

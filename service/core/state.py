@@ -1,66 +1,77 @@
-"""The state of one object as a single binary value.
+"""The state of one object, and its stored form; `service.core.state_layout` says where everything lies.
 
-::
-
-    offset  size
-         0     4  magic "NJOB"
-         4     4  u32  CRC-32 of all bytes from offset 16
-         8     8  u64  counter of writes, which the store compares and sets
-        16     2  u16  format version
-        18     2  u16  classes that a stored classification has room for
-        20     8  u64  model of the hidden state, 0 for none
-        28     4  u32  steps that the hidden state has seen
-        32     4  u32  length of the hidden state
-        36     4  u32  number of observations
-        40     4  u32  number of classifications
-        44    24  f64  ra_deg, dec_deg, last_alert_mjd_tai
-        68    12  f32  redshift, redshift_err, mwebv
-        80        hidden state, f32
-                  observations, 30 bytes each, as in `OBSERVATION`
-                  classifications, oldest first, as in `service.core.history`
-
-All numbers are little-endian. An object of 20 observations with two hidden layers of 100 and no
-classifications takes 80 + 800 + 600 = 1480 bytes. The counter lies outside the checksum and at a place
-that no version moves, so that the store can compare it without knowing the rest.
+The oldest rows of a long light curve are *settled*: the store keeps them apart, and an alert that brings
+only later ones is processed without them. So an alert costs the same however long its object has been known.
 """
 
 import math
-import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Observations
-from service.core.history import ENTRY_HEAD, History
+from service.core.checkpoint import CHECKPOINT_SIZE, END_MJD_TAI, begin
+from service.core.history import History
+from service.core.state_layout import (
+    CHECKED_FROM,
+    CHECKPOINT,
+    COUNTER,
+    FORMAT_VERSION,
+    HEADER,
+    MAGIC,
+    head_length,
+    part_sizes,
+)
 from service.errors import ServiceError
 
 __all__ = [
-    "COUNTER_OFFSET",
     "EMPTY_STATE",
+    "NOTHING_SETTLED",
     "ObjectState",
+    "Settled",
     "StateError",
+    "decode_head",
     "decode_state",
+    "encode_head",
     "encode_state",
-    "next_counter",
-    "stored_counter",
 ]
-
-MAGIC = b"NJOB"
-FORMAT_VERSION = 1
-
-COUNTER_OFFSET = 8
-"""Where the 8 bytes of the compare-and-set counter lie, in every format version."""
-
-_HEADER = struct.Struct("<4sIQ HHQIIII 3d3f")
-_COUNTER = struct.Struct("<Q")
-_CHECKED_FROM = 16  # what follows the counter
 
 
 class StateError(ServiceError):
     """A stored value is not the state of an object; the message names what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settled:
+    """The oldest rows of a long light curve, as what follows them needs to know of them.
+
+    Attributes
+    ----------
+    n_rows
+        How many there are.
+    checksum
+        CRC-32 of their bytes.
+    checkpoint
+        float64, `service.core.checkpoint`, by the features of the state's model.
+    hidden
+        float32: that model's hidden state behind them.
+    """
+
+    n_rows: int
+    checksum: int
+    checkpoint: NDArray[np.float64]
+    hidden: NDArray[np.float32]
+
+    @property
+    def end_mjd_tai(self) -> float:
+        """Time of the last of them; every other row of the object is later."""
+        return float(self.checkpoint[END_MJD_TAI])
+
+
+NOTHING_SETTLED = Settled(0, 0, begin(1)[0], np.empty(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +98,10 @@ class ObjectState:
         `OBSERVATION`, canonical (`service.core.lightcurve`). May be read-only.
     history
         Classifications in order of processing, oldest first.
+    settled
+        Of the oldest rows.
+    is_whole
+        Whether `observations` begins with the settled rows; otherwise it has those behind them.
     """
 
     counter: int
@@ -101,6 +116,13 @@ class ObjectState:
     mwebv: float
     observations: Observations
     history: History
+    settled: Settled = NOTHING_SETTLED
+    is_whole: bool = True
+
+    @property
+    def unsettled(self) -> Observations:
+        """The rows behind the settled ones."""
+        return self.observations[self.settled.n_rows :] if self.is_whole else self.observations
 
 
 EMPTY_STATE = ObjectState(
@@ -120,30 +142,34 @@ EMPTY_STATE = ObjectState(
 """An object that the store does not know."""
 
 
-def stored_counter(blob: bytes | None) -> bytes:
-    """Give the counter's bytes of a stored value, even one that cannot be decoded; zero for None.
-
-    Fewer than 8 bytes come back where the value ends before them.
-    """
-    return _COUNTER.pack(0) if blob is None else blob[COUNTER_OFFSET : COUNTER_OFFSET + _COUNTER.size]
-
-
-def next_counter(blob: bytes | None) -> int:
-    """Give the counter of the value that may replace `blob`."""
-    return int.from_bytes(stored_counter(blob), "little") % (2**64 - 1) + 1
-
-
 def encode_state(state: ObjectState) -> bytes:
-    """Give the stored form of a state.
+    """Give the stored form of a whole state.
 
     Raises
     ------
     ValueError
-        An array has not the type or the shape that `ObjectState` names.
+        An array has not the type or the shape that `ObjectState` names, or the settled rows are missing.
     """
+    if not state.is_whole:
+        raise ValueError("the settled rows were not read")
+    head, settled = encode_head(state), state.observations[: state.settled.n_rows]
+    return head + settled.tobytes() if len(settled) else head
+
+
+def encode_head(state: ObjectState) -> bytes:
+    """Give the stored form of a state without the settled rows, which are stored already.
+
+    Raises
+    ------
+    ValueError
+        As `encode_state`.
+    """
+    rows, settled = state.unsettled, state.settled
     _require_vector("hidden", state.hidden, np.dtype("<f4"))
-    _require_vector("observations", state.observations, OBSERVATION)
-    header = _HEADER.pack(
+    _require_vector("observations", rows, OBSERVATION)
+    if settled.n_rows and len(settled.hidden) != len(state.hidden):
+        raise ValueError(f"hidden states of {len(settled.hidden)} and {len(state.hidden)} values")
+    header = HEADER.pack(
         MAGIC,
         0,
         state.counter,
@@ -152,8 +178,10 @@ def encode_state(state: ObjectState) -> bytes:
         state.model,
         state.hidden_step,
         len(state.hidden),
-        len(state.observations),
+        len(rows),
         len(state.history),
+        settled.n_rows,
+        settled.checksum,
         state.ra_deg,
         state.dec_deg,
         state.last_alert_mjd_tai,
@@ -162,15 +190,12 @@ def encode_state(state: ObjectState) -> bytes:
         state.mwebv,
     )
     # The arrays are read where they are: of a long light curve this makes one copy.
-    parts = (
-        header[_CHECKED_FROM:],
-        *map(_bytes_of, (state.hidden, state.observations)),
-        state.history.packed,
-    )
+    arrays = [state.hidden, rows, *((settled.checkpoint, settled.hidden) if settled.n_rows else ())]
+    parts = (header[CHECKED_FROM:], *map(_bytes_of, arrays), state.history.packed)
     checksum = 0
     for part in parts:
         checksum = zlib.crc32(part, checksum)
-    return b"".join((MAGIC, checksum.to_bytes(4, "little"), _COUNTER.pack(state.counter), *parts))
+    return b"".join((MAGIC, checksum.to_bytes(4, "little"), COUNTER.pack(state.counter), *parts))
 
 
 def _bytes_of(array: NDArray[np.generic]) -> Any:
@@ -179,32 +204,62 @@ def _bytes_of(array: NDArray[np.generic]) -> Any:
 
 
 def decode_state(blob: bytes) -> ObjectState:
-    """Read a stored state; its arrays are read-only views of `blob`.
+    """Read a whole stored state; its arrays are read-only, and mostly views of `blob`.
 
     Raises
     ------
     StateError
         The bytes are no state, of another format version, damaged, or do not add up.
     """
-    if len(blob) < _HEADER.size:
-        raise StateError(f"{len(blob)} bytes are fewer than the {_HEADER.size} of a header")
-    magic, checksum, counter, version, width, model, step, *rest = _HEADER.unpack_from(blob)
-    n_hidden, n_rows, n_entries, ra_deg, dec_deg, last_mjd_tai, redshift, redshift_err, mwebv = rest
+    end = head_length(blob)
+    state = decode_head(blob[:end])
+    if not state.settled.n_rows:
+        if len(blob) > end:
+            raise StateError(f"{len(blob)} bytes where the header tells of {end}")
+        return state
+    size = OBSERVATION.itemsize * state.settled.n_rows
+    if len(blob) != end + size:
+        raise StateError(f"{len(blob) - end} bytes of settled rows where the header tells of {size}")
+    if zlib.crc32(memoryview(blob)[end:]) != state.settled.checksum:
+        raise StateError("checksum of the settled rows does not fit: they are damaged")
+    rows = np.frombuffer(blob[end:] + state.observations.tobytes(), OBSERVATION)
+    return replace(state, observations=rows, is_whole=True)
+
+
+def decode_head(blob: bytes) -> ObjectState:
+    """Read the head of a stored state, without the settled rows if there are any.
+
+    Raises
+    ------
+    StateError
+        As `decode_state`.
+    """
+    if len(blob) < HEADER.size:
+        raise StateError(f"{len(blob)} bytes are fewer than the {HEADER.size} of a header")
+    magic, checksum, counter, version, width, model, step, *rest = HEADER.unpack_from(blob)
+    n_hidden, n_rows, n_entries, n_settled, settled_checksum, *numbers = rest
+    ra_deg, dec_deg, last_mjd_tai, redshift, redshift_err, mwebv = numbers
     if magic != MAGIC:
         raise StateError(f"begins with {magic!r} instead of {MAGIC!r}")
     if version != FORMAT_VERSION:
         raise StateError(f"format version {version}; this program reads {FORMAT_VERSION}")
-    if zlib.crc32(memoryview(blob)[_CHECKED_FROM:]) != checksum:
+    if zlib.crc32(memoryview(blob)[CHECKED_FROM:]) != checksum:
         raise StateError("checksum does not fit: the value is damaged")
-    sizes = 4 * n_hidden, OBSERVATION.itemsize * n_rows, (ENTRY_HEAD.itemsize + 8 * width) * n_entries
-    if _HEADER.size + sum(sizes) != len(blob):
-        raise StateError(f"{len(blob)} bytes where the header tells of {_HEADER.size + sum(sizes)}")
-    rows_at = _HEADER.size + sizes[0]
+    sizes = part_sizes(n_hidden, n_rows, n_entries, n_settled, width)
+    if HEADER.size + sum(sizes) != len(blob):
+        raise StateError(f"{len(blob)} bytes where the header tells of {HEADER.size + sum(sizes)}")
+    rows_at = HEADER.size + sizes[0]
+    settled_at = rows_at + sizes[1]
+    settled = NOTHING_SETTLED
+    if n_settled:
+        checkpoint = np.frombuffer(blob, "<f8", CHECKPOINT_SIZE, settled_at)
+        hidden = np.frombuffer(blob, "<f4", n_hidden, settled_at + CHECKPOINT.itemsize)
+        settled = Settled(n_settled, settled_checksum, checkpoint, hidden)
     return ObjectState(
         counter=counter,
         model=model,
         hidden_step=step,
-        hidden=np.frombuffer(blob, "<f4", n_hidden, _HEADER.size),
+        hidden=np.frombuffer(blob, "<f4", n_hidden, HEADER.size),
         ra_deg=ra_deg,
         dec_deg=dec_deg,
         last_alert_mjd_tai=last_mjd_tai,
@@ -212,7 +267,9 @@ def decode_state(blob: bytes) -> ObjectState:
         redshift_err=redshift_err,
         mwebv=mwebv,
         observations=np.frombuffer(blob, OBSERVATION, n_rows, rows_at),
-        history=_decode_history(blob, width, rows_at + sizes[1]),
+        history=_decode_history(blob, width, settled_at + sizes[2]),
+        settled=settled,
+        is_whole=not n_settled,
     )
 
 

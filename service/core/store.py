@@ -23,18 +23,22 @@ class StateWrite:
         `service.core.alerts.object_key` of the object.
     blob
         The new value, from `service.core.state.encode_state` with the counter that
-        `service.core.state.next_counter` gives for `replaces`.
+        `service.core.state.next_counter` gives for `replaces`; or from `encode_head`, where what settled
+        rows are stored stay.
     replaces
         The value that was read, None where there was none. Any bytes will do, so that a value that cannot
         be decoded can be replaced.
     summary
         The object in short, to be written with it: `service.core.summary`; empty to leave it as it is.
+    settled
+        Where `blob` is a head: rows that were settled since it was read, to be put behind the stored ones.
     """
 
     key: str
     blob: bytes
     replaces: bytes | None
     summary: bytes = b""
+    settled: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class StoreUsage:
     Attributes
     ----------
     objects
-        Keys in it without those of summaries: one per object, and a few of ours.
+        Objects that the index knows.
     memory_bytes
         In use.
     memory_limit_bytes
@@ -104,7 +108,10 @@ class ObjectStore(Protocol):
         """Give the keys of a survey's objects, some at a time, in any order; a key may come twice."""
 
     def load(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Read the values of many objects in one round trip, None for each that is not stored."""
+        """Read the whole values of many objects, None for each that is not stored."""
+
+    def load_heads(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Read the values of many objects without their settled rows, in one round trip."""
 
     def save(self, writes: Sequence[StateWrite]) -> list[bool]:
         """Write many objects in one round trip; False for each that another writer changed meanwhile.

@@ -11,6 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Kind
+from service.core.checkpoint import (
+    FIRST_DETECTION_MJD_TAI,
+    LAST_DETECTION_BAND,
+    LAST_DETECTION_FLUX_NJY,
+    N_LISTED_DETECTIONS,
+)
 from service.core.classification import Reason
 from service.core.features import pack
 from service.core.history import History, entry_dtype
@@ -132,6 +138,21 @@ def _fill_photometry(heads: NDArray[np.void], states: Sequence[ObjectState]) -> 
     heads["first_mjd_tai"][some] = rows["mjd_tai"][first]
     heads["band"][some] = rows["band"][last]
     heads["magnitude"][some] = magnitude_of_flux_njy(rows["flux_njy"][last])
+    for place, state in enumerate(states):
+        if not state.is_whole:
+            _add_settled(heads[place], state.settled.checkpoint)
+
+
+def _add_settled(head: np.void, checkpoint: NDArray[np.float64]) -> None:
+    """Add to a head, which tells of the rows behind them, the settled ones."""
+    if not checkpoint[N_LISTED_DETECTIONS]:
+        return
+    if not head["n_detections"]:
+        head["band"] = int(checkpoint[LAST_DETECTION_BAND])
+        flux_njy = checkpoint[LAST_DETECTION_FLUX_NJY : LAST_DETECTION_FLUX_NJY + 1]
+        head["magnitude"] = magnitude_of_flux_njy(flux_njy)[0]
+    head["n_detections"] += int(checkpoint[N_LISTED_DETECTIONS])
+    head["first_mjd_tai"] = checkpoint[FIRST_DETECTION_MJD_TAI]
 
 
 def _fill_classes(heads: NDArray[np.void], states: Sequence[ObjectState]) -> list[bytes]:

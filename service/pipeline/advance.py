@@ -12,44 +12,14 @@ from service.core.classification import Classification, Reason
 from service.core.classifier import ClassifiedBatch, LightCurveBatch, ObjectClassifier, StoredBatch
 from service.core.features import pack
 from service.core.history import packed_entries
-from service.core.lightcurve import MergedLightCurves, merge_many, one_per_exposure
+from service.core.lightcurve import MergedLightCurves, days, merge_many, one_per_exposure
 from service.core.state import ObjectState
 from service.pipeline.models import ModelShelf
+from service.pipeline.work import Work, settle
 
-__all__ = ["Advancer", "Work"]
+__all__ = ["Advancer"]
 
 NO_PROBABILITIES = np.empty(0, np.float32)
-
-
-@dataclass(slots=True)
-class Work:
-    """One object while a batch is processed.
-
-    Attributes
-    ----------
-    key
-        Its key in the store.
-    alerts
-        Indices of its alerts in the batch, in order of arrival.
-    blob
-        The value that was read, None where there was none.
-    counter
-        Counter of the value to be written.
-    state
-        As of the alerts processed so far.
-    changed
-        Whether `state` is to be written.
-    repeats
-        Whether the alert in hand was answered before; its result is then not remembered again.
-    """
-
-    key: str
-    alerts: list[int]
-    blob: bytes | None
-    counter: int
-    state: ObjectState
-    changed: bool = False
-    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +34,7 @@ class Verdicts:
     probability: NDArray[np.float32]
     hidden: NDArray[np.float32]
     hidden_step: list[int]
+    goes_on: list[bool]
 
 
 class Advancer:
@@ -125,6 +96,30 @@ class Advancer:
             news.append(merged.rows.tobytes() != one.state.observations.tobytes())
         return news
 
+    def settle(self, objects: Sequence[Work]) -> None:
+        """Settle what objects have too many rows of, after the last of their alerts in a batch."""
+        at_work = {one.bundle.digest: one for one in self._models.at_work.values()}
+        for digest, classifier in at_work.items():
+            settle(classifier, [one for one in objects if one.state.model == digest])
+
+    def goes_on(self, survey: Survey, state: ObjectState, brought_mjd_tai: NDArray[np.float64]) -> bool:
+        """Say whether alerts can be processed without an object's settled rows.
+
+        Parameters
+        ----------
+        survey
+            Of the object.
+        state
+            Of which the settled rows were not read.
+        brought_mjd_tai
+            Times of the alerts and of the rows that they bring.
+        """
+        classifier = self._models.at_work.get(survey)
+        if classifier is None or classifier.bundle.digest != state.model:
+            return False
+        end = np.array([state.settled.end_mjd_tai])
+        return bool((brought_mjd_tai > end).all() and (days(brought_mjd_tai) > days(end)).all())
+
     def _advance(
         self,
         survey: Survey,
@@ -175,6 +170,7 @@ class Advancer:
             probability=outcome.probability,
             hidden=outcome.hidden,
             hidden_step=outcome.hidden_step.tolist(),
+            goes_on=outcome.goes_on.tolist(),
         )
 
     def _replace_states(
@@ -194,15 +190,17 @@ class Advancer:
             alerts.mjd_tai[index].tolist(),
             strict=True,
         )
-        columns = zip(objects, positions, *context.tolist(), verdicts.hidden_step, entries, strict=True)
-        for place, (one, position, redshift, redshift_err, mwebv, step, entry) in enumerate(columns):
+        steps = zip(verdicts.hidden_step, verdicts.goes_on, merged.first_changed.tolist(), strict=True)
+        columns = zip(objects, positions, *context.tolist(), steps, entries, strict=True)
+        for place, (one, position, redshift, redshift_err, mwebv, outcome, entry) in enumerate(columns):
+            step, goes_on, first_changed = outcome
             old = one.state
             # An alert that comes late brings rows, but does not say where the object was seen last.
             is_late = position[2] < old.last_alert_mjd_tai
             ra_deg, dec_deg, mjd_tai = (
                 (old.ra_deg, old.dec_deg, old.last_alert_mjd_tai) if is_late else position
             )
-            one.state = ObjectState(
+            state = ObjectState(
                 counter=one.counter,
                 model=verdicts.model,
                 hidden_step=step,
@@ -217,8 +215,10 @@ class Advancer:
                 history=old.history
                 if one.repeats
                 else old.history.with_entry(*entry, limit=self._history_length),
+                settled=old.settled,
+                is_whole=old.is_whole,
             )
-            one.changed = True
+            one.take(state, first_changed, goes_on=goes_on)
 
 
 def _merge(
@@ -266,6 +266,7 @@ def _no_model(merged: MergedLightCurves, as_of_mjd_tai: NDArray[np.float64]) -> 
         probability=np.empty((n, 0), np.float32),
         hidden=np.empty((n, 0), np.float32),
         hidden_step=[0] * n,
+        goes_on=[False] * n,
     )
 
 

@@ -3,19 +3,29 @@
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
+import numpy as np
 import structlog
 
 from service.core.alerts import AlertBatch, DecodedBatch, object_key
 from service.core.classification import Classification
-from service.core.state import EMPTY_STATE, ObjectState, StateError, decode_state, encode_state, next_counter
-from service.core.store import ObjectStore, StateWrite
+from service.core.state import (
+    EMPTY_STATE,
+    NOTHING_SETTLED,
+    ObjectState,
+    StateError,
+    decode_head,
+    decode_state,
+)
+from service.core.state_layout import head_length, next_counter
+from service.core.store import ObjectStore
 from service.core.stream import SourceMessage
 from service.core.summary import placements, summarise
 from service.decoding.decoder import RawMessage
 from service.errors import StoreUnavailableError
-from service.pipeline.advance import Advancer, Work
+from service.pipeline.advance import Advancer
 from service.pipeline.clock import Clock
 from service.pipeline.models import ModelShelf
 from service.pipeline.publish import BatchResult, Publisher
@@ -23,6 +33,7 @@ from service.pipeline.shadow import Shadow
 from service.pipeline.sweep import IndexSweep
 from service.pipeline.topics import SourceTopics
 from service.pipeline.trace import NO_TRACE, Tracer
+from service.pipeline.work import Work
 
 __all__ = ["BatchProcessor", "MessageDecoder"]
 
@@ -158,16 +169,40 @@ class BatchProcessor:
     ) -> dict[str, list[int]]:
         """Process the alerts of some objects; gives those objects that another worker changed meanwhile."""
         with self._tracer.span("load", len(todo)):
-            blobs = self._store.load(list(todo))
-        objects = [
-            Work(key, own, blob, next_counter(blob), _read(key, blob))
-            for (key, own), blob in zip(todo.items(), blobs, strict=True)
-        ]
+            objects = self._load(alerts, todo)
         self._learn_models(objects)
         with self._tracer.span("classify", len(objects)):
             self._run(alerts, objects, results)
         with self._tracer.span("save", len(objects)):
             return {one.key: one.alerts for one in self._save(objects)}
+
+    def _load(self, alerts: AlertBatch, todo: dict[str, list[int]]) -> list[Work]:
+        """Read objects; the settled rows only of those whose alerts reach back to them."""
+        blobs = self._store.load_heads(list(todo))
+        objects = [
+            Work(key, own, blob, next_counter(blob), _read_head(key, blob))
+            for (key, own), blob in zip(todo.items(), blobs, strict=True)
+        ]
+        if all(one.state.is_whole for one in objects):
+            return objects
+        reaching = [
+            place
+            for place, one in enumerate(objects)
+            if not (one.state.is_whole or self._goes_on(alerts, one))
+        ]
+        whole = self._store.load([objects[place].key for place in reaching])
+        for place, blob in zip(reaching, whole, strict=True):
+            key, own = objects[place].key, objects[place].alerts
+            objects[place] = Work(key, own, blob, next_counter(blob), _read(key, blob))
+        return objects
+
+    def _goes_on(self, alerts: AlertBatch, one: Work) -> bool:
+        """Say whether all alerts of an object can be processed without its settled rows."""
+        if self._shadow is not None:  # it reads whole light curves
+            return False
+        times = [alerts.light_curve(index)["mjd_tai"] for index in one.alerts]
+        brought = np.concatenate([alerts.mjd_tai[one.alerts], *times])
+        return self._advancer.goes_on(alerts.survey[one.alerts[0]], one.state, brought)
 
     def _save(self, objects: Sequence[Work]) -> list[Work]:
         """Write what changed, and where every object stands; gives those that another worker changed.
@@ -176,11 +211,8 @@ class BatchProcessor:
         off between the two the first time.
         """
         summaries = summarise([one.state for one in objects])
-        writes = [
-            StateWrite(one.key, encode_state(one.state), one.blob, summary)
-            for one, summary in zip(objects, summaries.stored(), strict=True)
-            if one.changed
-        ]
+        columns = zip(objects, summaries.stored(), strict=True)
+        writes = [one.write(summary) for one, summary in columns if one.changed]
         written = iter(self._store.save(writes))
         is_kept = [not one.changed or next(written) for one in objects]
         kept = [place for place, keep in enumerate(is_kept) if keep]
@@ -192,7 +224,7 @@ class BatchProcessor:
         """Process the first alert of every object, then the second of those that have one, and so on."""
         now_ms = self._clock.now_ms()
         alert_ids = alerts.alert_id.tolist()
-        turn = 0
+        everything, turn = objects, 0
         while objects := [one for one in objects if len(one.alerts) > turn]:
             repeated = self._answer_again(objects, turn, alert_ids, results)
             fresh = [one for one in objects if not one.repeats] + self._with_news(alerts, repeated, turn)
@@ -204,6 +236,7 @@ class BatchProcessor:
                 everyone = [one.alerts[turn] for one in objects]
                 self._aside |= self._shadow.classify(alerts, everyone, objects, now_ms)
             turn += 1
+        self._advancer.settle(everything)
 
     def _answer_again(
         self,
@@ -246,12 +279,25 @@ def _by_object(alerts: AlertBatch) -> dict[str, list[int]]:
     return owned
 
 
+def _read_head(key: str, blob: bytes | None) -> ObjectState:
+    if blob is None:
+        return EMPTY_STATE
+    try:
+        return decode_head(blob)
+    except StateError as error:
+        # The packet carries the light curve: the object is built anew from it.
+        log.warning("stored object cannot be read and is replaced", object=key, error=str(error))
+        return EMPTY_STATE
+
+
 def _read(key: str, blob: bytes | None) -> ObjectState:
     if blob is None:
         return EMPTY_STATE
     try:
         return decode_state(blob)
     except StateError as error:
-        # The packet carries the light curve: the object is built anew from it.
-        log.warning("stored object cannot be read and is replaced", object=key, error=str(error))
-        return EMPTY_STATE
+        head = _read_head(key, blob[: head_length(blob)])
+        if head.settled.n_rows:  # so it is these that cannot be read, and everything else is good
+            log.warning("settled rows cannot be read and are given up", object=key, error=str(error))
+            return replace(head, settled=NOTHING_SETTLED, is_whole=True, model=0)
+        return head

@@ -18,8 +18,8 @@ from service.core.classification import Classification
 from service.core.classifier import ObjectClassifier
 from service.core.store import ObjectStore, RegisteredModel
 from service.core.stream import OutgoingMessage, SourceMessage
-from service.pipeline.advance import Work
 from service.pipeline.publish import Publisher
+from service.pipeline.work import Work
 
 __all__ = ["Shadow"]
 

@@ -1,18 +1,22 @@
 import dataclasses
 import socket
 import threading
+import zlib
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from redis import Redis
 
 from service.adapters.redis_link import Access
 from service.adapters.redis_store import RedisStore
-from service.core.alerts import Survey
+from service.core.alerts import OBSERVATION, Survey
+from service.core.checkpoint import begin
 from service.core.records import Classifier
-from service.core.state import EMPTY_STATE, decode_state, encode_state, next_counter
+from service.core.state import EMPTY_STATE, ObjectState, Settled, decode_state, encode_head, encode_state
+from service.core.state_layout import next_counter
 from service.core.store import RegisteredModel, StateWrite
 from service.embedded.redis import EmbeddedRedis
 from service.errors import SettingsError, StoreUnavailableError
@@ -91,6 +95,78 @@ def test_a_value_that_cannot_be_decoded_can_be_replaced(
     replacement = write(loaded)
     assert store.save([replacement]) == [True]
     assert store.load([KEY]) == [replacement.blob]
+
+
+def long_state(replaces: bytes | None, n_rows: int, n_settled: int) -> ObjectState:
+    """Give a state whose first rows are settled; the rows are numbered."""
+    rows = np.zeros(n_rows, OBSERVATION)
+    rows["source_id"] = np.arange(n_rows)
+    checksum = zlib.crc32(rows[:n_settled].tobytes())
+    settled = Settled(n_settled, checksum, begin(1)[0], np.zeros(0, np.float32))
+    return dataclasses.replace(
+        EMPTY_STATE, counter=next_counter(replaces), observations=rows, settled=settled
+    )
+
+
+def head_of(state: ObjectState) -> ObjectState:
+    return dataclasses.replace(state, observations=state.unsettled, is_whole=False)
+
+
+def test_settled_rows_are_kept_apart_and_loaded_with_the_whole_only(store: RedisStore, client: Redis) -> None:
+    state = long_state(None, 10, 6)
+    assert store.save([StateWrite(KEY, encode_state(state), None), write(None, "ztf:short")]) == [True, True]
+
+    head, short = store.load_heads([KEY, "ztf:short"])
+    assert head == encode_head(state)
+    assert store.load([KEY, "ztf:short"]) == [encode_state(state), short]
+    assert client.get(f"nj:o:{{{KEY}}}") == state.observations[:6].tobytes()
+    assert sorted(key for keys in store.keys(Survey.ZTF) for key in keys) == sorted([KEY, "ztf:short"])
+
+
+def test_rows_that_were_settled_since_are_put_behind_the_stored_ones(store: RedisStore) -> None:
+    first = encode_state(long_state(None, 10, 6))
+    store.save([StateWrite(KEY, first, None)])
+    grown = long_state(first, 12, 9)
+    added = grown.observations[6:9].tobytes()
+    assert store.save([StateWrite(KEY, encode_head(head_of(grown)), first, settled=added)]) == [True]
+    assert store.load([KEY]) == [encode_state(grown)]
+
+
+def test_a_head_alone_leaves_the_settled_rows_and_their_time_is_as_long_as_its_own(
+    store: RedisStore, client: Redis
+) -> None:
+    first = encode_state(long_state(None, 10, 6))
+    store.save([StateWrite(KEY, first, None)])
+    client.pexpire(f"nj:o:{{{KEY}}}", 1000)
+    grown = long_state(first, 12, 6)
+    assert store.save([StateWrite(KEY, encode_head(head_of(grown)), first)]) == [True]
+    assert store.load([KEY]) == [encode_state(grown)]
+    own, settled = client.pttl(f"nj:{{{KEY}}}"), client.pttl(f"nj:o:{{{KEY}}}")
+    assert settled == pytest.approx(own, abs=1000)
+    store.expire_at([(KEY, 0)])
+    assert client.pttl(f"nj:o:{{{KEY}}}") == client.pttl(f"nj:{{{KEY}}}") == -1
+
+
+def test_settled_rows_go_when_nothing_is_settled_any_more(store: RedisStore, client: Redis) -> None:
+    first = encode_state(long_state(None, 10, 6))
+    store.save([StateWrite(KEY, first, None)])
+    second = encode_state(long_state(first, 10, 0))
+    assert store.save([StateWrite(KEY, second, first)]) == [True]
+    assert store.load([KEY]) == [second]
+    assert not client.exists(f"nj:o:{{{KEY}}}")
+
+
+def test_who_loses_the_race_leaves_the_settled_rows_as_they_are(store: RedisStore) -> None:
+    first = encode_state(long_state(None, 10, 6))
+    store.save([StateWrite(KEY, first, None)])
+    late = long_state(None, 12, 9)
+    lost = [
+        StateWrite(KEY, encode_head(head_of(late)), None, settled=late.observations[6:9].tobytes()),
+        StateWrite("ztf:other", encode_state(long_state(None, 8, 4)), None),
+        write(None, "ztf:short"),
+    ]
+    assert store.save(lost) == [False, True, True]
+    assert store.load([KEY, "ztf:other"]) == [first, lost[1].blob]
 
 
 def test_losers_do_not_keep_others_of_their_batch_from_winning(store: RedisStore) -> None:

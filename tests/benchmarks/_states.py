@@ -12,6 +12,7 @@ from service.core.features import pack
 from service.core.history import History
 from service.core.state import EMPTY_STATE, ObjectState, encode_state
 from service.core.store import ObjectStore, StateWrite
+from service.pipeline.work import Work, settle
 from service.settings import Settings
 from tests.support.objects import classification
 
@@ -41,7 +42,7 @@ def stored_states(n_objects: int, n_rows: int) -> list[ObjectState]:
     nothing = np.full(n_objects, np.nan, np.float32)
     batch = LightCurveBatch(rows, offsets, np.full(n_objects, LAST_MJD_TAI), nothing, nothing)
     made = classifier.classify(batch, classifier.no_states(n_objects))
-    return [
+    states = [
         dataclasses.replace(
             EMPTY_STATE,
             counter=1,
@@ -55,6 +56,9 @@ def stored_states(n_objects: int, n_rows: int) -> list[ObjectState]:
         )
         for number, curve in enumerate(curves)
     ]
+    done = [Work("", [], None, state.counter, state, changed=True) for state in states]
+    settle(classifier, done)
+    return [one.state for one in done]
 
 
 def put(objects: ObjectStore, states: Sequence[ObjectState], first: int = 0) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey
-from service.core.lightcurve import canonical, merge, merge_many, one_per_exposure, reported_seconds
+from service.core.lightcurve import canonical, days, merge, merge_many, one_per_exposure, reported_seconds
 from service.decoding.decoder import Decoder, RawMessage
 from service.decoding.schemas import SchemaStore
 from tests.support.streams import real_packets
@@ -179,10 +179,28 @@ def test_two_detections_of_one_exposure_both_stay() -> None:
 
 
 def test_a_moved_ztf_measurement_takes_its_new_place() -> None:
-    stored = light_curve(row(60000.0, 1), row(60001.0, 2))
-    merged = merge(stored, row(60002.0, 1, reported=1), one_per_exposure=False)
+    stored = light_curve(row(60000.25, 1), row(60000.5, 2))
+    merged = merge(stored, row(60000.75, 1, reported=1), one_per_exposure=False)
     assert merged.rows["source_id"].tolist() == [2, 1]
     assert merged.first_changed == 0
+
+
+def test_the_same_id_on_another_day_is_another_measurement() -> None:
+    stored = light_curve(row(60000.25, 1))
+    merged = merge(stored, row(60001.25, 1, reported=1), one_per_exposure=False)
+    assert merged.rows["mjd_tai"].tolist() == [60000.25, 60001.25]
+
+
+@given(st.lists(st.floats(40000, 70000), min_size=2, max_size=5))
+def test_days_begin_at_midnight_and_are_numbered_in_order(times: list[float]) -> None:
+    numbers = days(np.array(sorted(times)))
+    assert (np.diff(numbers.astype(np.int64)) >= 0).all()
+    whole = np.floor(np.array(sorted(times)))
+    assert (days(whole) == numbers).all()
+
+
+def test_a_day_of_this_decade_is_one_day() -> None:
+    assert np.diff(days(np.arange(59000.0, 62000.0)).astype(np.int64)).tolist() == [1] * 2999
 
 
 def test_an_append_changes_nothing_before_the_end() -> None:

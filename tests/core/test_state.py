@@ -1,6 +1,7 @@
 import dataclasses
 import math
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,18 +10,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION
+from service.core.checkpoint import CHECKPOINT_SIZE
 from service.core.classification import Classification, Reason
 from service.core.history import History, packed_entries
 from service.core.state import (
-    COUNTER_OFFSET,
     EMPTY_STATE,
+    NOTHING_SETTLED,
     ObjectState,
+    Settled,
     StateError,
+    decode_head,
     decode_state,
+    encode_head,
     encode_state,
-    next_counter,
-    stored_counter,
 )
+from service.core.state_layout import COUNTER_OFFSET, has_settled, head_length, next_counter, stored_counter
 
 ENTRY_COLUMNS = (
     "alert_id",
@@ -128,6 +132,55 @@ def test_every_state_comes_back_as_it_was(state: ObjectState) -> None:
         assert after == before or (math.isnan(before) and math.isnan(after))
 
 
+@given(states(), st.integers(0, 20))
+def test_a_head_is_a_state_without_its_settled_rows(state: ObjectState, n_settled: int) -> None:
+    n_settled = min(n_settled, len(state.observations))
+    raw = state.observations[:n_settled].tobytes()
+    settled = Settled(n_settled, zlib.crc32(raw), np.arange(CHECKPOINT_SIZE, dtype=np.float64), state.hidden)
+    state = dataclasses.replace(state, settled=settled if n_settled else NOTHING_SETTLED)
+    blob = encode_state(state)
+
+    head = decode_head(blob[: head_length(blob)])
+    whole = decode_state(blob)
+
+    assert has_settled(blob) == has_settled(blob[: head_length(blob)]) == (n_settled > 0)
+    assert encode_head(head) == encode_head(whole) == encode_head(state) == blob[: head_length(blob)]
+    assert encode_head(state) + raw == blob
+    assert head.is_whole == (n_settled == 0)
+    assert head.observations.tobytes() == whole.unsettled.tobytes() == state.unsettled.tobytes()
+    assert whole.observations.tobytes() == state.observations.tobytes()
+    assert head.settled.checkpoint.tobytes() == state.settled.checkpoint.tobytes()
+    assert head.settled.hidden.tobytes() == state.settled.hidden.tobytes()
+
+
+def long_blob() -> bytes:
+    state = typical_state(2)
+    raw = state.observations[:7].tobytes()
+    settled = Settled(7, zlib.crc32(raw), np.zeros(CHECKPOINT_SIZE), state.hidden)
+    return encode_state(dataclasses.replace(state, settled=settled))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda blob: blob[:-1], "209 bytes of settled rows where the header tells of 210"),
+        (lambda blob: blob[: head_length(blob)], "0 bytes of settled rows"),
+        (lambda blob: blob[:-1] + b"\xff", "settled rows does not fit"),
+    ],
+)
+def test_settled_rows_that_are_not_those_of_the_head_are_named(
+    damage: Callable[[bytes], bytes], message: str
+) -> None:
+    with pytest.raises(StateError, match=message):
+        decode_state(damage(long_blob()))
+
+
+def test_a_state_whose_settled_rows_were_not_read_is_not_written_as_a_whole() -> None:
+    blob = long_blob()
+    with pytest.raises(ValueError, match="not read"):
+        encode_state(decode_head(blob[: head_length(blob)]))
+
+
 def test_twenty_observations_and_two_layers_of_a_hundred_fit_the_budget() -> None:
     assert len(encode_state(typical_state())) <= 1500
 
@@ -179,7 +232,7 @@ def test_damaged_bytes_are_refused_or_read_as_a_whole_state(state: ObjectState, 
     ("position", "value", "message"),
     [
         (0, b"X", "begins with"),
-        (16, b"\x02", "format version 2"),
+        (16, b"\x03", "format version 3"),
         (32, b"\xff\xff\xff\xff", "bytes where the header tells"),
         (36, b"\xff\xff\xff\xff", "bytes where the header tells"),
         (40, b"\x03", "bytes where the header tells"),

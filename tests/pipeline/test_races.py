@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from service.adapters.redis_store import RedisStore
-from service.core.state import COUNTER_OFFSET
+from service.core.state_layout import COUNTER_OFFSET
 from service.core.store import StateWrite
 from service.errors import StoreUnavailableError
 from service.pipeline.process import MOST_ATTEMPTS, BatchProcessor

@@ -8,7 +8,8 @@ import numpy as np
 from service.core.alerts import OBSERVATION, Kind, Observations
 from service.core.classification import Classification, Reason
 from service.core.history import History
-from service.core.state import EMPTY_STATE, ObjectState, encode_state, next_counter
+from service.core.state import EMPTY_STATE, ObjectState, encode_state
+from service.core.state_layout import next_counter
 from service.core.store import ObjectStore, StateWrite
 from service.core.summary import placements, summarise
 

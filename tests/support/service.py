@@ -57,8 +57,16 @@ def stored_states(redis_url: str) -> dict[str, ObjectState]:
     client: Any = _client(redis_url)
     try:
         keys = sorted(client.scan_iter("nj:{*}", count=1000))
-        values = [client.get(key) for key in keys] if isinstance(client, RedisCluster) else client.mget(keys)
-        return {key.decode()[4:-1]: decode_state(value) for key, value in zip(keys, values, strict=True)}
+        settled = [b"nj:o:" + key.removeprefix(b"nj:") for key in keys]
+        values: list[Any] = []
+        if isinstance(client, RedisCluster):
+            values = [client.mget(key, own) for key, own in zip(keys, settled, strict=True)]
+        elif keys:
+            values = list(zip(client.mget(keys), client.mget(settled), strict=True))
+        return {
+            key.decode()[4:-1]: decode_state(head + (rows or b""))
+            for key, (head, rows) in zip(keys, values, strict=True)
+        }
     finally:
         client.close()
 

@@ -1,0 +1,45 @@
+"""What is known of the beginning of a light curve, so that its rows need not be read again.
+
+A long light curve is read from where it was settled: its oldest rows lie apart in the store, and what the
+featuriser needs of them is here, a fixed number of values however many rows they are. Going on from a
+checkpoint gives the same bits as going over all rows.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CHECKPOINT_SIZE", "N_BANDS", "begin"]
+
+N_BANDS = 6
+
+(
+    N_ROWS,  # of any kind
+    END_MJD_TAI,  # time of the last row, days; every later row of the light curve is later than this
+    N_DETECTIONS,  # usable ones, whether within the window or not
+    N_LISTED_DETECTIONS,  # usable or not
+    FIRST_DETECTION_MJD_TAI,  # of those
+    LAST_DETECTION_BAND,
+    LAST_DETECTION_FLUX_NJY,
+    TRIGGER_MJD_TAI,  # NaN before the first usable detection
+    N_STEPS,
+    N_STEP_DETECTIONS,  # among the steps
+    PREVIOUS_MJD_TAI,  # of the last step
+    PEAK_NJY,  # greatest absolute flux
+    PEAK_MJD_TAI,
+    LATEST_BAND,  # of the latest measurement, -1 for none
+    OTHER_BAND,  # of the latest measurement in any other band, -1 for none
+    LAST_FLUX_NJY,  # and the following: one of each band
+) = range(16)
+LAST_MJD_TAI = LAST_FLUX_NJY + N_BANDS
+
+CHECKPOINT_SIZE = LAST_MJD_TAI + N_BANDS
+"""Values of a checkpoint, float64."""
+
+
+def begin(n: int) -> NDArray[np.float64]:
+    """Give the checkpoints of n light curves ahead of their first rows, shape (n, CHECKPOINT_SIZE)."""
+    known = np.full((n, CHECKPOINT_SIZE), np.nan)
+    known[:, END_MJD_TAI] = -np.inf
+    known[:, [N_ROWS, N_DETECTIONS, N_LISTED_DETECTIONS, N_STEPS, N_STEP_DETECTIONS, PEAK_NJY]] = 0.0
+    known[:, [LAST_DETECTION_BAND, LATEST_BAND, OTHER_BAND]] = -1.0
+    return known
