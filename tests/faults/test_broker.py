@@ -19,7 +19,7 @@ BATCH = 10
 # Longer than the broker takes to come back. Apache Kafka 4.3.1 ends transactions whose time is over while it
 # still starts, before its partitions have leaders; it takes those for deleted and leaves the markers out, so
 # that the next commit of the same worker brings the records of the ended transaction with it.
-OUTLASTING = BRISK | {"transaction_timeout": timedelta(seconds=30)}
+OUTLASTING = BRISK | {"transaction_timeout": timedelta(seconds=60)}
 
 
 def spread(index: int) -> int:
@@ -52,9 +52,9 @@ def test_broker_restarted_in_mid_stream(
     deployment.wait_until_committed(len(PACKETS) // 4)
 
     restart(durable_broker)
-    deployment.wait_until_done()
+    deployment.wait_until_done(timeout_s=150)
     # Results wait behind a transaction that was open when the broker died, until its worker gives it up.
-    wait_until(lambda: len(deployment.results()) >= len(PACKETS), "all results to show")
+    wait_until(lambda: len(deployment.results()) >= len(PACKETS), "all results to show", timeout_s=120)
 
     assert all(worker.running for worker in workers)
     assert_exactly_once(deployment, workers=2)
