@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         64 * 2**20, ge=2**20, description="Bytes of messages fetched ahead per worker at most"
     )
     batch_wait: Duration = Field(
-        timedelta(milliseconds=10), description="Longest wait for a full batch; the floor of our latency"
+        timedelta(milliseconds=5), description="Longest wait for a full batch; the floor of our latency"
     )
     transaction_timeout: Duration = Field(
         timedelta(seconds=30),
@@ -200,8 +200,8 @@ class Settings(BaseSettings):
     api_core: int = Field(
         -1,
         ge=-1,
-        description="Core that an API process keeps to, where it answers half as many requests again: its "
-        "threads take turns, and do so sooner on one core; -1 for any",
+        description="Core that an API process keeps to, where it answers a little more requests, and evenly: "
+        "waking it on another core takes time; -1 for any",
     )
     stream_clients: int = Field(1000, ge=1, description="Clients of the live stream per process at most")
     stream_buffer_bytes: int = Field(
