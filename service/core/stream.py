@@ -97,5 +97,8 @@ class MessageSink(Protocol):
     def reset(self) -> None:
         """Make sure that no transaction of ours is open, and that the next can begin."""
 
+    def settle(self, *, is_committed: bool) -> None:
+        """Make sure that what was left behind is never seen, unless it turned out to be committed."""
+
     def close(self) -> None:
         """End the transaction, if one is open and an answer comes at once, without a trace."""

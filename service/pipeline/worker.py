@@ -174,8 +174,10 @@ class Worker:
 
     def _back_to_last_commit(self) -> None:
         self._sink.reset()
-        if self._source.rewind():
-            self._settle()  # the commit had happened; only its answer was lost
+        is_committed = self._source.rewind()
+        if is_committed:
+            self._settle()  # only the answer to the commit was lost
+        self._sink.settle(is_committed=is_committed)
         self._unsettled = None
 
     def _on_wait(self, error: TransientError) -> None:

@@ -225,6 +225,46 @@ def test_partitions_given_to_another_are_left_out_of_the_batch(
     assert again.isdisjoint({message.partition for message in seen_by_other[-10:]})
 
 
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_records_left_behind_uncommitted_are_aborted_once_more(
+    broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, is_committed: bool
+) -> None:
+    settings = settings_factory(broker)
+    topic = unique_topic(broker, partitions=3)
+    sink = connected_sink(settings)
+    left_behind = [OutgoingMessage(topic, b"%d" % n, b"left %d" % n, []) for n in range(9)]
+    sink.begin()
+    sink.produce(left_behind)
+    sink._producer.flush(30)
+    wait_until(lambda: tried(sink.reset), "the name to be taken up again")
+
+    sink.settle(is_committed=is_committed)
+    sink.settle(is_committed=False)  # there is nothing left to do
+    sink.begin()
+    sink.produce([OutgoingMessage(topic, b"next", b"next", [])])
+    sink.commit(never)
+
+    seen = [record.value for record in read_topic(broker.bootstrap_servers, topic)]
+    if broker.hides_aborted:
+        assert seen == [b"next"]
+    written = read_topic(broker.bootstrap_servers, topic, isolation="read_uncommitted")
+    again = sum(record.value == left_behind[0].value for record in written)
+    assert again == (1 if is_committed else 2)
+    # Where a record is found again, so is its repetition: the same mark of an end closes both.
+    by_value: dict[bytes, set[int]] = {}
+    for record in written:
+        by_value.setdefault(record.value, set()).add(record.partition)
+    assert {len(partitions) for partitions in by_value.values()} == {1}
+
+
+def tried(call: Callable[[], None]) -> bool:
+    try:
+        call()
+    except BrokerUnavailableError:
+        return False
+    return True
+
+
 def test_second_holder_of_a_name_shuts_out_the_first(
     broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, make_source: SourceMaker
 ) -> None:

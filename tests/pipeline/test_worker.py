@@ -114,6 +114,9 @@ class Stage:
         self._step("reset")
         self._produced = []
 
+    def settle(self, *, is_committed: bool) -> None:
+        self._step(f"settle {'committed' if is_committed else 'not committed'}")
+
     # the processor
     def prepare(self) -> None:
         self._step("prepare")
@@ -197,6 +200,21 @@ def test_way_back_is_tried_until_it_works() -> None:
 
     assert stage.steps.count("reset") == 3
     assert said(logs, "waiting") == 2  # once for each of the two that were away
+    assert stage.committed_offsets == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_was_left_behind_is_settled_by_what_became_of_it() -> None:
+    stage = Stage({"commit": [LOST], "offsets 4": [GONE]})
+    run(stage)
+    assert [step for step in stage.steps if step.startswith("settle")] == [
+        "settle committed",
+        "settle not committed",
+    ]
+    assert stage.committed_offsets == [0, 1, 2, 3, 4, 5]
+
+    stage = Stage({"process": [AWAY], "settle not committed": [GONE, GONE]})
+    run(stage)
+    assert stage.steps.count("reset") == stage.steps.count("rewind") == 3
     assert stage.committed_offsets == [0, 1, 2, 3, 4, 5]
 
 
