@@ -45,8 +45,8 @@ def test_broker_restarted_in_mid_stream(
     time: timedelta,
     long_form: bool,
 ) -> None:
-    if (restart is gently or time != TIMES[0]) and not long_form:
-        pytest.skip("the roughest way alone: set NIGHTJAR_LONG_TESTS=1")
+    if (restart is gently or time == TIMES[0]) and not long_form:
+        pytest.skip("one way of four: set NIGHTJAR_LONG_TESTS=1")
     deployment = deploy(durable_broker, redis_url, batch_size=BATCH, **BRISK | {"transaction_timeout": time})
     workers = [deployment.start_worker(f"worker-{number}") for number in range(2)]
     deployment.send(PACKETS, spread)
