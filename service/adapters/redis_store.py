@@ -240,9 +240,14 @@ class RedisStore:
             [
                 ("PEXPIREAT", name, time_ms) if time_ms else ("PERSIST", name)
                 for key, time_ms in times_ms
-                for name in (self._state_key(key), summary_key(key), self._settled_key(key))
+                for name in self._names(key)
             ]
         )
+
+    def _names(self, key: str) -> tuple[str, ...]:
+        """Name all values of an object; what was said aside has no summary."""
+        own = (self._state_key(key), self._settled_key(key))
+        return own if self._suffix else (*own, summary_key(key))
 
     def _send_all(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands of which none may fail."""

@@ -84,8 +84,6 @@ def put_beside(objects: RedisStore, digest: int, found: Sequence[StoredObject], 
     ]
     written = zip(found, store_of_model.save(writes), strict=True)
     store_of_model.expire_at([(one.key, one.expires_at_ms) for one, is_written in written if is_written])
-    # A summary expires with its object, not with this.
-    objects.expire_at(list(zip(keys, objects.expiries(keys), strict=True)))
 
 
 def put(objects: RedisStore, found: Sequence[StoredObject], class_names: ClassNames, *, replace: bool) -> int:
