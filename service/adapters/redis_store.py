@@ -215,7 +215,7 @@ class RedisStore:
 
     def _write_command(self, writes: Sequence[StateWrite]) -> Command:
         keys = [self._state_key(write.key) for write in writes]
-        heads = [write.blob[: head_length(write.blob)] for write in writes]
+        heads = [_head(write.blob) for write in writes]
         columns = zip(heads, writes, strict=True)
         arguments = [part for head, write in columns for part in (head, stored_counter(write.replaces))]
         if writes[0].summary:
@@ -300,6 +300,10 @@ class RedisStore:
     def close(self) -> None:
         """Give up the connections."""
         self._link.close()
+
+
+def _head(blob: bytes) -> bytes:
+    return blob[: head_length(blob)] if has_settled(blob) else blob
 
 
 def _fate(write: StateWrite, end: int) -> tuple[str, bytes]:

@@ -51,6 +51,7 @@ COUNTER_OFFSET = 8
 HEADER = struct.Struct("<4sIQ HHQIIIIII 3d3f")
 _LENGTHS = struct.Struct("<IIII")  # hidden state, observations, classifications, settled observations
 _LENGTHS_AT = 32
+_SETTLED_AT, _NONE = 44, bytes(4)
 _WIDTH_AT = 18
 CHECKPOINT = np.dtype(("<f8", (CHECKPOINT_SIZE,)))
 COUNTER = struct.Struct("<Q")
@@ -81,7 +82,8 @@ def head_length(blob: bytes) -> int:
 
 def has_settled(blob: bytes | None) -> bool:
     """Say whether a stored value, or its head, tells of settled rows."""
-    if blob is None or not _is_readable(blob):
+    # Of nearly all values the first comparison is the only one: it is made of each, twice.
+    if blob is None or blob[_SETTLED_AT : _SETTLED_AT + 4] == _NONE or not _is_readable(blob):
         return False
     return bool(_LENGTHS.unpack_from(blob, _LENGTHS_AT)[3])
 
