@@ -146,8 +146,7 @@ class KafkaSink:
             self._produced.clear()
         if not self._produced:
             return
-        self._is_open = True
-        self._call(self._producer.begin_transaction, doing="begin a transaction")
+        self.begin()
         for message in self._produced:
             self._call(self._produce, message, doing=f"produce to {message.topic}")
         if self._producer.flush(ANSWER_TIMEOUT.total_seconds()):

@@ -13,7 +13,7 @@ from service.core.checkpoint import N_STEPS, begin
 from service.core.features import LightCurveSummary, pack
 from service.core.inference import StepNetwork
 from service.core.network import encode_metadata
-from service.core.state import ObjectState
+from service.core.state import NOTHING_SETTLED, ObjectState, Settled
 
 __all__ = ["BegunBatch", "ClassifiedBatch", "LightCurveBatch", "ObjectClassifier", "StoredBatch"]
 
@@ -173,21 +173,18 @@ class ObjectClassifier:
         hidden = [state.hidden if fit else nothing for state, fit in zip(states, fits, strict=True)]
         steps = [state.hidden_step if fit else 0 for state, fit in zip(states, fits, strict=True)]
         stacked = np.concatenate([nothing[:0], *hidden]).reshape(len(states), len(nothing))
-        return StoredBatch(rows, offsets, stacked, np.array(steps, np.int64), unchanged, self._begun(states))
+        begun = None
+        if not all(state.is_whole for state in states):
+            begun = self.begun([NOTHING_SETTLED if one.is_whole else one.settled for one in states])
+        return StoredBatch(rows, offsets, stacked, np.array(steps, np.int64), unchanged, begun)
 
-    def _begun(self, states: Sequence[ObjectState]) -> BegunBatch | None:
-        """Give where those begin whose settled rows were not read; None where there are none."""
-        apart = [place for place, state in enumerate(states) if not state.is_whole]
-        if not apart:
-            return None
-        checkpoints, hidden = begin(len(states)), self._network.initial_hidden(len(states))
-        checkpoints[apart] = np.stack([states[place].settled.checkpoint for place in apart])
-        hidden[apart] = np.stack([states[place].settled.hidden for place in apart])
-        return BegunBatch(checkpoints, hidden)
-
-    def begin(self, n: int) -> BegunBatch:
-        """Give where n light curves begin of which nothing is settled."""
-        return BegunBatch(begin(n), self._network.initial_hidden(n))
+    def begun(self, settled: Sequence[Settled]) -> BegunBatch:
+        """Give how far light curves were gone over: to the end of their settled rows, if they have some."""
+        made = BegunBatch(begin(len(settled)), self._network.initial_hidden(len(settled)))
+        for place, one in enumerate(settled):
+            if one.n_rows:
+                made.checkpoints[place], made.hidden[place] = one.checkpoint, one.hidden
+        return made
 
     def settle(self, rows: Observations, offsets: NDArray[np.int64], begun: BegunBatch) -> BegunBatch:
         """Go over rows for good: what follows them can be classified without them.
@@ -195,7 +192,8 @@ class ObjectClassifier:
         Parameters
         ----------
         rows, offsets
-            Of n light curves, those that follow `begun`; with what was begun, each has its trigger.
+            Of n light curves, those that follow `begun`. One that has no trigger by then has none in its
+            checkpoint, and must not be settled: it has no steps, which one later row would change.
         begun
             How far each was gone over before.
         """
@@ -206,7 +204,8 @@ class ObjectClassifier:
         first = begun.checkpoints[:, N_STEPS].astype(np.int64)
         features = self.bundle.featuriser.encode(rows, offsets, first, summary, begun.checkpoints)
         hidden, _ = self._network.replay(features.x, features.offsets, begun.hidden, nobody[:-1])
-        return BegunBatch(self.bundle.featuriser.settle(rows, offsets, begun.checkpoints), hidden)
+        checkpoints = self.bundle.featuriser.settle(rows, offsets, begun.checkpoints, summary)
+        return BegunBatch(checkpoints, hidden)
 
     def classify(self, batch: LightCurveBatch, stored: StoredBatch) -> ClassifiedBatch:
         """Classify each light curve as of its time and advance its hidden state to its end.
@@ -219,7 +218,7 @@ class ObjectClassifier:
             The same objects as they were stored.
         """
         featuriser = self.bundle.featuriser
-        begun = stored.begun or self.begin(len(stored.hidden))
+        begun = stored.begun or self.begun([NOTHING_SETTLED] * len(stored.hidden))
         summary, known = featuriser.compare(
             stored.rows,
             stored.offsets,

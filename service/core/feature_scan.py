@@ -149,7 +149,7 @@ def settle_rows(
     Parameters
     ----------
     rows, offsets, trigger_mjd_tai, kinds, bands, before_days, after_days
-        As in `write_quantities`; every light curve has a trigger.
+        As in `write_quantities`.
     known
         Shape (n, CHECKPOINT_SIZE): what was known ahead of these rows; what is known behind them.
     """

@@ -254,23 +254,27 @@ class Featuriser:
         return FeatureBatch(x, step_offsets, row_index)
 
     def settle(
-        self, rows: Observations, offsets: NDArray[np.int64], begun: NDArray[np.float64]
+        self,
+        rows: Observations,
+        offsets: NDArray[np.int64],
+        begun: NDArray[np.float64],
+        summary: LightCurveSummary,
     ) -> NDArray[np.float64]:
         """Bring checkpoints forward over rows that follow them.
 
         Parameters
         ----------
         rows, offsets
-            As in `summarise`; with what was begun, each light curve has a usable detection.
+            As in `summarise`.
         begun
             float64, shape (n, CHECKPOINT_SIZE): where each stands; left as it is.
+        summary
+            What `compare` said of them.
 
         Returns
         -------
         ndarray, shape (n, CHECKPOINT_SIZE), float64
         """
-        nothing = np.zeros(len(begun), np.int64)
-        summary, _ = self._count(rows, offsets, begun, np.full(len(begun), np.inf), nothing)
         known = begun.copy()
         settle_rows(_plain(rows), offsets, summary.trigger_mjd_tai, *self._selection, known)
         return known

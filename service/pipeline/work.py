@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Observations
-from service.core.classifier import BegunBatch, ObjectClassifier
+from service.core.checkpoint import TRIGGER_MJD_TAI
+from service.core.classifier import ObjectClassifier
 from service.core.features import pack
 from service.core.lightcurve import days
 from service.core.state import NOTHING_SETTLED, ObjectState, Settled, encode_head, encode_state
@@ -126,17 +127,10 @@ def settle(classifier: ObjectClassifier, objects: Sequence[Work]) -> None:
     if not chosen:
         return
     rows, offsets = pack([one.state.unsettled[:cut] for one, cut in chosen])
-    begun = classifier.begin(len(chosen))
-    for place, (one, _) in enumerate(chosen):
-        if one.state.settled.n_rows:
-            begun.checkpoints[place] = one.state.settled.checkpoint
-            begun.hidden[place] = one.state.settled.hidden
-    triggered = np.isfinite(classifier.bundle.featuriser.summarise(rows, offsets).trigger_mjd_tai)
-    made: BegunBatch = classifier.settle(rows, offsets, begun)
-    for place, (one, cut) in enumerate(chosen):
-        # Ahead of its trigger a light curve has no steps, which one later row would change.
-        if triggered[place] or one.state.settled.n_rows:
-            one.settle(cut, made.checkpoints[place], made.hidden[place])
+    made = classifier.settle(rows, offsets, classifier.begun([one.state.settled for one, _ in chosen]))
+    for (one, cut), checkpoint, hidden in zip(chosen, made.checkpoints, made.hidden, strict=True):
+        if np.isfinite(checkpoint[TRIGGER_MJD_TAI]):
+            one.settle(cut, checkpoint, hidden)
 
 
 def _cut(one: Work) -> int:
