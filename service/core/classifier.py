@@ -100,8 +100,6 @@ class ClassifiedBatch:
         int64, shape (n,): how many steps that is.
     steps_run
         int64, shape (n,): steps computed for this.
-    goes_on
-        bool, shape (n,): whether it went on from the stored hidden state.
     summary
         Counts as of the given time.
     """
@@ -112,7 +110,6 @@ class ClassifiedBatch:
     hidden: NDArray[np.float32]
     hidden_step: NDArray[np.int64]
     steps_run: NDArray[np.int64]
-    goes_on: NDArray[np.bool_]
     summary: LightCurveSummary
 
 
@@ -243,7 +240,6 @@ class ObjectClassifier:
             hidden=hidden,
             hidden_step=summary.n_steps,
             steps_run=summary.n_steps - first,
-            goes_on=goes_on,
             summary=summary,
         )
 

@@ -34,7 +34,6 @@ class Verdicts:
     probability: NDArray[np.float32]
     hidden: NDArray[np.float32]
     hidden_step: list[int]
-    goes_on: list[bool]
 
 
 class Advancer:
@@ -170,7 +169,6 @@ class Advancer:
             probability=outcome.probability,
             hidden=outcome.hidden,
             hidden_step=outcome.hidden_step.tolist(),
-            goes_on=outcome.goes_on.tolist(),
         )
 
     def _replace_states(
@@ -190,10 +188,10 @@ class Advancer:
             alerts.mjd_tai[index].tolist(),
             strict=True,
         )
-        steps = zip(verdicts.hidden_step, verdicts.goes_on, merged.first_changed.tolist(), strict=True)
-        columns = zip(objects, positions, *context.tolist(), steps, entries, strict=True)
-        for place, (one, position, redshift, redshift_err, mwebv, outcome, entry) in enumerate(columns):
-            step, goes_on, first_changed = outcome
+        steps = zip(verdicts.hidden_step, merged.first_changed.tolist(), strict=True)
+        columns = zip(objects, positions, context.T.tolist(), steps, entries, strict=True)
+        for place, (one, position, brought, (step, first_changed), entry) in enumerate(columns):
+            redshift, redshift_err, mwebv = brought
             old = one.state
             # An alert that comes late brings rows, but does not say where the object was seen last.
             is_late = position[2] < old.last_alert_mjd_tai
@@ -218,7 +216,7 @@ class Advancer:
                 settled=old.settled,
                 is_whole=old.is_whole,
             )
-            one.take(state, first_changed, goes_on=goes_on)
+            one.take(state, first_changed)
 
 
 def _merge(
@@ -266,7 +264,6 @@ def _no_model(merged: MergedLightCurves, as_of_mjd_tai: NDArray[np.float64]) -> 
         probability=np.empty((n, 0), np.float32),
         hidden=np.empty((n, 0), np.float32),
         hidden_step=[0] * n,
-        goes_on=[False] * n,
     )
 
 

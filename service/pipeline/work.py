@@ -1,6 +1,5 @@
 """One object while a batch is processed, and what becomes of its settled rows."""
 
-import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -46,9 +45,6 @@ class Work:
         Whether `state` is to be written.
     repeats
         Whether the alert in hand was answered before; its result is then not remembered again.
-    unmoved
-        So many of the first rows of `state` are what they were at the beginning of the batch, and were
-        gone on from; 0 where they had to be gone over again.
     keeps_settled
         Whether the stored settled rows stay as they are, apart from what is added to them.
     newly_settled
@@ -62,7 +58,6 @@ class Work:
     state: ObjectState
     changed: bool = False
     repeats: bool = False
-    unmoved: int = sys.maxsize
     keeps_settled: bool = True
     newly_settled: bytes = b""
 
@@ -72,7 +67,7 @@ class Work:
             return StateWrite(self.key, encode_state(self.state), self.blob, summary)
         return StateWrite(self.key, encode_head(self.state), self.blob, summary, self.newly_settled)
 
-    def take(self, state: ObjectState, first_changed: int, *, goes_on: bool) -> None:
+    def take(self, state: ObjectState, first_changed: int) -> None:
         """Take the state after one more alert.
 
         Parameters
@@ -81,11 +76,8 @@ class Work:
             With the settled rows of the state before.
         first_changed
             As in `MergedLightCurve`.
-        goes_on
-            Whether the classification went on from the hidden state before.
         """
         before, self.state, self.changed = self.state, state, True
-        self.unmoved = min(self.unmoved, first_changed if goes_on else 0)
         n_settled = before.settled.n_rows
         if not before.is_whole or not n_settled:
             return
@@ -112,7 +104,7 @@ class Work:
 
 
 def settle(classifier: ObjectClassifier, objects: Sequence[Work]) -> None:
-    """Settle the oldest rows of those objects that have many, where a batch has not moved them.
+    """Settle the oldest rows of those objects that have many.
 
     Parameters
     ----------
@@ -139,6 +131,4 @@ def _cut(one: Work) -> int:
     mjd_tai = np.ascontiguousarray(rows["mjd_tai"])
     numbers = days(mjd_tai)
     cut = int(np.searchsorted(numbers, numbers[len(rows) - KEPT_ROWS]))
-    ahead = len(one.state.observations) - len(rows)
-    is_possible = cut > 0 and np.isfinite(mjd_tai[cut - 1]) and one.unmoved - ahead >= cut
-    return cut if is_possible else 0
+    return cut if cut > 0 and np.isfinite(mjd_tai[cut - 1]) else 0
