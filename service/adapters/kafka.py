@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from logging import Logger
-from threading import Thread
 from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from service.adapters.kafka_clients import ANSWER_TIMEOUT, Silence, leave_behind
 from service.adapters.kafka_errors import describe, translate, translate_configuration
 from service.core.stream import SourceMessage
 from service.errors import BrokerUnavailableError, FencedError
@@ -24,11 +24,8 @@ log = structlog.get_logger(__name__)
 
 # Messages taken from librdkafka's queue at once: few enough that a batch stays near its limit in bytes.
 CHUNK = 50
-# Long enough for a broker that is alive, short enough to notice a request to stop.
-ANSWER_TIMEOUT = timedelta(seconds=2)
-# A client that gets no answer from its group for so long while the broker answers has lost its way:
-# librdkafka 2.16 can hold on to a coordinator that is gone (its issue 5511).
-STUCK_AFTER = timedelta(seconds=10)
+# Where nothing comes for so long, we ask whether a broker is there: not every loss is told.
+QUIET_AFTER = timedelta(seconds=10)
 
 # The topic is not there (yet, or any more): the others go on.
 ABSENT_TOPIC = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
@@ -85,7 +82,8 @@ class KafkaSource:
         self._absent: set[str] = set()
         self._trouble: KafkaError | None = None
         self._assigned: list[TopicPartition] = []
-        self._silent_since_s: float | None = None
+        self._heard_s = time.monotonic()
+        self._silence = Silence(self._new_consumer)
         self._is_new = True  # the consumer: not assigned anything yet
         self._consumer = self._new_consumer()
 
@@ -118,7 +116,9 @@ class KafkaSource:
                 size_bytes += self._take(received)
             if len(chunk) < asked:
                 break
-        if not self._batch and self._trouble is not None:
+        if self._batch:
+            self._heard_s = time.monotonic()
+        elif self._trouble is not None or time.monotonic() - self._heard_s > QUIET_AFTER.total_seconds():
             self.check()
         for message in self._batch:
             self._begun.setdefault((message.topic, message.partition), message.offset)
@@ -170,6 +170,7 @@ class KafkaSource:
         self._ask_broker()
         self._committed(self._assigned)
         self._trouble = None
+        self._heard_s = time.monotonic()
 
     def lag(self) -> dict[Partition, int]:
         """Count the messages after our position, by partition, as far as the last fetches told."""
@@ -188,9 +189,12 @@ class KafkaSource:
         try:
             self._consumer.list_topics(timeout=ANSWER_TIMEOUT.total_seconds())
         except KafkaException as error:
+            self._replace_if_lost()
             cause = describe(self._trouble or error.args[0])
             servers = self._options["bootstrap.servers"]
             raise BrokerUnavailableError(f"no answer from Kafka at {servers}: {cause}") from error
+        if not self._assigned:
+            self._silence.ends()
 
     def _ends(self) -> list[TopicPartition]:
         """Give where the batch just polled ends."""
@@ -198,35 +202,26 @@ class KafkaSource:
         return [TopicPartition(topic, partition, offset) for (topic, partition), offset in ends.items()]
 
     def _committed(self, places: list[TopicPartition]) -> list[TopicPartition]:
-        """Ask where the group stands; a consumer that never learns it is replaced by a new one."""
+        """Ask where the group stands."""
         if not places:
             return []
         try:
             known = self._consumer.committed(places, ANSWER_TIMEOUT.total_seconds())
         except KafkaException as error:
-            if self._is_lost():
-                self._replace_consumer()
+            self._replace_if_lost()
             raise translate(error, "read the last commit") from error
-        self._silent_since_s = None
+        self._silence.ends()
         return known
 
-    def _is_lost(self) -> bool:
-        """Say whether the group has been silent for too long, although a broker answers."""
-        try:
-            self._ask_broker()
-        except BrokerUnavailableError:
-            self._silent_since_s = None
-            return False
-        now_s = time.monotonic()
-        self._silent_since_s = self._silent_since_s or now_s
-        return now_s - self._silent_since_s > STUCK_AFTER.total_seconds()
+    def _replace_if_lost(self) -> None:
+        successor = self._silence.successor()
+        if successor is not None:
+            self._replace_consumer(successor)
 
-    def _replace_consumer(self) -> None:
-        log.warning("leaving a Kafka client that lost its way")
-        left_behind, self._consumer = [self._consumer], self._new_consumer()
-        self._is_new, self._silent_since_s = True, None
-        # Its end may take long, or for ever: not our time.
-        Thread(target=left_behind.clear, daemon=True).start()
+    def _replace_consumer(self, successor: Consumer) -> None:
+        left_behind, self._consumer = [self._consumer], successor
+        self._is_new = True
+        leave_behind(left_behind)
         self.open()
 
     def _new_consumer(self) -> Consumer:

@@ -20,6 +20,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from service.adapters.kafka import Progress
+from service.adapters.kafka_clients import ANSWER_TIMEOUT, Silence, leave_behind
 from service.adapters.kafka_errors import describe, may_be_retried, translate, translate_configuration
 from service.core.stream import OnWait, OutgoingMessage
 from service.errors import BrokerUnavailableError, FatalError
@@ -27,9 +28,6 @@ from service.errors import BrokerUnavailableError, FatalError
 __all__ = ["KafkaSink"]
 
 log = structlog.get_logger(__name__)
-
-# Long enough for a broker that is alive, short enough to notice a request to stop.
-ANSWER_TIMEOUT = timedelta(seconds=2)
 
 
 class KafkaSink:
@@ -57,6 +55,7 @@ class KafkaSink:
         self._is_connected = self._is_open = False
         self._produced: list[OutgoingMessage] = []  # in the transaction that is open or was left behind
         self._refused: FatalError | None = None
+        self._silence = Silence(self._new_producer)
         self._producer = self._new_producer()
 
     def connect(self) -> None:
@@ -67,9 +66,16 @@ class KafkaSink:
         BrokerUnavailableError
             Not answered yet; call again.
         """
-        self._call(
-            self._producer.init_transactions, ANSWER_TIMEOUT.total_seconds(), doing="start transactions"
-        )
+        try:
+            self._call(
+                self._producer.init_transactions, ANSWER_TIMEOUT.total_seconds(), doing="start transactions"
+            )
+        except BrokerUnavailableError:
+            successor = self._silence.successor()
+            if successor is not None:
+                self._replace_producer(successor)
+            raise
+        self._silence.ends()
         self._is_connected = True
 
     def begin(self) -> None:
@@ -123,10 +129,7 @@ class KafkaSink:
             Not answered yet; call again.
         """
         if self._is_open:
-            left_behind, self._producer = [self._producer], self._new_producer()
-            self._is_open = self._is_connected = False
-            # Its end may take long, or for ever: not our time.
-            Thread(target=left_behind.clear, daemon=True).start()
+            self._replace_producer(self._new_producer())
         if not self._is_connected:
             self.connect()
 
@@ -164,6 +167,11 @@ class KafkaSink:
         if self._is_open:
             with suppress(KafkaException):
                 self._producer.abort_transaction(ANSWER_TIMEOUT.total_seconds())
+
+    def _replace_producer(self, successor: Producer) -> None:
+        left_behind, self._producer = [self._producer], successor
+        self._is_open = self._is_connected = False
+        leave_behind(left_behind)
 
     def _new_producer(self) -> Producer:
         try:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from service.adapters.kafka_clients import Silence, leave_behind
 from service.adapters.kafka_errors import translate
 from service.adapters.topic_ranges import RangeReader, extents
 from service.adapters.topics import PASSING, groupless_consumer
@@ -35,6 +37,7 @@ class OutputFeed:
         self._topic = topic
         self._consumer: Consumer | None = None
         self._followed: frozenset[int] = frozenset()
+        self._silence = Silence(partial(groupless_consumer, options))
 
     def extents(self) -> dict[int, range]:
         """Give the offsets that each partition holds."""
@@ -76,13 +79,24 @@ class OutputFeed:
         return chunk
 
     def has_grown(self) -> bool:
-        """Say whether there are partitions that are not followed; False where the broker does not tell."""
+        """Say whether there are partitions that are not followed; False where the broker does not tell.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            It tells others, but not us: begin anew.
+        """
         if self._consumer is None:
             return False
         try:
             found = self._consumer.list_topics(self._topic, timeout=GROWTH_TIMEOUT_S).topics[self._topic]
-        except KafkaException:
+        except KafkaException as error:
+            if self._silence.successor() is not None:
+                left_behind, self._consumer = [self._consumer], None
+                leave_behind(left_behind)
+                raise translate(error, f"reach Kafka at {self._options['bootstrap.servers']}") from error
             return False
+        self._silence.ends()
         return bool(found.partitions.keys() - self._followed)
 
     def read(self, ranges: Mapping[int, range]) -> Iterator[FeedRecord]:

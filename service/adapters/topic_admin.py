@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own typ
 )
 from confluent_kafka.cimpl import NewTopic
 
+from service.adapters.kafka_clients import leave_behind
 from service.errors import BrokerUnavailableError, FatalError
 
 __all__ = ["BROKERS_DEFAULT", "Outcome", "TopicAdmin", "TopicPlan"]
@@ -71,7 +72,8 @@ class TopicAdmin:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._address = str(options["bootstrap.servers"])
         # Each error is reported by whoever called; librdkafka's own lines would stand between.
-        self._admin = AdminClient({**options, "log_level": 0})
+        self._options = {**options, "log_level": 0}
+        self._admin = AdminClient(self._options)
 
     def wait(self, patience: timedelta) -> None:
         """Wait until the broker answers.
@@ -179,6 +181,9 @@ class TopicAdmin:
             raise FatalError(f"Kafka refuses to {what}: {reason.str()}") from error
 
     def _unavailable(self, error: KafkaException) -> BrokerUnavailableError:
+        # It may be this client that has lost its way: the next call is a new one's.
+        left_behind, self._admin = [self._admin], AdminClient(self._options)
+        leave_behind(left_behind)
         return BrokerUnavailableError(f"no answer from Kafka at {self._address}: {error.args[0].str()}")
 
 

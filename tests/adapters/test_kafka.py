@@ -414,7 +414,7 @@ def test_source_with_a_new_client_goes_on_where_the_group_stands(
     source.committed()
     next_batch(source)
 
-    source._replace_consumer()
+    source._replace_consumer(source._new_consumer())
     assert source.rewind() is False
     rest = collect(source, len(NUMBERS) - len(answered))
     assert values([*answered, *rest]) == NUMBERS

@@ -54,7 +54,11 @@ class Proxy:
         with suppress(OSError):  # the listener was closed
             while True:
                 client, _address = self._listener.accept()
-                server = socket.create_connection((LOOPBACK, self._target))
+                try:
+                    server = socket.create_connection((LOOPBACK, self._target))
+                except OSError:
+                    client.close()  # the server is gone
+                    continue
                 with self._lock:
                     self._open |= {client, server}
                 threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
