@@ -52,6 +52,7 @@ HEADER = struct.Struct("<4sIQ HHQIIIIII 3d3f")
 _LENGTHS = struct.Struct("<IIII")  # hidden state, observations, classifications, settled observations
 _LENGTHS_AT = 32
 _SETTLED_AT, _NONE = 44, bytes(4)
+_VERSION = FORMAT_VERSION.to_bytes(2, "little")
 _WIDTH_AT = 18
 CHECKPOINT = np.dtype(("<f8", (CHECKPOINT_SIZE,)))
 COUNTER = struct.Struct("<Q")
@@ -90,8 +91,7 @@ def has_settled(blob: bytes | None) -> bool:
 
 def _is_readable(blob: bytes) -> bool:
     """Say whether a header of this format version is there."""
-    version = FORMAT_VERSION.to_bytes(2, "little")
-    return len(blob) >= HEADER.size and blob.startswith(MAGIC) and blob[16:18] == version
+    return len(blob) >= HEADER.size and blob.startswith(MAGIC) and blob[16:18] == _VERSION
 
 
 def part_sizes(

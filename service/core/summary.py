@@ -138,21 +138,21 @@ def _fill_photometry(heads: NDArray[np.void], states: Sequence[ObjectState]) -> 
     heads["first_mjd_tai"][some] = rows["mjd_tai"][first]
     heads["band"][some] = rows["band"][last]
     heads["magnitude"][some] = magnitude_of_flux_njy(rows["flux_njy"][last])
-    for place, state in enumerate(states):
-        if not state.is_whole:
-            _add_settled(heads[place], state.settled.checkpoint)
+    behind = [place for place, state in enumerate(states) if not state.is_whole]
+    if behind:
+        heads[behind] = _with_settled(heads[behind], [states[place].settled.checkpoint for place in behind])
 
 
-def _add_settled(head: np.void, checkpoint: NDArray[np.float64]) -> None:
-    """Add to a head, which tells of the rows behind them, the settled ones."""
-    if not checkpoint[N_LISTED_DETECTIONS]:
-        return
-    if not head["n_detections"]:
-        head["band"] = int(checkpoint[LAST_DETECTION_BAND])
-        flux_njy = checkpoint[LAST_DETECTION_FLUX_NJY : LAST_DETECTION_FLUX_NJY + 1]
-        head["magnitude"] = magnitude_of_flux_njy(flux_njy)[0]
-    head["n_detections"] += int(checkpoint[N_LISTED_DETECTIONS])
-    head["first_mjd_tai"] = checkpoint[FIRST_DETECTION_MJD_TAI]
+def _with_settled(heads: NDArray[np.void], checkpoints: Sequence[NDArray[np.float64]]) -> NDArray[np.void]:
+    """Add to heads, which tell of the rows behind them, the settled ones."""
+    known = np.array(checkpoints).T
+    some = known[N_LISTED_DETECTIONS] > 0
+    alone = some & (heads["n_detections"] == 0)
+    heads["band"][alone] = known[LAST_DETECTION_BAND, alone]
+    heads["magnitude"][alone] = magnitude_of_flux_njy(known[LAST_DETECTION_FLUX_NJY, alone])
+    heads["n_detections"] += known[N_LISTED_DETECTIONS].astype(heads["n_detections"].dtype)
+    heads["first_mjd_tai"][some] = known[FIRST_DETECTION_MJD_TAI, some]
+    return heads
 
 
 def _fill_classes(heads: NDArray[np.void], states: Sequence[ObjectState]) -> list[bytes]:

@@ -101,23 +101,25 @@ class Advancer:
         for digest, classifier in at_work.items():
             settle(classifier, [one for one in objects if one.state.model == digest])
 
-    def goes_on(self, survey: Survey, state: ObjectState, brought_mjd_tai: NDArray[np.float64]) -> bool:
-        """Say whether alerts can be processed without an object's settled rows.
+    def reach_back(
+        self, surveys: Sequence[Survey], states: Sequence[ObjectState], earliest_mjd_tai: NDArray[np.float64]
+    ) -> list[bool]:
+        """Say which objects' alerts cannot be processed without the settled rows.
 
         Parameters
         ----------
-        survey
-            Of the object.
-        state
-            Of which the settled rows were not read.
-        brought_mjd_tai
-            Times of the alerts and of the rows that they bring.
+        surveys, states
+            Of n objects, of which the settled rows were not read.
+        earliest_mjd_tai
+            Shape (n,), of each object's alerts and of the rows that they bring.
         """
-        classifier = self._models.at_work.get(survey)
-        if classifier is None or classifier.bundle.digest != state.model:
-            return False
-        end = np.array([state.settled.end_mjd_tai])
-        return bool((brought_mjd_tai > end).all() and (days(brought_mjd_tai) > days(end)).all())
+        digests = {survey: one.bundle.digest for survey, one in self._models.at_work.items()}
+        columns = zip(surveys, states, strict=True)
+        is_other = np.array([state.model != digests.get(survey) for survey, state in columns])
+        end_mjd_tai = np.array([state.settled.end_mjd_tai for state in states])
+        is_later = (earliest_mjd_tai > end_mjd_tai) & (days(earliest_mjd_tai) > days(end_mjd_tai))
+        reaching: list[bool] = (is_other | ~is_later).tolist()
+        return reaching
 
     def _advance(
         self,

@@ -183,26 +183,30 @@ class BatchProcessor:
             Work(key, own, blob, next_counter(blob), _read_head(key, blob))
             for (key, own), blob in zip(todo.items(), blobs, strict=True)
         ]
-        if all(one.state.is_whole for one in objects):
+        behind = [place for place, one in enumerate(objects) if not one.state.is_whole]
+        if not behind:
             return objects
-        reaching = [
-            place
-            for place, one in enumerate(objects)
-            if not (one.state.is_whole or self._goes_on(alerts, one))
-        ]
-        whole = self._store.load([objects[place].key for place in reaching])
-        for place, blob in zip(reaching, whole, strict=True):
+        reaching = self._reaching(alerts, [objects[place] for place in behind])
+        chosen = [place for place, reaches in zip(behind, reaching, strict=True) if reaches]
+        whole = self._store.load([objects[place].key for place in chosen])
+        for place, blob in zip(chosen, whole, strict=True):
             key, own = objects[place].key, objects[place].alerts
             objects[place] = Work(key, own, blob, next_counter(blob), _read(key, blob))
         return objects
 
-    def _goes_on(self, alerts: AlertBatch, one: Work) -> bool:
-        """Say whether all alerts of an object can be processed without its settled rows."""
+    def _reaching(self, alerts: AlertBatch, objects: Sequence[Work]) -> list[bool]:
+        """Say for which objects an alert cannot be processed without the settled rows."""
         if self._shadow is not None:  # it reads whole light curves
-            return False
-        times = [alerts.light_curve(index)["mjd_tai"] for index in one.alerts]
-        brought = np.concatenate([alerts.mjd_tai[one.alerts], *times])
-        return self._advancer.goes_on(alerts.survey[one.alerts[0]], one.state, brought)
+            return [True] * len(objects)
+        brought = np.minimum.reduceat(alerts.observations["mjd_tai"], alerts.offsets[:-1])
+        earliest = np.minimum(brought, alerts.mjd_tai)
+        own = [index for one in objects for index in one.alerts]
+        starts = np.cumsum([0, *(len(one.alerts) for one in objects[:-1])])
+        return self._advancer.reach_back(
+            [alerts.survey[one.alerts[0]] for one in objects],
+            [one.state for one in objects],
+            np.minimum.reduceat(earliest[own], starts),
+        )
 
     def _save(self, objects: Sequence[Work]) -> list[Work]:
         """Write what changed, and where every object stands; gives those that another worker changed.

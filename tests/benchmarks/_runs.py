@@ -55,7 +55,7 @@ class Run:
     Attributes
     ----------
     alerts_per_s
-        After the first tenth of the topic.
+        Behind the first part of the topic.
     cpu_us_per_alert
         Of all of the program's processes, its threads included.
     """
@@ -102,8 +102,12 @@ def worker_run(
     *,
     n_workers: int = 1,
     prepare: Callable[[EmbeddedRedis], None] = lambda _redis: None,
+    start: float = START,
 ) -> Run:
-    """Let workers read a topic to its end, on a Redis that is empty or prepared."""
+    """Let workers read a topic to its end, on a Redis that is empty or prepared.
+
+    What is measured begins behind the part `start` of the topic.
+    """
     with EmbeddedRedis() as redis, TemporaryDirectory() as directory:
         prepare(redis)
         settings = worker_settings(broker, redis, survey, topic)
@@ -116,7 +120,7 @@ def worker_run(
         times_ms = [r.timestamp_ms for r in read_topic(broker.bootstrap_servers, settings.output_topic)]
     if len(times_ms) != count:
         raise workers[0].failure(f"gave {len(times_ms)} results for {count} alerts")
-    return Run(_rate(np.sort(times_ms)), _cost(samples, count))
+    return Run(_rate(np.sort(times_ms), start), _cost(samples, count, start))
 
 
 def bare_run(broker: Broker, topic: str, count: int, *arguments: str) -> Run:
@@ -137,15 +141,15 @@ def program(name: str, broker: Broker, topic: str, count: int, *arguments: str) 
     return Run(**result)
 
 
-def _rate(times_ms: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float:
+def _rate(times_ms: np.ndarray[tuple[int], np.dtype[np.int64]], start: float) -> float:
     """Give the rate behind the first part, from the times at which results were produced."""
-    first_ms = times_ms[int(START * len(times_ms))]
+    first_ms = times_ms[int(start * len(times_ms))]
     return float((times_ms > first_ms).sum() / (times_ms[-1] - first_ms) * 1000)
 
 
-def _cost(samples: list[tuple[int, float]], count: int) -> float:
+def _cost(samples: list[tuple[int, float]], count: int, start: float) -> float:
     """Give the CPU time of an alert behind the first part, from (alerts committed, CPU seconds)."""
-    first, first_cpu_s = next(sample for sample in samples if sample[0] >= START * count)
+    first, first_cpu_s = next(sample for sample in samples if sample[0] >= start * count)
     last, last_cpu_s = samples[-1]
     return (last_cpu_s - first_cpu_s) / (last - first) * 1e6
 

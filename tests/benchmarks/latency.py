@@ -124,6 +124,7 @@ def percentiles(name: str, latencies_ms: NDArray[np.float64]) -> dict[str, float
 def measure(broker: Broker, alerts: Sequence[bytes], visit: Sequence[bytes]) -> dict[str, Any]:
     """Measure the broker alone, then with a worker at work."""
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "linger.ms": 0})
+    in_bulk = Producer({"bootstrap.servers": broker.bootstrap_servers, "linger.ms": 5, "batch.size": 2**21})
     create_topics(broker.bootstrap_servers, {TOPIC: PARTITIONS, "bare": PARTITIONS})
     warm_up = int(WARM_UP_S * RATE_HZ)
     report: dict[str, Any] = {}
@@ -142,7 +143,7 @@ def measure(broker: Broker, alerts: Sequence[bytes], visit: Sequence[bytes]) -> 
             watch.wait(len(alerts))
             report |= percentiles("", watch.latencies_ms(warm_up))
             say(f"at {RATE_HZ:g}/s: {report}")
-            publish_evenly(producer, TOPIC, visit, np.inf)
+            publish_evenly(in_bulk, TOPIC, visit, np.inf)
             published_ms = time.time() * 1000
             watch.wait(len(alerts) + len(visit))
             first_ms = min(watch.published_ms[len(alerts) :])
