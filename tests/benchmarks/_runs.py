@@ -166,10 +166,15 @@ def _followed(
         while not samples or samples[-1][0] < count:
             if time.monotonic() > deadline or not all(worker.running for worker in workers):
                 raise workers[0].failure(f"came to {samples[-1:]} of {count}")
+            before_s = _cpu_s(processes)
             done = committed(consumer, places)
-            samples.append((done, sum(sum(process.cpu_times()[:2]) for process in processes)))
+            samples.append((done, (before_s + _cpu_s(processes)) / 2))  # to ask takes its time
             time.sleep(POLL_S)
     return samples
+
+
+def _cpu_s(processes: list[psutil.Process]) -> float:
+    return float(sum(sum(process.cpu_times()[:2]) for process in processes))
 
 
 def committed(consumer: Consumer, places: list[TopicPartition]) -> int:
