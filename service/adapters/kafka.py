@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from service.adapters.kafka_clients import ANSWER_TIMEOUT, Silence, leave_behind
+from service.adapters.kafka_clients import ANSWER_TIMEOUT, QUIET_AFTER, Silence, leave_behind
 from service.adapters.kafka_errors import describe, translate, translate_configuration
 from service.core.stream import SourceMessage
 from service.errors import BrokerUnavailableError, FencedError
@@ -24,8 +24,6 @@ log = structlog.get_logger(__name__)
 
 # Messages taken from librdkafka's queue at once: few enough that a batch stays near its limit in bytes.
 CHUNK = 50
-# Where nothing comes for so long, we ask whether a broker is there: not every loss is told.
-QUIET_AFTER = timedelta(seconds=10)
 
 # The topic is not there (yet, or any more): the others go on.
 ABSENT_TOPIC = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})

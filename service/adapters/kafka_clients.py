@@ -14,12 +14,15 @@ from typing import Any, Generic, TypeVar
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 
-__all__ = ["ANSWER_TIMEOUT", "Silence", "leave_behind"]
+__all__ = ["ANSWER_TIMEOUT", "QUIET_AFTER", "Silence", "leave_behind"]
 
 log = structlog.get_logger(__name__)
 
 ANSWER_TIMEOUT = timedelta(seconds=2)
 """Long enough for a broker that is alive, short enough to notice a request to stop."""
+
+QUIET_AFTER = timedelta(seconds=10)
+"""Where nothing comes for so long, it is asked whether a broker is there: not every loss is told."""
 
 # A client is given so long to find back by itself.
 STUCK_AFTER = timedelta(seconds=10)

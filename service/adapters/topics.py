@@ -1,13 +1,11 @@
-"""Whole topics for tools: write messages and know where each landed; follow topics without a group."""
+"""Whole topics for tools: write messages and know where each landed; ask and read without a group."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
-    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -24,7 +22,6 @@ __all__ = [
     "METADATA_TIMEOUT_S",
     "PASSING",
     "Position",
-    "TopicReader",
     "TopicRecord",
     "TopicWriter",
     "committed_positions",
@@ -143,89 +140,6 @@ class TopicRecord:
     key: bytes | None = None
 
 
-class TopicReader:
-    """Follows every partition of some topics, committed records only, and commits nothing.
-
-    Parameters
-    ----------
-    options
-        librdkafka options, the brokers among them: `service.adapters.kafka_options.common_options`.
-    topics
-        Existing topics.
-    from_beginning
-        Start with the oldest record rather than with the next one to come.
-
-    Raises
-    ------
-    BrokerUnavailableError
-        The broker does not answer, or a topic does not exist.
-    """
-
-    def __init__(
-        self, options: Mapping[str, Any], topics: Sequence[str], *, from_beginning: bool = False
-    ) -> None:
-        self._address = options["bootstrap.servers"]
-        ours = {
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "fetch.wait.max.ms": 50,
-        }
-        self._consumer = groupless_consumer({**ours, **options})
-        self.waiting = False  # for a broker that does not answer
-        start = OFFSET_BEGINNING if from_beginning else OFFSET_END
-        try:
-            partitions = [part for topic in topics for part in self._partitions(topic)]
-            self._consumer.assign([TopicPartition(topic, number, start) for topic, number in partitions])
-        except BaseException:
-            self._consumer.close()
-            raise
-        self._unfinished = set(partitions)
-
-    def _partitions(self, topic: str) -> list[tuple[str, int]]:
-        try:
-            found = self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            raise translate(error, f"reach Kafka at {self._address}") from error
-        if found.error is not None or not found.partitions:
-            raise BrokerUnavailableError(f"topic {topic} does not exist")
-        return [(topic, number) for number in found.partitions]
-
-    @property
-    def at_end(self) -> bool:
-        """Whether every partition has been read to its end at least once."""
-        return not self._unfinished
-
-    def read(self, timeout: timedelta, *, limit: int = 500) -> Iterator[TopicRecord]:
-        """Give the records that are there, or that come within `timeout`.
-
-        Raises
-        ------
-        BrokerUnavailableError
-            The broker reports an error that does not pass by itself.
-        """
-        for message in self._consumer.consume(limit, timeout.total_seconds()):
-            error = message.error()
-            self.waiting = error is not None and error.code() in PASSING
-            if error is None:
-                yield record_of(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._unfinished.discard((message.topic() or "", message.partition() or 0))
-            elif not self.waiting and (error.fatal() or not error.retriable()):
-                raise translate(error, "read")
-
-    def close(self) -> None:
-        """Leave the broker."""
-        self._consumer.close()
-
-    def __enter__(self) -> Self:
-        """Use it in a with statement."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Leave the broker."""
-        self.close()
-
-
 def record_of(message: KafkaMessage) -> TopicRecord:
     """Read a message that carries no error."""
     headers = message.headers() or []
@@ -249,7 +163,7 @@ def committed_positions(
     Parameters
     ----------
     options
-        As for `TopicReader`.
+        librdkafka options, the brokers among them: `service.adapters.kafka_options.common_options`.
     group_id
         The group.
     partitions

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from service.adapters.topics import TopicReader
+from service.adapters.topic_reader import TopicReader
 from service.client.models import Published
 from service.core.published import Filter, parse_record
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from service.adapters.topics import Position, TopicReader, TopicWriter, committed_positions
+from service.adapters.topic_reader import TopicReader
+from service.adapters.topics import Position, TopicWriter, committed_positions
 from service.commands.accounting import Accounting
 from service.commands.packets import Packet
 from service.commands.sending import Sender

@@ -1,6 +1,7 @@
 """``nightjar listen``: classifications as they come."""
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -13,16 +14,18 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from service.adapters.topics import TopicReader
+from service.adapters.topic_reader import TopicReader
 from service.commands.brokers import kafka_options
 from service.commands.interruption import ended_by_signals
 from service.core.alerts import Survey
 from service.core.published import Filter, Record, parse_record
+from service.errors import BrokerUnavailableError
 from service.settings import read_settings
 
 __all__ = ["answer", "line", "listen"]
 
 POLL = timedelta(milliseconds=200)
+PAUSE_S = 1.0
 SHOWN_CLASSES = 3
 
 
@@ -48,6 +51,7 @@ def listen(
     ] = None,
     from_beginning: Annotated[bool, typer.Option(help="Start with the oldest record.")] = False,
     limit: Annotated[int, typer.Option(min=0, help="End after so many; 0 for never.")] = 0,
+    wait: Annotated[bool, typer.Option(help="Wait for a topic or a broker that is not there yet.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print whole records as JSON lines.")] = False,
     topic: Annotated[str, typer.Option(help="Instead of NIGHTJAR_OUTPUT_TOPIC.")] = "",
     brokers: Annotated[
@@ -68,7 +72,7 @@ def listen(
     with (
         ended_by_signals(),
         suppress(KeyboardInterrupt),
-        TopicReader(options, [topic or settings.output_topic], from_beginning=from_beginning) as reader,
+        _reader(options, topic or settings.output_topic, from_beginning=from_beginning, wait=wait) as reader,
     ):
         for record in islice(_matching(reader, wanted), limit or None):
             if json:
@@ -76,6 +80,20 @@ def listen(
                 sys.stdout.flush()
             else:
                 console.print(line(record))
+
+
+def _reader(options: Mapping[str, Any], topic: str, *, from_beginning: bool, wait: bool) -> TopicReader:
+    said = False
+    while True:
+        try:
+            return TopicReader(options, [topic], from_beginning=from_beginning)
+        except BrokerUnavailableError as error:
+            if not wait:
+                raise
+            if not said:
+                typer.echo(f"waiting: {error}", err=True)
+            said = True
+            time.sleep(PAUSE_S)
 
 
 def _matching(reader: TopicReader, wanted: Filter) -> Iterator[Record]:

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.adapters.kafka import BatchLimits, KafkaSource
+from service.adapters.kafka_clients import Silence
 from service.adapters.kafka_options import (
     common_options,
     consumer_options,
@@ -21,6 +23,8 @@ from service.adapters.kafka_options import (
 from service.adapters.kafka_sink import KafkaSink
 from service.adapters.output_feed import OutputFeed
 from service.adapters.topic_admin import TopicAdmin
+from service.adapters.topic_reader import TopicReader
+from service.adapters.topics import groupless_consumer
 from service.core.feed import FeedRecord
 from service.embedded.broker import ApacheKafka
 from service.embedded.processes import LOOPBACK
@@ -263,6 +267,33 @@ def records_of(feed: OutputFeed, count: int) -> list[FeedRecord]:
         assert time.monotonic() < deadline, "nothing came"
         records += feed.poll().records
     return records
+
+
+def test_reader_whose_client_gets_no_answers_misses_nothing(
+    unsettled: tuple[ApacheKafka, Unsettled],
+    options: dict[str, Any],
+    unique_topic: TopicFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.adapters.topic_reader.QUIET_AFTER", timedelta(seconds=0.5))
+    monkeypatch.setattr("service.adapters.kafka_clients.STUCK_AFTER", timedelta(seconds=1))
+    kafka, proxy = unsettled
+    topic = unique_topic(kafka, partitions=2)
+    produce(kafka.bootstrap_servers, topic, VALUES[:10], partition=lambda _index: 0)
+    client_options = dict(options)
+    with TopicReader(options, [topic], from_beginning=True) as reader:
+        found: list[bytes] = []
+        wait_until(lambda: reads(reader, found) and reader.at_end, "the end of the topic")
+        reader._silence = Silence(partial(groupless_consumer, {**client_options, "client.id": "new"}))
+        lose(proxy, options)
+        produce(kafka.bootstrap_servers, topic, VALUES[10:], partition=lambda index: index % 2)
+        wait_until(lambda: reads(reader, found) and len(found) >= len(VALUES), "the rest")
+    assert sorted(found) == VALUES
+
+
+def reads(reader: TopicReader, found: list[bytes]) -> bool:
+    found += [record.value for record in reader.read(timedelta(milliseconds=200))]
+    return True
 
 
 def test_topics_are_made_by_a_new_client_after_one_that_got_no_answers(

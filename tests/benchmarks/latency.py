@@ -22,7 +22,7 @@ import orjson
 from confluent_kafka import Producer
 from numpy.typing import NDArray
 
-from service.adapters.topics import TopicReader
+from service.adapters.topic_reader import TopicReader
 from service.core.alerts import Survey
 from service.embedded.broker import Broker, create_topics
 from service.embedded.redis import EmbeddedRedis

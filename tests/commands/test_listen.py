@@ -3,12 +3,13 @@
 import json
 import signal
 import subprocess
+import uuid
 
 import pytest
 from confluent_kafka import Producer
 
 from service.core.records import encode_json
-from service.embedded.broker import Broker
+from service.embedded.broker import Broker, create_topics
 from tests.commands.test_results import ABSTAINED, record
 from tests.conftest import TopicFactory
 from tests.support.command import command_line, environment, nightjar
@@ -104,6 +105,29 @@ def test_missing_topic_is_one_line(broker: Broker) -> None:
     assert done.returncode == 75
     (line,) = done.stderr.splitlines()
     assert "topic no-such-topic does not exist" in line
+
+
+def test_topic_that_is_not_there_yet_is_waited_for_where_that_is_wanted(
+    broker: Broker,
+) -> None:
+    name = f"later-{uuid.uuid4().hex[:8]}"
+    arguments = ("--from-beginning", "--wait", "--limit", "1", "--topic", name)
+    listening = subprocess.Popen(
+        command_line("listen", *arguments, "--brokers", broker.bootstrap_servers),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert listening.stderr is not None
+    assert listening.stderr.readline() == f"waiting: topic {name} does not exist\n"
+
+    create_topics(broker.bootstrap_servers, {name: 1})
+    produce(broker.bootstrap_servers, name, encode_json([record(object_id="a")]))
+
+    output, errors = listening.communicate(timeout=60)
+    assert (listening.returncode, errors) == (0, "")
+    assert "SN Ia 0.70" in output
 
 
 def test_topic_of_something_else_is_one_line(broker: Broker, unique_topic: TopicFactory) -> None:
