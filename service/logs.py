@@ -62,6 +62,8 @@ def configure_logging(level: str, *, json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # What the compiler has to say for its own makers is some 100,000 lines and most of a minute.
+    logging.getLogger("numba").setLevel(logging.WARNING)
 
 
 def _renderer(*, json: bool) -> Processor:

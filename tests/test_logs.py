@@ -35,6 +35,15 @@ def test_json_lines_carry_text_level_time_and_fields() -> None:
     }
 
 
+def test_compiler_does_not_drown_what_is_asked_for_by_debug() -> None:
+    (line,) = run(
+        "configure_logging('DEBUG', json=True)\n"
+        "logging.getLogger('numba.core.ssa').debug('on stmt')\n"
+        "structlog.get_logger('a').debug('ours')"
+    )
+    assert orjson.loads(line)["event"] == "ours"
+
+
 def test_libraries_log_in_the_same_form() -> None:
     (line,) = run("configure_logging('INFO', json=True)\nlogging.getLogger('lib').warning('hm %s', 5)")
     assert orjson.loads(line)["event"] == "hm 5"
