@@ -155,10 +155,11 @@ def test_worker_killed_again_and_again_in_mid_stream_loses_and_repeats_nothing(
     assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, alone, PACKETS)
 
 
+# The embedded broker's group may wait for ever for a leader that left while the group was forming.
 def test_of_two_workers_of_one_name_one_gives_up_and_says_why(
-    best_broker: Broker, redis_url: str, deploy: DeploymentFactory
+    apache_kafka: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
-    deployment = deploy(best_broker, redis_url, batch_size=SMALL)
+    deployment = deploy(apache_kafka, redis_url, batch_size=SMALL)
     twins = [deployment.start_worker("twin"), deployment.start_worker("twin")]
 
     begin, deadline = itertools.count(0, 8), time.monotonic() + 60
