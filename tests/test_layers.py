@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "adapters": {"core", "decoding", "adapters", "settings", "logs", "metrics"},
     "api": {"core", "decoding", "api", "settings", "logs", "metrics"},
     "client": {"core", "api", "adapters", "client"},
-    "embedded": {"core", "embedded"},
+    "embedded": {"core", "adapters", "embedded"},
     "wiring": {"core", "decoding", "pipeline", "adapters", "api", "settings", "logs", "metrics"},
     "commands": {
         "core",

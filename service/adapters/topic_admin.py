@@ -14,6 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own typ
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    TopicMetadata,
 )
 from confluent_kafka.cimpl import NewTopic
 
@@ -28,6 +29,7 @@ BROKERS_DEFAULT = -1
 REQUEST_TIMEOUT_S = 30.0
 METADATA_TIMEOUT_S = 5.0
 PAUSE_S = 0.5
+PROPAGATION_PAUSE_S = 0.05
 
 Result = TypeVar("Result")
 
@@ -101,14 +103,19 @@ class TopicAdmin:
         BrokerUnavailableError
             The broker does not answer.
         """
+        return {name: len(topic.partitions) for name, topic in self._topics().items()}
+
+    def _topics(self) -> dict[str, TopicMetadata]:
         try:
-            topics = self._admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
+            return self._admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
         except KafkaException as error:
             raise self._unavailable(error) from error
-        return {name: len(topic.partitions) for name, topic in topics.items()}
 
     def ensure(self, plans: Sequence[TopicPlan], *, replication: int) -> dict[str, Outcome]:
         """Make the topics that are missing and change the settings that differ.
+
+        It returns when the brokers name those that were made: they hear of them from their controller, a
+        moment after it has answered.
 
         Parameters
         ----------
@@ -125,12 +132,13 @@ class TopicAdmin:
         Raises
         ------
         BrokerUnavailableError
-            The broker does not answer.
+            The broker does not answer, or does not name what was made.
         FatalError
             The broker refuses: no right to, fewer brokers than copies, a value it does not take.
         """
         made = self._make(plans, replication)
-        changed = self._change([plan for plan in plans if plan.name not in made])
+        self._await_leaders(made)
+        changed = self._change([plan for plan in plans if plan.config and plan.name not in made])
         outcomes = dict.fromkeys((plan.name for plan in plans), Outcome.KEPT)
         return outcomes | dict.fromkeys(changed, Outcome.CHANGED) | dict.fromkeys(made, Outcome.MADE)
 
@@ -144,6 +152,16 @@ class TopicAdmin:
             except _ExistsError:
                 continue
         return made
+
+    def _await_leaders(self, names: set[str]) -> None:
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        while missing := names - {name for name, topic in self._topics().items() if _is_led(topic)}:
+            if time.monotonic() > deadline:
+                raise BrokerUnavailableError(
+                    f"made {', '.join(sorted(missing))}, but for {REQUEST_TIMEOUT_S:.0f} s the broker at "
+                    f"{self._address} has named no leader for it"
+                )
+            time.sleep(PROPAGATION_PAUSE_S)
 
     def _change(self, plans: Sequence[TopicPlan]) -> set[str]:
         current = self._configs([plan.name for plan in plans])
@@ -189,6 +207,10 @@ class TopicAdmin:
 
 class _ExistsError(Exception):
     """The topic to be made is there already."""
+
+
+def _is_led(topic: TopicMetadata) -> bool:
+    return bool(topic.partitions) and all(part.leader >= 0 for part in topic.partitions.values())
 
 
 def _change_of(name: str, values: Mapping[str, str]) -> ConfigResource:

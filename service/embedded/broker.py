@@ -10,18 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
+from service.adapters.topic_admin import BROKERS_DEFAULT, TopicAdmin, TopicPlan
 from service.embedded.processes import LOOPBACK, ChildProcess, EmbeddedServer
-from service.errors import BrokerUnavailableError, FatalError, InputError
+from service.errors import FatalError, InputError
 
-__all__ = ["ApacheKafka", "Broker", "EmbeddedBroker", "create_topics", "find_kafka", "topic_names"]
-
-ADMIN_TIMEOUT_S = 30.0
-METADATA_TIMEOUT_S = 10.0
-BROKERS_DEFAULT = -1  # Kafka's word for the broker's own replication factor
+__all__ = ["ApacheKafka", "Broker", "EmbeddedBroker", "create_topics", "find_kafka"]
 
 
 class Broker(Protocol):
@@ -237,31 +233,17 @@ def find_kafka(kafka_home: Path) -> Path:
     return kafka_home
 
 
-def _admin(bootstrap_servers: str, options: Mapping[str, Any] | None = None) -> AdminClient:
+def _ours(bootstrap_servers: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
     # Not a word from librdkafka: a server that is still starting refuses connections, which is no news.
     ours = {"bootstrap.servers": bootstrap_servers, "socket.timeout.ms": 10_000, "log_level": 0}
-    return AdminClient(dict(options or {}) | ours)
+    return dict(options or {}) | ours
 
 
 def _answers(bootstrap_servers: str) -> bool:
     try:
-        return bool(_admin(bootstrap_servers).list_topics(timeout=2.0).brokers)
+        return bool(AdminClient(_ours(bootstrap_servers)).list_topics(timeout=2.0).brokers)
     except KafkaException:
         return False
-
-
-def topic_names(bootstrap_servers: str, *, timeout_s: float = METADATA_TIMEOUT_S) -> set[str]:
-    """List the broker's topics.
-
-    Raises
-    ------
-    BrokerUnavailableError
-        The broker does not answer.
-    """
-    try:
-        return set(_admin(bootstrap_servers).list_topics(timeout=timeout_s).topics)
-    except KafkaException as error:
-        raise BrokerUnavailableError(f"no answer from Kafka at {bootstrap_servers}: {error}") from error
 
 
 def create_topics(
@@ -281,16 +263,12 @@ def create_topics(
     Raises
     ------
     BrokerUnavailableError
-        The broker does not answer or refuses.
+        The broker does not answer.
+    FatalError
+        It refuses.
     """
-    new = [NewTopic(name, count, BROKERS_DEFAULT) for name, count in partitions.items()]
-    admin = _admin(bootstrap_servers, options)  # kept in a name: its requests end with it
-    for name, future in admin.create_topics(new, request_timeout=ADMIN_TIMEOUT_S).items():
-        try:
-            future.result(ADMIN_TIMEOUT_S)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise BrokerUnavailableError(f"cannot create topic {name}: {error}") from error
+    plans = [TopicPlan(name, count, {}) for name, count in partitions.items()]
+    TopicAdmin(_ours(bootstrap_servers, options)).ensure(plans, replication=BROKERS_DEFAULT)
 
 
 def _new_cluster_id() -> str:

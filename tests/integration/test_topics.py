@@ -1,6 +1,5 @@
 """Topics that come and go while a worker runs: nights of ZTF, versions of LSST, each with its own model."""
 
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -103,9 +102,7 @@ def test_new_nights_and_versions_are_found_and_dead_ones_let_be(
 
     # The next night begins; the last one is deleted soon after, and an empty one was made by mistake.
     create_topics(server, {names.night("20260102"): PARTITIONS, names.night("20260103"): PARTITIONS})
-    started_s = time.monotonic()
     send_and_wait(settings, broker, names.night("20260102"), ztf[20:40], 60)
-    assert time.monotonic() - started_s < 45
     if broker.hides_aborted:  # the embedded broker no longer answers who still reads a deleted topic
         admin = AdminClient({"bootstrap.servers": server})
         admin.delete_topics([names.night("20260101")])[names.night("20260101")].result(30)
