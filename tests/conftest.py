@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from redis import Redis
 
@@ -16,6 +17,15 @@ from service.errors import InputError
 from service.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+
+# Speed is measured, never tested: other tests keep the machine busy, some code compiles at its first call.
+hypothesis.settings.register_profile(
+    "unhurried",
+    parent=hypothesis.settings(),
+    deadline=None,
+    suppress_health_check=[*hypothesis.settings().suppress_health_check, hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("unhurried")
 
 SettingsFactory = Callable[..., Settings]
 TopicFactory = Callable[..., str]

@@ -21,10 +21,13 @@ from service.errors import (
 from service.health import Pulse, serve
 from service.metrics import ModelLabels, WorkerMetrics
 
+STALL = timedelta(seconds=2)
+LONGER_S = 2.1
+
 
 @pytest.fixture
 def metrics() -> WorkerMetrics:
-    return WorkerMetrics(stall_timeout=timedelta(milliseconds=200))
+    return WorkerMetrics(stall_timeout=STALL)
 
 
 def ask(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, Any]:
@@ -39,7 +42,7 @@ def ask(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, Any]:
 def test_worker_that_starts_is_alive_and_not_ready(metrics: WorkerMetrics) -> None:
     port = free_port()
     metrics.serve(port, "127.0.0.1")
-    time.sleep(0.3)  # longer than a working loop may be silent
+    time.sleep(LONGER_S)  # than a working loop may be silent
     assert ask(port, "/healthz")[0] == 200
     assert ask(port, "/readyz") == (503, ask(port, "/readyz")[1] | {"status": "starting"})
     metrics.pulse.starts()
@@ -51,10 +54,10 @@ def test_loop_that_stands_still_is_seen(metrics: WorkerMetrics) -> None:
     metrics.serve(port, "127.0.0.1")
     metrics.pulse.starts()
     assert ask(port, "/healthz")[0] == 200
-    time.sleep(0.3)
+    time.sleep(LONGER_S)
     status, report = ask(port, "/healthz")
     assert (status, report["status"]) == (503, "stalled")
-    assert report["silent_s"] >= 0.3
+    assert report["silent_s"] >= LONGER_S
     metrics.pulse.beat()
     assert ask(port, "/healthz")[0] == 200
 

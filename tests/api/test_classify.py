@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
@@ -220,7 +220,6 @@ def test_not_all_faults_of_a_long_light_curve_are_listed(client: httpx.Client) -
         max_size=20,
     )
 )
-@settings(deadline=None)
 def test_any_valid_light_curve_gets_an_answer_that_adds_up(
     client: httpx.Client, observations: list[dict[str, Any]]
 ) -> None:

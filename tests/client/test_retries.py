@@ -89,7 +89,7 @@ def test_a_silent_server_is_not_waited_for_longer_than_asked() -> None:
         pytest.raises(NoAnswerError),
     ):
         sky.object("ZTF21abiuvdk")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
 
 
 def test_a_stream_that_is_cut_goes_on_where_it_was() -> None:

@@ -148,7 +148,7 @@ def test_killed_demo_leaves_no_process() -> None:
         started = descendants(process)
         process.kill()
         process.wait(10)
-        wait_until(lambda: none_is_left(started), "its children end", timeout_s=10)
+        wait_until(lambda: none_is_left(started), "its children end")
 
 
 def test_demo_whose_worker_dies_says_so_and_stops_the_rest() -> None:

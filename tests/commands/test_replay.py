@@ -83,7 +83,7 @@ def test_rate_is_kept(embedded_broker: Broker, unique_topic: TopicFactory) -> No
     elapsed_s = time.monotonic() - started
     writer.flush()
 
-    assert 19 / 40 <= elapsed_s < 2.0  # the first goes at once, the others 25 ms apart
+    assert 19 / 40 <= elapsed_s < 10  # the first goes at once, the others 25 ms apart
     values = [record.value for record in read_topic(embedded_broker.bootstrap_servers, topic)]
     assert values == [b"%d" % n for n in range(20)]
 

@@ -65,7 +65,7 @@ def alerts_of_an_object(draw: st.DrawFn) -> list[tuple[Observations, float]]:
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS.values(), ids=CLASSIFIERS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(histories=st.lists(alerts_of_an_object(), min_size=1, max_size=4), is_told_what_changed=st.booleans())
 def test_any_history_of_alerts_gives_the_bits_of_a_full_recompute(
     classifier: ObjectClassifier,

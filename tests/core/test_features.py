@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -25,8 +25,6 @@ KINDS: tuple[KindName, ...] = ("detection", "forced", "upper_limit")
 
 ALL = FeatureSpec(columns=tuple(COLUMNS), kinds=KINDS, window_days=(-30.0, 70.0), softening_njy=500.0)
 # The first example of a test may compile.
-unhurried = settings(deadline=None)
-
 SPECS = [ALL, ALL.model_copy(update={"kinds": ("detection",)}), paper_features(), nightjar_features()]
 
 
@@ -164,7 +162,6 @@ def test_extreme_values_stay_finite() -> None:
     assert np.isfinite(encode(Featuriser(ALL, Survey.LSST), rows)).all()
 
 
-@unhurried
 @given(st.sampled_from(SPECS), light_curves(), st.data())
 def test_prefix_of_a_light_curve_encodes_to_a_prefix(
     spec: FeatureSpec, rows: Observations, data: st.DataObject
@@ -179,7 +176,6 @@ def test_prefix_of_a_light_curve_encodes_to_a_prefix(
         assert len(part) == (steps < n_seen).sum()
 
 
-@unhurried
 @given(st.sampled_from(SPECS), st.lists(light_curves(), max_size=4), st.data())
 def test_encoding_from_a_later_step_gives_the_same_bits(
     spec: FeatureSpec, curves: list[Observations], data: st.DataObject
@@ -198,7 +194,6 @@ def test_encoding_from_a_later_step_gives_the_same_bits(
     np.testing.assert_array_equal(np.diff(part.offsets), lengths - first)
 
 
-@unhurried
 @given(st.sampled_from(SPECS), st.lists(light_curves(), max_size=4))
 def test_light_curve_encodes_alike_alone_and_in_company(
     spec: FeatureSpec, curves: list[Observations]
@@ -225,7 +220,6 @@ def test_many_light_curves_are_encoded_in_parts_without_a_seam() -> None:
     assert together.x.tobytes() == b"".join(encode(featuriser, rows).tobytes() for rows in curves)
 
 
-@unhurried
 @given(light_curves(), st.floats(59999.0, 60121.0))
 def test_counts_as_of_a_time_are_those_of_the_light_curve_cut_there(rows: Observations, as_of: float) -> None:
     featuriser = Featuriser(ALL, Survey.LSST)
@@ -236,7 +230,6 @@ def test_counts_as_of_a_time_are_those_of_the_light_curve_cut_there(rows: Observ
     assert whole.n_observations[0] == cut.n_observations[0]
 
 
-@unhurried
 @given(st.sampled_from(SPECS), light_curves(max_rows=12), st.data())
 def test_known_steps_are_a_common_beginning_of_both_encodings(
     spec: FeatureSpec, rows: Observations, data: st.DataObject

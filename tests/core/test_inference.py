@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -20,7 +20,6 @@ def sequences(lengths: list[int]) -> tuple[NDArray[np.float32], NDArray[np.int64
     return x, offsets, generator.uniform(-1, 1, (len(lengths), NETWORK.spec.n_hidden)).astype(np.float32)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), max_size=30), st.data())
 def test_replay_of_ragged_sequences_equals_one_step_at_a_time(
     lengths: list[int], data: st.DataObject

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -12,7 +12,6 @@ from service.core.network import paper_network
 from tests.support.bundles import random_bundle, random_weights
 
 # The first example may compile.
-unhurried = settings(deadline=None)
 NETWORK = StepNetwork(random_bundle().network, random_bundle().weights)
 PAPER = StepNetwork(paper_network(12), random_weights(paper_network(12), seed=3))
 N_ROWS = 53  # three blocks of rows and a part of one
@@ -51,7 +50,6 @@ def test_tanh_keeps_small_values() -> None:
     np.testing.assert_allclose(y, np.tanh(x.astype(np.float64)), rtol=5e-7)
 
 
-@unhurried
 @given(st.lists(st.integers(0, N_ROWS - 1), min_size=1, max_size=2 * N_ROWS))
 @pytest.mark.parametrize("network", [NETWORK, PAPER], ids=["small", "paper"])
 def test_row_advances_to_the_same_bits_in_any_company(network: StepNetwork, rows: list[int]) -> None:
@@ -59,7 +57,6 @@ def test_row_advances_to_the_same_bits_in_any_company(network: StepNetwork, rows
     assert advanced(network, index).tobytes() == advanced(network, slice(None))[index].tobytes()
 
 
-@unhurried
 @given(st.lists(st.integers(0, N_ROWS), max_size=6))
 @pytest.mark.parametrize("network", [NETWORK, PAPER], ids=["small", "paper"])
 def test_batch_cut_anywhere_advances_to_the_same_bits(network: StepNetwork, cuts: list[int]) -> None:
@@ -68,7 +65,6 @@ def test_batch_cut_anywhere_advances_to_the_same_bits(network: StepNetwork, cuts
     assert np.concatenate(parts).tobytes() == advanced(network, slice(None)).tobytes()
 
 
-@unhurried
 @given(st.permutations(range(N_ROWS)), st.integers(1, N_ROWS))
 @pytest.mark.parametrize("network", [NETWORK, PAPER], ids=["small", "paper"])
 def test_row_has_the_same_logits_in_any_company(network: StepNetwork, order: list[int], n: int) -> None:

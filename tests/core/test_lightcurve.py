@@ -31,9 +31,6 @@ def light_curve(*rows: Observations) -> Observations:
     return np.concatenate([np.empty(0, OBSERVATION), *rows])
 
 
-# The first call compiles, which takes longer than Hypothesis would wait.
-compiling = settings(deadline=None)
-
 # Few values of each column, so that overlaps, revisions and shared exposures are the rule.
 ROWS = st.builds(
     row,
@@ -55,7 +52,7 @@ def accumulate(alerts: list[Observations], *, by_exposure: bool) -> Observations
 
 
 @given(alerts=ALERTS, by_exposure=st.booleans(), data=st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_order_and_any_repetition_of_alerts_gives_the_same_bytes(
     alerts: list[Observations], by_exposure: bool, data: st.DataObject
 ) -> None:
@@ -66,14 +63,12 @@ def test_any_order_and_any_repetition_of_alerts_gives_the_same_bytes(
 
 
 @given(alerts=ALERTS, by_exposure=st.booleans())
-@compiling
 def test_merging_one_by_one_equals_merging_all_at_once(alerts: list[Observations], by_exposure: bool) -> None:
     at_once = canonical(light_curve(*alerts), one_per_exposure=by_exposure)
     assert accumulate(alerts, by_exposure=by_exposure).tobytes() == at_once.tobytes()
 
 
 @given(alerts=st.tuples(*[ALERTS.map(lambda alerts: alerts[0])] * 3), by_exposure=st.booleans())
-@compiling
 def test_merging_is_associative_and_idempotent(
     alerts: tuple[Observations, Observations, Observations], by_exposure: bool
 ) -> None:
@@ -86,7 +81,6 @@ def test_merging_is_associative_and_idempotent(
 
 
 @given(stored=ALERTS, new=ALERTS, by_exposure=st.booleans())
-@compiling
 def test_first_changed_is_the_length_of_the_common_beginning(
     stored: list[Observations], new: list[Observations], by_exposure: bool
 ) -> None:
@@ -100,7 +94,6 @@ def test_first_changed_is_the_length_of_the_common_beginning(
 
 
 @given(stored=ALERTS, new=ALERTS, data=st.data())
-@compiling
 def test_many_light_curves_at_once_equal_one_after_another(
     stored: list[Observations], new: list[Observations], data: st.DataObject
 ) -> None:

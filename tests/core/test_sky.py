@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -17,7 +17,6 @@ DEC = st.floats(-90, 90)
 LOG_RADIUS = st.floats(-6, 1.0)
 
 
-@settings(deadline=None)
 @given(RA, DEC, LOG_RADIUS, st.integers(0, 2**32 - 1))
 def test_every_position_in_a_cone_is_in_its_ranges(
     ra_deg: float, dec_deg: float, log_radius: float, seed: int
@@ -45,7 +44,6 @@ def _offset(cone: Cone, distance: Column, angle: Column) -> tuple[Column, Column
     return (cone.ra_deg + np.degrees(ra)) % 360, np.degrees(dec)
 
 
-@settings(deadline=None)
 @given(RA, DEC, LOG_RADIUS)
 def test_ranges_are_few_apart_and_not_much_larger_than_the_cone(
     ra_deg: float, dec_deg: float, log_radius: float

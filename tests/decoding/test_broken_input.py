@@ -131,7 +131,7 @@ def test_a_declared_gigabyte_is_rejected_at_once_and_without_the_memory(
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert error.code in {RejectionCode.MALFORMED, RejectionCode.INVALID_VALUE}
-    assert seconds < 1
+    assert seconds < 5
     assert peak < 10 * 2**20
 
 
@@ -182,7 +182,7 @@ def edited(value: bytes, edits: list[Edit]) -> bytes:
 
 
 @given(survey=st.sampled_from(Survey), expected=st.sampled_from(Survey), edits=EDITS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_damaged_body_is_an_alert_or_a_rejection(
     survey: Survey, expected: Survey, edits: list[Edit]
 ) -> None:
@@ -191,13 +191,13 @@ def test_a_damaged_body_is_an_alert_or_a_rejection(
 
 
 @given(survey=st.sampled_from(Survey), edits=EDITS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_damaged_packet_is_an_alert_or_a_rejection(survey: Survey, edits: list[Edit]) -> None:
     one_fate(DECODER.decode([RawMessage(edited(PACKETS[survey], edits), survey)]), 1)
 
 
 @given(beginning=st.sampled_from([b"", b"\x00\x00\x00\x03\xe8", b"Obj\x01"]), rest=st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_arbitrary_bytes_are_an_alert_or_a_rejection(beginning: bytes, rest: bytes) -> None:
     for survey in Survey:
         one_fate(DECODER.decode([RawMessage(beginning + rest, survey)]), 1)

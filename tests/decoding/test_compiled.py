@@ -53,7 +53,7 @@ def test_written_packets_of_all_surveys_in_one_batch_decode_the_same() -> None:
 
 
 @given(survey=st.sampled_from(Survey), edits=EDITS)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_what_is_accepted_of_damaged_bodies_is_what_fastavro_reads(survey: Survey, edits: list[Edit]) -> None:
     messages = [RawMessage(framed(survey, edited(BODIES[survey], edits)), survey)]
     ours = COMPILED.decode(messages)

@@ -38,7 +38,7 @@ TEXTS = st.one_of(
 
 
 @given(TEXTS)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_a_text_is_utf8_where_python_says_so(value: bytes) -> None:
     try:
         value.decode()
@@ -50,7 +50,6 @@ def test_a_text_is_utf8_where_python_says_so(value: bytes) -> None:
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.binary(max_size=3))
-@settings(deadline=None)
 def test_a_number_is_read_as_it_was_written(number: int, rest: bytes) -> None:
     written = varint_64(number)
     value = written + rest

@@ -151,7 +151,7 @@ def check_stream(proxy: ReverseProxy, apis: list[ApiProcess], authority: Authori
             sent_s = time.monotonic()
             topic.send(names, [IA, II])
             events = next_events(lines, 2 * len(names))
-            assert time.monotonic() - sent_s < 2
+            assert time.monotonic() - sent_s < 10
             [serving] = [api for api in apis if api.metric(STREAM_CLIENTS)]
             serving.process.kill()
             with pytest.raises((httpx.RemoteProtocolError, StopIteration)):

@@ -77,7 +77,7 @@ def test_second_run_changes_only_what_differs(broker: Broker) -> None:
     changed = run(broker, "--partitions=4", "--source-retention=P2D", **variables)
     assert f"changed {topic}: 3 partitions as before, not 4\n" in changed
     assert f"kept {variables['NIGHTJAR_OUTPUT_TOPIC']}" in changed
-    wait_until(lambda: int(config(broker, topic)["retention.ms"]) == 2 * DAY_MS, "the change", timeout_s=10)
+    wait_until(lambda: int(config(broker, topic)["retention.ms"]) == 2 * DAY_MS, "the change")
     assert partitions(broker)[topic] == 3
 
 
@@ -85,7 +85,7 @@ def test_topic_made_by_others_gets_the_settings(broker: Broker, unique_topic: To
     topic = unique_topic(broker, partitions=2)
     variables = names() | {"NIGHTJAR_ZTF_TOPICS": topic}
     assert f"changed {topic}: 2 partitions as before" in run(broker, "--source-retention=P3D", **variables)
-    wait_until(lambda: config(broker, topic).get("retention.ms") == str(3 * DAY_MS), "it", timeout_s=10)
+    wait_until(lambda: config(broker, topic).get("retention.ms") == str(3 * DAY_MS), "it")
 
 
 def test_command_waits_for_a_broker_that_is_still_starting() -> None:

@@ -79,12 +79,12 @@ def test_killed_redis_keeps_data_only_where_it_writes_them(append_only: bool) ->
 
 
 def test_paused_redis_answers_only_after_it_resumes(own_redis: EmbeddedRedis) -> None:
-    with Redis.from_url(own_redis.url, socket_timeout=0.2, retry=None) as client:
+    with Redis.from_url(own_redis.url, socket_timeout=1, retry=None) as client:
         own_redis.pause()
         started = time.monotonic()
         with pytest.raises(RedisTimeoutError):
             client.ping()
-        assert time.monotonic() - started >= 0.2
+        assert time.monotonic() - started >= 1
         own_redis.resume()
         assert client.ping()
 
@@ -138,7 +138,7 @@ def test_port_taken_by_another_program_is_replaced() -> None:
 def test_missing_program_is_named(tmp_path: Path) -> None:
     child = ChildProcess("thing", ["/no/such/program"], tmp_path / "log")
     child.start()
-    wait_until(lambda: not child.running, "it ends", timeout_s=10)
+    wait_until(lambda: not child.running, "it ends")
     assert "/no/such/program: No such file or directory" in child.output()
 
 
@@ -147,7 +147,7 @@ def test_child_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None
         "stubborn", ["bash", "-c", "trap '' TERM; echo up; sleep 60 & wait; wait"], tmp_path / "log"
     )
     child.start()
-    wait_until(lambda: "up" in child.output(), "it starts", timeout_s=10)
+    wait_until(lambda: "up" in child.output(), "it starts")
     assert child.stop(grace=timedelta(seconds=0.3)) == -9
 
 
@@ -168,7 +168,7 @@ def test_servers_die_with_their_killed_parent() -> None:
         assert len(pids) == 2
         assert all(psutil.pid_exists(pid) for pid in pids)
         parent.kill()
-    wait_until(lambda: not any(map(_alive, pids)), "the servers end", timeout_s=10)
+    wait_until(lambda: not any(map(_alive, pids)), "the servers end")
 
 
 def _alive(pid: int) -> bool:

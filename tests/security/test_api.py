@@ -50,7 +50,7 @@ def serve_with(redis_url: str) -> Iterator[Serve]:
 
 
 def test_flood_is_told_to_come_again_and_is_served_when_it_does(serve_with: Serve) -> None:
-    client = serve_with(api_rate_hz=5.0, api_burst=10)
+    client = serve_with(api_rate_hz=1.0, api_burst=10)
 
     answers = [client.get("/v1/schemas") for _ in range(30)]
 
@@ -73,7 +73,7 @@ def test_answer_that_takes_too_long_is_given_up(serve_with: Serve) -> None:
     answer = client.get(f"/v1/objects/{KEY}")
 
     problem(answer, 504, "timed-out")
-    assert time.monotonic() - begun_s < 5
+    assert time.monotonic() - begun_s < 15  # the store itself would take 20
     SlowStore.gate.set()
     assert client.get(f"/v1/objects/{KEY}").status_code == 404
 

@@ -18,7 +18,7 @@ def test_with_all_strengths_zero_nothing_changes() -> None:
     np.testing.assert_allclose(same.observations["mjd_tai"], curves.observations["mjd_tai"], atol=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_a_variation_keeps_every_object_in_order_of_time_and_above_threshold(seed: int) -> None:
     curves = toy_light_curves(30, seed)
