@@ -8,8 +8,6 @@ from datetime import timedelta
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from service.adapters.kafka import BatchLimits, KafkaSource
 from service.adapters.kafka_errors import translate
@@ -21,12 +19,13 @@ from service.adapters.kafka_options import (
     producer_options,
 )
 from service.adapters.kafka_sink import KafkaSink
+from service.adapters.topic_admin import TopicAdmin, TopicPlan
 from service.core.stream import OutgoingMessage, SourceMessage
-from service.embedded.broker import Broker
+from service.embedded.broker import Broker, create_topics
 from service.errors import BrokerUnavailableError, FatalError, FencedError, SettingsError, TransientError
 from service.settings import Settings
 from tests.conftest import SettingsFactory, TopicFactory
-from tests.support.kafka import group_lag, produce, read_topic, wait_until
+from tests.support.kafka import group_lag, patiently, produce, read_topic, wait_until
 
 LIMITS = BatchLimits(messages=100, size_bytes=2**20, wait=timedelta(milliseconds=200))
 PATIENCE = timedelta(seconds=15)
@@ -50,35 +49,20 @@ def make_source() -> Iterator[SourceMaker]:
         source.close()
 
 
-def create_topic(broker: Broker, topic: NewTopic) -> None:
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})  # its requests end with it
-    admin.create_topics([topic])[topic.topic].result(30)
-
-
 def connected_sink(settings: Settings) -> KafkaSink:
     sink = KafkaSink(producer_options(settings), PATIENCE, librdkafka_logger(settings))
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            sink.connect()
-            return sink
-        except BrokerUnavailableError:
-            assert time.monotonic() < deadline
+    patiently(sink.connect)
+    return sink
 
 
 def back_to_last_commit(sink: KafkaSink, source: KafkaSource) -> bool:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            sink.reset()
-            return source.rewind()
-        except BrokerUnavailableError:
-            assert time.monotonic() < deadline
+    patiently(sink.reset)
+    return patiently(source.rewind)
 
 
 def next_batch(source: KafkaSource, timeout_s: float = 40.0) -> Sequence[SourceMessage]:
     deadline = time.monotonic() + timeout_s
-    while not (batch := source.poll()):
+    while not (batch := patiently(source.poll)):
         assert time.monotonic() < deadline, "nothing came"
     return batch
 
@@ -194,7 +178,7 @@ def test_topic_that_does_not_exist_yet_is_tolerated_and_found_when_it_does(
     assert not source.poll()
 
     produce(broker.bootstrap_servers, unique_topic(broker, "other"), [b"not asked for"])
-    create_topic(broker, NewTopic(tonight, 1, 1))
+    create_topics(broker.bootstrap_servers, {tonight: 1})
     produce(broker.bootstrap_servers, tonight, [b"first of the night"])
 
     assert [(m.topic, m.value) for m in collect(source, 1)] == [(tonight, b"first of the night")]
@@ -213,15 +197,15 @@ def test_partitions_given_to_another_are_left_out_of_the_batch(
     seen_by_other: list[SourceMessage] = []
 
     def both_have_their_part() -> bool:
-        seen_by_one.extend(one.poll())
-        seen_by_other.extend(other.poll())
+        seen_by_one.extend(patiently(one.poll))
+        seen_by_other.extend(patiently(other.poll))
         return len(one.lag()) == 1 and len(other.lag()) == 1 and len(seen_by_other) >= 10
 
     wait_until(both_have_their_part, "a partition each")
     # Nothing was committed: each begins its partition anew, and `one` holds no claim on the other's.
     assert len({message.partition for message in seen_by_other[-10:]}) == 1
-    one.rewind()
-    again = {message.partition for message in one.poll()}
+    patiently(one.rewind)
+    again = {message.partition for message in patiently(one.poll)}
     assert again.isdisjoint({message.partition for message in seen_by_other[-10:]})
 
 
@@ -360,8 +344,8 @@ def test_rewind_knows_a_commit_whose_answer_was_lost(
     sink.produce(answers(settings, batch))
     _commit(sink, source)
 
-    assert source.rewind() is True  # we did not tell it of the commit
-    assert source.rewind() is False
+    assert patiently(source.rewind) is True  # we did not tell it of the commit
+    assert patiently(source.rewind) is False
     rest = collect(source, len(NUMBERS) - len(batch))
     assert sorted(values(batch) + values(rest)) == NUMBERS
 
@@ -415,7 +399,7 @@ def test_source_with_a_new_client_goes_on_where_the_group_stands(
     next_batch(source)
 
     source._replace_consumer(source._new_consumer())
-    assert source.rewind() is False
+    assert patiently(source.rewind) is False
     rest = collect(source, len(NUMBERS) - len(answered))
     assert values([*answered, *rest]) == NUMBERS
     assert not source.poll()
@@ -436,8 +420,8 @@ def test_message_that_a_topic_will_never_take_is_a_fatal_error(
     apache_kafka: Broker, settings_factory: SettingsFactory
 ) -> None:
     settings = settings_factory(apache_kafka)
-    small = NewTopic("small", 1, 1, config={"max.message.bytes": "1000"})
-    create_topic(apache_kafka, small)
+    small = TopicPlan("small", 1, {"max.message.bytes": "1000"})
+    TopicAdmin(common_options(settings)).ensure([small], replication=1)
     sink = connected_sink(settings)
     sink.begin()
     sink.produce([OutgoingMessage("small", None, os.urandom(10_240), [])])

@@ -15,7 +15,7 @@ from service.settings import Settings
 from service.wiring import processor, source_topics, store
 from tests.integration.conftest import DeploymentFactory
 from tests.integration.deployment import undisturbed_light_curves
-from tests.support.kafka import wait_until
+from tests.support.kafka import patiently
 from tests.support.service import light_curves, record_of, without_timestamps
 from tests.support.streams import simulated_packets
 
@@ -110,9 +110,9 @@ def crash_before_commit(settings: Settings) -> dict[bytes, int]:
     sink = KafkaSink(producer_options(settings), settings.transaction_timeout / 2, logger)
     made = processor(settings, store(settings))
     made.prepare()
-    wait_until(lambda: _connects(sink), "the broker to take up transactions")
+    patiently(sink.connect)  # the broker may not take up transactions at once
     source.open()
-    while not (messages := source.poll()):
+    while not (messages := patiently(source.poll)):
         pass
     result = made.process(messages)
     sink.begin()
@@ -121,14 +121,6 @@ def crash_before_commit(settings: Settings) -> dict[bytes, int]:
     source.close()
     values = [message.value or b"" for message in result.outgoing]
     return {without_timestamps(value): orjson.loads(value)["timestamps"]["classified"] for value in values}
-
-
-def _connects(sink: KafkaSink) -> bool:
-    try:
-        sink.connect()
-    except TransientError:
-        return False
-    return True
 
 
 def never(error: TransientError) -> None:

@@ -3,12 +3,17 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
 
+from service.errors import TransientError
+
 PARTITION_UNASSIGNED = -1  # librdkafka's RD_KAFKA_PARTITION_UA: the partitioner chooses
 
-__all__ = ["Record", "group_lag", "produce", "read_topic", "wait_for_records", "wait_until"]
+Answer = TypeVar("Answer")
+
+__all__ = ["Record", "group_lag", "patiently", "produce", "read_topic", "wait_for_records", "wait_until"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +155,14 @@ def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 6
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
         time.sleep(0.1)
+
+
+def patiently(ask: Callable[[], Answer], *, timeout_s: float = 60.0) -> Answer:
+    """Ask as the worker's loop does: again, where a server did not answer in time."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ask()
+        except TransientError:
+            if time.monotonic() > deadline:
+                raise
