@@ -79,6 +79,13 @@ def never(error: TransientError) -> None:
     raise error
 
 
+def answer(sink: KafkaSink, source: KafkaSource, settings: Settings, batch: Sequence[SourceMessage]) -> None:
+    """Answer a batch in a transaction that is still to be committed."""
+    sink.begin()
+    sink.produce(answers(settings, batch))
+    sink.send_offsets(source.progress(), never)
+
+
 def answers(settings: Settings, batch: Sequence[SourceMessage]) -> list[OutgoingMessage]:
     return [
         OutgoingMessage(settings.output_topic, m.key, m.value, [("source", m.source.encode())]) for m in batch
@@ -102,9 +109,7 @@ def test_committed_batch_is_answered_once_and_not_read_again(
     answered = 0
     while answered < len(NUMBERS):
         batch = next_batch(source)
-        sink.begin()
-        sink.produce(answers(settings, batch))
-        sink.send_offsets(source.progress(), never)
+        answer(sink, source, settings, batch)
         sink.commit(never)
         source.committed()
         answered += len(batch)
@@ -126,9 +131,7 @@ def test_aborted_batch_is_not_seen_and_comes_again(
     produce(broker.bootstrap_servers, topic, NUMBERS[:20], partition=lambda index: index % 2)
     source, sink = make_source(settings, [topic]), connected_sink(settings)
     first = collect(source, 20)
-    sink.begin()
-    sink.produce(answers(settings, first))
-    sink.send_offsets(source.progress(), never)
+    answer(sink, source, settings, first)
 
     back_to_last_commit(sink, source)
 
@@ -285,9 +288,7 @@ def test_commit_outlives_a_broker_that_pauses(
     produce(rough_broker.bootstrap_servers, topic, NUMBERS)
     source, sink = make_source(settings, [topic]), connected_sink(settings)
     batch = collect(source, len(NUMBERS))
-    sink.begin()
-    sink.produce(answers(settings, batch))
-    sink.send_offsets(source.progress(), never)
+    answer(sink, source, settings, batch)
     waits: list[str] = []
 
     def resume_after_two(error: TransientError) -> None:
@@ -314,9 +315,7 @@ def test_commit_of_unknown_outcome_is_settled_by_a_new_producer(
     produce(rough_broker.bootstrap_servers, topic, NUMBERS)
     source, sink = make_source(settings, [topic]), connected_sink(settings)
     batch = collect(source, len(NUMBERS))
-    sink.begin()
-    sink.produce(answers(settings, batch))
-    sink.send_offsets(source.progress(), never)
+    answer(sink, source, settings, batch)
     rough_broker.pause()
     with pytest.raises(BrokerUnavailableError):
         sink.commit(never)
@@ -340,9 +339,8 @@ def test_rewind_knows_a_commit_whose_answer_was_lost(
     produce(broker.bootstrap_servers, topic, NUMBERS, partition=lambda index: index % 2)
     source, sink = make_source(settings, [topic]), connected_sink(settings)
     batch = next_batch(source)
-    sink.begin()
-    sink.produce(answers(settings, batch))
-    _commit(sink, source)
+    answer(sink, source, settings, batch)
+    sink.commit(never)
 
     assert patiently(source.rewind) is True  # we did not tell it of the commit
     assert patiently(source.rewind) is False
