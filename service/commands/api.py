@@ -3,6 +3,8 @@
 import gc
 import os
 import socket
+import time
+from collections.abc import Mapping
 from contextlib import closing, suppress
 
 import structlog
@@ -38,7 +40,9 @@ def _serve(settings: Settings) -> None:
     if settings.api_core >= 0:
         _keep_to_core(settings.api_core)
     with _listen(settings) as listener, closing(store(settings)) as objects:
-        app = create_app(settings, objects, _classifiers(settings), output_feed(settings))
+        classifiers = _classifiers(settings)
+        _warm_up(classifiers)
+        app = create_app(settings, objects, classifiers, output_feed(settings))
         server = Server(app)
         # Without this, uvicorn believes whoever connects from this machine.
         server.config.forwarded_allow_ips = list(settings.api_trusted_proxies)
@@ -75,6 +79,15 @@ def _classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:
     bundles = bundles_of(settings)
     loaded = {bundle.digest: ObjectClassifier(bundle) for bundle in bundles.values()}
     return {survey: loaded[bundle.digest] for survey, bundle in bundles.items()}
+
+
+def _warm_up(classifiers: Mapping[Survey, ObjectClassifier]) -> None:
+    """Compile before anybody asks: it may take longer than a request is given."""
+    log.info("compiling what no cache on disk has")
+    started_s = time.monotonic()
+    for classifier in set(classifiers.values()):
+        classifier.warm_up()
+    log.info("compiled", after_s=round(time.monotonic() - started_s, 1))
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -30,6 +30,8 @@ ServeOn = Callable[[str], httpx.Client]
 def classifiers() -> dict[Survey, ObjectClassifier]:
     ztf = ObjectClassifier(random_bundle(name="random-ztf", min_detections=2))
     lsst = ObjectClassifier(random_bundle(name="random-lsst", survey=Survey.LSST, seed=1))
+    for classifier in (ztf, lsst):
+        classifier.warm_up()
     return {Survey.ZTF: ztf, Survey.LSST: lsst, Survey.ELASTICC: lsst}
 
 

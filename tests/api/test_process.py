@@ -6,6 +6,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -19,7 +20,16 @@ from tests.support.objects import object_state, put
 NO_REDIS = "redis://127.0.0.1:1/0"
 STOP_TIMEOUT_S = 30
 
-Start = Callable[..., tuple[subprocess.Popen[str], str]]
+
+class Started(NamedTuple):
+    """``nightjar api``, its address, and what it has logged before it gave that."""
+
+    process: subprocess.Popen[str]
+    url: str
+    logged: list[str]
+
+
+Start = Callable[[str], Started]
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +43,10 @@ def model_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def start(model_settings: dict[str, str]) -> Iterator[Start]:
-    """Start ``nightjar api`` and give the process and its address."""
+    """Start ``nightjar api`` and wait until it listens."""
     running: list[subprocess.Popen[str]] = []
 
-    def start(redis_url: str) -> tuple[subprocess.Popen[str], str]:
+    def start(redis_url: str) -> Started:
         variables = {"NIGHTJAR_REDIS_URL": redis_url, "NIGHTJAR_API_PORT": "0", "NIGHTJAR_LOG_JSON": "true"}
         process = subprocess.Popen(
             command_line("api"),
@@ -46,10 +56,12 @@ def start(model_settings: dict[str, str]) -> Iterator[Start]:
         )
         running.append(process)
         assert process.stderr is not None
+        logged: list[str] = []
         for line in process.stderr:
             entry = json.loads(line)
             if entry["event"] == "listening":
-                return process, entry["url"]
+                return Started(process, entry["url"], logged)
+            logged.append(entry["event"])
         raise AssertionError(f"ended with {process.wait()} before it listened")
 
     yield start
@@ -60,14 +72,18 @@ def start(model_settings: dict[str, str]) -> Iterator[Start]:
 
 def test_the_command_serves_what_is_stored(start: Start, store: RedisStore, redis_url: str) -> None:
     put(store, "ztf:ZTF21abiuvdk", object_state())
-    _, url = start(redis_url)
+    url = start(redis_url).url
     assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
     response = httpx.get(f"{url}/v1/objects/ZTF21abiuvdk/lightcurve", timeout=30)
     assert response.json()["n_observations"] == 4
 
 
+def test_the_command_compiles_before_it_takes_requests(start: Start) -> None:
+    assert "compiled" in start(NO_REDIS).logged
+
+
 def test_a_small_answer_does_not_wait_for_the_client_to_acknowledge_its_head(start: Start) -> None:
-    _, url = start(NO_REDIS)
+    url = start(NO_REDIS).url
     with httpx.Client(base_url=url, timeout=30) as client:
         seconds = [client.get("/healthz").elapsed.total_seconds() for _ in range(40)]
     # Delayed acknowledgement alone takes 0.04 s, each time once a connection has found its pace.
@@ -78,7 +94,7 @@ def test_a_small_answer_does_not_wait_for_the_client_to_acknowledge_its_head(sta
 def test_the_command_starts_without_redis_and_ends_cleanly_when_told(
     start: Start, number: signal.Signals
 ) -> None:
-    process, url = start(NO_REDIS)
+    process, url, _ = start(NO_REDIS)
     assert httpx.get(f"{url}/healthz", timeout=30).status_code == 200
     assert httpx.get(f"{url}/readyz", timeout=30).status_code == 503
     process.send_signal(number)

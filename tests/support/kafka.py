@@ -9,6 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Pro
 
 from service.errors import TransientError
 
+MARKS_S = 5.0
 PARTITION_UNASSIGNED = -1  # librdkafka's RD_KAFKA_PARTITION_UA: the partitioner chooses
 
 Answer = TypeVar("Answer")
@@ -68,8 +69,25 @@ def produce(
 
 
 def read_topic(bootstrap_servers: str, topic: str, *, isolation: str = "read_committed") -> list[Record]:
-    """Read everything a topic holds now, by partition and offset."""
-    consumer = Consumer(
+    """Read everything a topic holds now, by partition and offset.
+
+    A broker answers a commit before it has marked it in every partition: those who read what is committed
+    first wait a little for open transactions to end.
+    """
+    consumer = _reader(bootstrap_servers, isolation)
+    try:
+        partitions = list(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+        places = [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions]
+        if isolation == "read_committed":
+            _await_marks(bootstrap_servers, consumer, places)
+        consumer.assign(places)
+        return sorted(_read_to_end(consumer, set(partitions)), key=lambda r: (r.partition, r.offset))
+    finally:
+        consumer.close()
+
+
+def _reader(bootstrap_servers: str, isolation: str) -> Consumer:
+    return Consumer(
         {
             "bootstrap.servers": bootstrap_servers,
             "group.id": "tests-read-topic",
@@ -79,12 +97,20 @@ def read_topic(bootstrap_servers: str, topic: str, *, isolation: str = "read_com
             "fetch.wait.max.ms": 10,
         }
     )
+
+
+def _await_marks(bootstrap_servers: str, committed: Consumer, places: list[TopicPartition]) -> None:
+    everything = _reader(bootstrap_servers, "read_uncommitted")
+    deadline = time.monotonic() + MARKS_S
     try:
-        partitions = list(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
-        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
-        return sorted(_read_to_end(consumer, set(partitions)), key=lambda r: (r.partition, r.offset))
+        while _ends(committed, places) != _ends(everything, places) and time.monotonic() < deadline:
+            time.sleep(0.05)
     finally:
-        consumer.close()
+        everything.close()
+
+
+def _ends(consumer: Consumer, places: list[TopicPartition]) -> list[int]:
+    return [consumer.get_watermark_offsets(place, timeout=30)[1] for place in places]
 
 
 def _read_to_end(consumer: Consumer, open_partitions: set[int]) -> Iterable[Record]:
