@@ -27,6 +27,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("unhurried")
 
+# A broker of a test lives for minutes at most: its Java compiles quickly rather than thoroughly, and collects
+# garbage in one thread.
+os.environ.setdefault(
+    "KAFKA_JVM_PERFORMANCE_OPTS", "-server -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Djava.awt.headless=true"
+)
+
 SettingsFactory = Callable[..., Settings]
 TopicFactory = Callable[..., str]
 
