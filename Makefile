@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO_ARGS ?=
 TEST_ARGS ?=
 # Many tests wait for a broker rather than compute: more of them at once than there are cores.
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 REPRODUCE_ARGS ?=
 
 # What the demo needs is a fifth of what developing and training need.

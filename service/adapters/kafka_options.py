@@ -11,7 +11,14 @@ from service.adapters.kafka_security import security_options
 from service.errors import SettingsError
 from service.settings import Settings
 
-__all__ = ["common_options", "consumer_options", "librdkafka_logger", "producer_options", "worker_name"]
+__all__ = [
+    "common_options",
+    "consumer_options",
+    "librdkafka_logger",
+    "producer_options",
+    "reading_options",
+    "worker_name",
+]
 
 Options = dict[str, Any]
 
@@ -30,6 +37,17 @@ RESERVED = frozenset(
 
 # The largest message librdkafka can be told to take; the limit that counts is the topic's own.
 LARGEST_MESSAGE_BYTES = 1_000_000_000
+
+
+PRODUCER_ONLY = frozenset(
+    {
+        "transactional.id",
+        "transaction.timeout.ms",
+        "enable.idempotence",
+        "compression.type",
+        "delivery.report.only.error",
+    }
+)
 
 
 def common_options(settings: Settings) -> Options:
@@ -88,6 +106,11 @@ def producer_options(settings: Settings) -> Options:
         "message.max.bytes": LARGEST_MESSAGE_BYTES,
     }
     return ours | common_options(settings)
+
+
+def reading_options(options: Mapping[str, Any]) -> Options:
+    """Give, of a producer's options, those that a consumer takes beside it."""
+    return {name: value for name, value in options.items() if name not in PRODUCER_ONLY}
 
 
 def worker_name(settings: Settings) -> str:

@@ -22,12 +22,16 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from service.adapters.kafka import Progress
 from service.adapters.kafka_clients import ANSWER_TIMEOUT, Silence, leave_behind
 from service.adapters.kafka_errors import describe, may_be_retried, translate, translate_configuration
+from service.adapters.kafka_options import reading_options
+from service.adapters.unmarked import any_is_unmarked
 from service.core.stream import OnWait, OutgoingMessage
 from service.errors import BrokerUnavailableError, FatalError
 
 __all__ = ["KafkaSink"]
 
 log = structlog.get_logger(__name__)
+
+SEARCH_PATIENCE = timedelta(seconds=10)
 
 
 class KafkaSink:
@@ -49,7 +53,7 @@ class KafkaSink:
     """
 
     def __init__(self, options: Mapping[str, Any], patience: timedelta, logger: Logger) -> None:
-        self._options = {**options, "error_cb": self._on_error}
+        self._options = dict(options)
         self._patience_s = patience.total_seconds()
         self._logger = logger
         self._is_connected = self._is_open = False
@@ -136,9 +140,11 @@ class KafkaSink:
     def settle(self, *, is_committed: bool) -> None:
         """Make sure that what we left behind is never seen, unless it turned out to be committed.
 
-        A lone Apache Kafka 4.3.1 that starts when the time of a transaction is over takes it for ended
-        without having written so into partitions that have no leader yet; our next commit would then bring
-        its records along. The same records again, aborted, end both: each has its partition by its key.
+        A lone Apache Kafka 4.3.1 that starts takes transactions for ended, committed or aborted, without
+        having written so into partitions that have no leader yet; our next end of a transaction there would
+        then be theirs too. The same records again, aborted, end what we left behind: each has its partition
+        by its key. But where none of ours has come to the log, what has no end there was committed before,
+        and our next commit must be the one to end it.
 
         Raises
         ------
@@ -149,6 +155,10 @@ class KafkaSink:
             self._produced.clear()
         if not self._produced:
             return
+        if not any_is_unmarked(reading_options(self._options), self._produced, SEARCH_PATIENCE):
+            self._produced.clear()
+            return
+        log.info("aborting once more what was left behind", records=len(self._produced))
         self.begin()
         for message in self._produced:
             self._call(self._produce, message, doing=f"produce to {message.topic}")
@@ -175,7 +185,7 @@ class KafkaSink:
 
     def _new_producer(self) -> Producer:
         try:
-            return Producer(self._options, logger=self._logger)
+            return Producer({**self._options, "error_cb": self._on_error}, logger=self._logger)
         except KafkaException as error:
             raise translate_configuration(error) from error
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -20,16 +20,20 @@ POLL_S = 0.2
 Partition = tuple[str, int]
 """(topic, partition)"""
 
+Isolation = Literal["read_committed", "read_uncommitted"]
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a partition holds: offsets from `low` to before `high`, records of open transactions included."""
+    """What a partition holds: offsets from `low` to before `high`."""
 
     low: int
     high: int
 
 
-def extents(options: Mapping[str, Any], topics: Sequence[str]) -> dict[Partition, Extent]:
+def extents(
+    options: Mapping[str, Any], topics: Sequence[str], *, isolation: Isolation = "read_uncommitted"
+) -> dict[Partition, Extent]:
     """Ask where the partitions of some topics begin and end.
 
     Parameters
@@ -38,14 +42,15 @@ def extents(options: Mapping[str, Any], topics: Sequence[str]) -> dict[Partition
         librdkafka options, the brokers among them: `service.adapters.kafka_options.common_options`.
     topics
         Existing topics.
+    isolation
+        Of whom: a reader of committed records is told of an end before the first open transaction.
 
     Raises
     ------
     BrokerUnavailableError
         The broker does not answer, or a topic does not exist.
     """
-    # A reader of committed records is told of an end before the first open transaction.
-    consumer = groupless_consumer({**options, "isolation.level": "read_uncommitted"})
+    consumer = groupless_consumer({**options, "isolation.level": isolation})
     try:
         found: dict[Partition, Extent] = {}
         for topic in topics:
@@ -105,9 +110,9 @@ def _partitions(consumer: Consumer, topic: str) -> Sequence[int]:
 
 
 class RangeReader:
-    """Reads the committed records of some ranges of offsets, and ends.
+    """Reads the records of some ranges of offsets, and ends.
 
-    Where a transaction is open within a range it waits for its end.
+    A reader of committed records waits, where a transaction is open within a range, for its end.
 
     Parameters
     ----------
@@ -117,6 +122,8 @@ class RangeReader:
         What to read; empty ranges cost nothing.
     patience
         Longest wait in which nothing comes.
+    isolation
+        Which records it gives.
 
     Attributes
     ----------
@@ -125,11 +132,16 @@ class RangeReader:
     """
 
     def __init__(
-        self, options: Mapping[str, Any], ranges: Mapping[Partition, range], patience: timedelta
+        self,
+        options: Mapping[str, Any],
+        ranges: Mapping[Partition, range],
+        patience: timedelta,
+        *,
+        isolation: Isolation = "read_committed",
     ) -> None:
         ours = {
             "enable.partition.eof": True,
-            "isolation.level": "read_committed",
+            "isolation.level": isolation,
             "fetch.wait.max.ms": 50,
             # Of a range whose beginning expires while we read, we read what is left.
             "auto.offset.reset": "earliest",

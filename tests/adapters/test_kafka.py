@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from service.adapters.kafka import BatchLimits, KafkaSource
 from service.adapters.kafka_errors import translate
@@ -212,44 +212,74 @@ def test_partitions_given_to_another_are_left_out_of_the_batch(
     assert again.isdisjoint({message.partition for message in seen_by_other[-10:]})
 
 
-@pytest.mark.parametrize("is_committed", [False, True])
-def test_records_left_behind_uncommitted_are_aborted_once_more(
-    broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, is_committed: bool
-) -> None:
-    settings = settings_factory(broker)
-    topic = unique_topic(broker, partitions=3)
+@pytest.fixture
+def forgetful(
+    apache_kafka: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory
+) -> Iterator[tuple[KafkaSink, str, Producer]]:
+    """Leave a transaction behind; a producer whose own can stand for one whose end was not written."""
+    settings, topic = settings_factory(apache_kafka), unique_topic(apache_kafka, partitions=3)
     sink = connected_sink(settings)
-    left_behind = [OutgoingMessage(topic, b"%d" % n, b"left %d" % n, []) for n in range(9)]
     sink.begin()
-    sink.produce(left_behind)
+    sink.produce(left_behind(topic))
     sink._producer.flush(30)
-    wait_until(lambda: tried(sink.reset), "the name to be taken up again")
-
-    sink.settle(is_committed=is_committed)
-    sink.settle(is_committed=False)  # there is nothing left to do
+    patiently(sink.reset)
+    stranger = Producer(producer_options(settings) | {"transactional.id": f"stranger-{topic}"})
+    stranger.init_transactions(30)
+    stranger.begin_transaction()
+    yield sink, topic, stranger
+    stranger.abort_transaction(30)
     sink.begin()
     sink.produce([OutgoingMessage(topic, b"next", b"next", [])])
     sink.commit(never)
+    assert [record.value for record in read_topic(apache_kafka.bootstrap_servers, topic)] == [b"next"]
 
-    seen = [record.value for record in read_topic(broker.bootstrap_servers, topic)]
-    if broker.hides_aborted:
-        assert seen == [b"next"]
-    written = read_topic(broker.bootstrap_servers, topic, isolation="read_uncommitted")
-    again = sum(record.value == left_behind[0].value for record in written)
-    assert again == (1 if is_committed else 2)
+
+def left_behind(topic: str) -> list[OutgoingMessage]:
+    return [OutgoingMessage(topic, b"%d" % n, b"left %d" % n, []) for n in range(9)]
+
+
+def write(producer: Producer, messages: Sequence[OutgoingMessage]) -> None:
+    for one in messages:
+        producer.produce(one.topic, one.value, one.key)
+    producer.flush(30)
+
+
+def places_by_value(broker: Broker, topic: str) -> dict[bytes | None, list[int]]:
+    """Map each record, aborted ones too, to the partitions it stands in, once for each time."""
+    found: dict[bytes | None, list[int]] = {}
+    for record in read_topic(broker.bootstrap_servers, topic, isolation="read_uncommitted"):
+        found.setdefault(record.value, []).append(record.partition)
+    return found
+
+
+def test_records_left_behind_uncommitted_are_aborted_once_more(
+    apache_kafka: Broker, forgetful: tuple[KafkaSink, str, Producer]
+) -> None:
+    sink, topic, stranger = forgetful
+    write(stranger, left_behind(topic)[:1])
+
+    sink.settle(is_committed=False)
+    sink.settle(is_committed=False)  # there is nothing left to do
+
+    places = places_by_value(apache_kafka, topic)
+    first, *others = (len(places[one.value]) for one in left_behind(topic))
+    assert (first, set(others)) == (3, {2})
     # Where a record is found again, so is its repetition: the same mark of an end closes both.
-    by_value: dict[bytes, set[int]] = {}
-    for record in written:
-        by_value.setdefault(record.value, set()).add(record.partition)
-    assert {len(partitions) for partitions in by_value.values()} == {1}
+    assert {len(set(partitions)) for partitions in places.values()} == {1}
 
 
-def tried(call: Callable[[], None]) -> bool:
-    try:
-        call()
-    except BrokerUnavailableError:
-        return False
-    return True
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_nothing_is_aborted_once_more_where_only_what_was_committed_has_no_end(
+    apache_kafka: Broker, forgetful: tuple[KafkaSink, str, Producer], is_committed: bool
+) -> None:
+    sink, topic, stranger = forgetful
+    write(stranger, left_behind(topic) if is_committed else [OutgoingMessage(topic, b"0", b"earlier", [])])
+
+    sink.settle(is_committed=is_committed)
+    sink.settle(is_committed=False)  # there is nothing left to do
+
+    places = places_by_value(apache_kafka, topic)
+    assert {len(places[one.value]) for one in left_behind(topic)} == {2 if is_committed else 1}
 
 
 def test_second_holder_of_a_name_shuts_out_the_first(
