@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from service.errors import TransientError
 
@@ -103,14 +111,21 @@ def _await_marks(bootstrap_servers: str, committed: Consumer, places: list[Topic
     everything = _reader(bootstrap_servers, "read_uncommitted")
     deadline = time.monotonic() + MARKS_S
     try:
-        while _ends(committed, places) != _ends(everything, places) and time.monotonic() < deadline:
+        while not _end_alike(committed, everything, places) and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
         everything.close()
 
 
-def _ends(consumer: Consumer, places: list[TopicPartition]) -> list[int]:
-    return [consumer.get_watermark_offsets(place, timeout=30)[1] for place in places]
+def _end_alike(one: Consumer, other: Consumer, places: list[TopicPartition]) -> bool:
+    """Tell whether two consumers are told of the same ends; a topic that was just made has none yet."""
+    try:
+        first, second = (
+            [c.get_watermark_offsets(place, timeout=30)[1] for place in places] for c in (one, other)
+        )
+    except KafkaException:
+        return False
+    return first == second
 
 
 def _read_to_end(consumer: Consumer, open_partitions: set[int]) -> Iterable[Record]:
