@@ -179,6 +179,8 @@ class Worker:
             self._settle()  # only the answer to the commit was lost
         self._sink.settle(is_committed=is_committed)
         self._unsettled = None
+        if is_committed:
+            self._outage.ends(by_commit=True)
 
     def _on_wait(self, error: TransientError) -> None:
         """Wait on for the broker's answer, unless we are to stop."""

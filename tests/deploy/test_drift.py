@@ -71,7 +71,9 @@ def by_class(settings: Settings) -> dict[str, list[bytes]]:
     packets = [packet.read() for packet in shipped_packets().packets if packet.survey is Survey.LSST]
     produce(settings.bootstrap_servers, "drift", packets)
     found: dict[str, list[bytes]] = {}
-    for record in wait_for_records(settings.bootstrap_servers, settings.output_topic, len(packets)):
+    for record in wait_for_records(
+        settings.bootstrap_servers, settings.output_topic, len(packets), timeout_s=180
+    ):
         classes = record_of(record)["classifications"]
         if classes:
             best = max(classes, key=lambda one: one["probability"])["class_name"]
