@@ -39,6 +39,7 @@ RESERVED = frozenset(
 LARGEST_MESSAGE_BYTES = 1_000_000_000
 
 
+# What a consumer would call a mistake.
 PRODUCER_ONLY = frozenset(
     {
         "transactional.id",

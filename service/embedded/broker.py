@@ -233,7 +233,7 @@ def find_kafka(kafka_home: Path) -> Path:
     return kafka_home
 
 
-def _ours(bootstrap_servers: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _quiet_options(bootstrap_servers: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
     # Not a word from librdkafka: a server that is still starting refuses connections, which is no news.
     ours = {"bootstrap.servers": bootstrap_servers, "socket.timeout.ms": 10_000, "log_level": 0}
     return dict(options or {}) | ours
@@ -241,7 +241,7 @@ def _ours(bootstrap_servers: str, options: Mapping[str, Any] | None = None) -> d
 
 def _answers(bootstrap_servers: str) -> bool:
     try:
-        return bool(AdminClient(_ours(bootstrap_servers)).list_topics(timeout=2.0).brokers)
+        return bool(AdminClient(_quiet_options(bootstrap_servers)).list_topics(timeout=2.0).brokers)
     except KafkaException:
         return False
 
@@ -268,7 +268,7 @@ def create_topics(
         It refuses.
     """
     plans = [TopicPlan(name, count, {}) for name, count in partitions.items()]
-    TopicAdmin(_ours(bootstrap_servers, options)).ensure(plans, replication=BROKERS_DEFAULT)
+    TopicAdmin(_quiet_options(bootstrap_servers, options)).ensure(plans, replication=BROKERS_DEFAULT)
 
 
 def _new_cluster_id() -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from service.adapters.kafka_options import librdkafka_logger, producer_options
 from service.adapters.kafka_sink import KafkaSink
+from service.commands.tool_sink import give_up
 from service.core.stream import OutgoingMessage
 from service.embedded.broker import Broker, create_topics
 from service.errors import TransientError
@@ -18,10 +19,6 @@ KEYS = 12
 def records(name: bytes) -> list[OutgoingMessage]:
     """Give records for every partition."""
     return [OutgoingMessage("results", b"%d" % key, b"%s %d" % (name, key), []) for key in range(KEYS)]
-
-
-def never(error: TransientError) -> None:
-    raise error
 
 
 def back_to_last_commit(sink: KafkaSink) -> None:
@@ -41,7 +38,7 @@ def test_what_was_committed_just_before_the_broker_was_killed_is_seen_with_the_n
     patiently(sink.connect)
     sink.begin()
     sink.produce(records(b"committed"))
-    sink.commit(never)
+    sink.commit(give_up)
 
     own_broker.kill()
     sink.begin()
@@ -52,7 +49,7 @@ def test_what_was_committed_just_before_the_broker_was_killed_is_seen_with_the_n
     patiently(lambda: back_to_last_commit(sink))
     sink.begin()
     sink.produce(records(b"next"))
-    patiently(lambda: sink.commit(never))
+    patiently(lambda: sink.commit(give_up))
 
     seen = sorted(record.value for record in read_topic(own_broker.bootstrap_servers, "results"))
     assert seen == sorted(one.value or b"" for one in records(b"committed") + records(b"next"))
