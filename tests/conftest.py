@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 from redis import Redis
 
+from service.embedded import processes
 from service.embedded.broker import ApacheKafka, Broker, EmbeddedBroker, create_topics, find_kafka
 from service.embedded.redis import EmbeddedRedis
 from service.errors import InputError
@@ -32,6 +33,13 @@ hypothesis.settings.load_profile("unhurried")
 os.environ.setdefault(
     "KAFKA_JVM_PERFORMANCE_OPTS", "-server -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Djava.awt.headless=true"
 )
+
+# Of tests that run side by side, none takes a port whose server another has stopped for a while.
+processes.PORTS = processes.PORTS[
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) :: int(
+        os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    )
+]
 
 SettingsFactory = Callable[..., Settings]
 TopicFactory = Callable[..., str]

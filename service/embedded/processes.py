@@ -24,13 +24,14 @@ LOOPBACK = "127.0.0.1"
 
 # Below the range that the kernel gives to outgoing connections (32768 and up on Linux): a client that
 # retries a stopped server of that range can connect to itself and so take the port away.
-FIRST_PORT, LAST_PORT = 15_000, 32_000
+PORTS = range(15_000, 32_000)
+_given: set[int] = set()  # a server that is stopped or killed comes back to its own
 POLL = timedelta(milliseconds=20)
 LOG_LINES = 15
 
 
 def free_port() -> int:
-    """Find a port of the loopback address that nobody listens on.
+    """Find a port of the loopback address that nobody listens on; none is given twice.
 
     Raises
     ------
@@ -38,10 +39,11 @@ def free_port() -> int:
         None was found.
     """
     for _ in range(100):
-        port = random.randrange(FIRST_PORT, LAST_PORT)  # noqa: S311  not a secret
-        if is_free(port):
+        port = random.choice(PORTS)  # noqa: S311  not a secret
+        if port not in _given and is_free(port):
+            _given.add(port)
             return port
-    raise FatalError(f"no free port between {FIRST_PORT} and {LAST_PORT} on {LOOPBACK}")
+    raise FatalError(f"no free port between {PORTS[0]} and {PORTS[-1]} on {LOOPBACK}")
 
 
 def is_free(port: int) -> bool:

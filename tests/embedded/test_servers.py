@@ -13,6 +13,7 @@ from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.adapters.topic_admin import TopicAdmin
+from service.embedded import processes
 from service.embedded.broker import Broker, EmbeddedBroker, create_topics, find_kafka
 from service.embedded.processes import ChildProcess, accepts_connections, free_port
 from service.embedded.redis import EmbeddedRedis
@@ -184,6 +185,13 @@ def test_free_ports_lie_below_those_of_outgoing_connections() -> None:
     if kernel_range.exists():
         first_outgoing = int(kernel_range.read_text().split()[0])
     assert max(free_port() for _ in range(50)) < first_outgoing
+
+
+def test_no_free_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [free_port() for _ in range(20)]
+    monkeypatch.setattr(processes, "PORTS", few)
+    with pytest.raises(FatalError, match="no free port"):
+        free_port()
 
 
 def test_missing_kafka_installation_says_which_setting_to_set(tmp_path: Path) -> None:
