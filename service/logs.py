@@ -3,14 +3,16 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 import structlog
 from structlog.typing import Processor
 
-__all__ = ["configure_logging", "hide_secrets"]
+__all__ = ["compiling", "configure_logging", "hide_secrets"]
 
 HIDDEN = "***"
 # As whole words of a field's name: `password`, `redis_password`, `sasl.password`, not `passwords_checked`.
@@ -64,6 +66,15 @@ def configure_logging(level: str, *, json: bool) -> None:
     root.setLevel(level)
     # What the compiler has to say for its own makers is some 100,000 lines and most of a minute.
     logging.getLogger("numba").setLevel(logging.WARNING)
+
+
+@contextmanager
+def compiling(log: structlog.stdlib.BoundLogger) -> Iterator[None]:
+    """Say that compiling begins, which takes many seconds where no cache is, and how long it took."""
+    log.info("compiling what no cache on disk has")
+    started_s = time.monotonic()
+    yield
+    log.info("compiled", after_s=round(time.monotonic() - started_s, 1))
 
 
 def _renderer(*, json: bool) -> Processor:

@@ -3,7 +3,6 @@
 import gc
 import os
 import socket
-import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
 
@@ -15,7 +14,7 @@ from service.commands.interruption import ended_by_signals
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
 from service.errors import SettingsError
-from service.logs import configure_logging
+from service.logs import compiling, configure_logging
 from service.settings import Settings, read_settings
 from service.wiring import bundles_of, output_feed, store
 
@@ -83,11 +82,9 @@ def _classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:
 
 def _warm_up(classifiers: Mapping[Survey, ObjectClassifier]) -> None:
     """Compile before anybody asks: it may take longer than a request is given."""
-    log.info("compiling what no cache on disk has")
-    started_s = time.monotonic()
-    for classifier in set(classifiers.values()):
-        classifier.warm_up()
-    log.info("compiled", after_s=round(time.monotonic() - started_s, 1))
+    with compiling(log):
+        for classifier in set(classifiers.values()):
+            classifier.warm_up()
 
 
 def _listen(settings: Settings) -> socket.socket:

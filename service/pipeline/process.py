@@ -1,7 +1,6 @@
 """One batch: from messages to messages, with the objects' states in the store in between."""
 
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -25,6 +24,7 @@ from service.core.stream import SourceMessage
 from service.core.summary import placements, summarise
 from service.decoding.decoder import RawMessage
 from service.errors import StoreUnavailableError
+from service.logs import compiling
 from service.pipeline.advance import Advancer
 from service.pipeline.clock import Clock
 from service.pipeline.models import ModelShelf
@@ -119,13 +119,11 @@ class BatchProcessor:
             The store does not answer.
         """
         self._models.register()
-        log.info("compiling what no cache on disk has")
-        started_s = time.monotonic()
-        if self._shadow is not None:
-            self._shadow.prepare()
-        self._models.warm_up()
-        self._decoder.warm_up()
-        log.info("compiled", after_s=round(time.monotonic() - started_s, 1))
+        with compiling(log):
+            if self._shadow is not None:
+                self._shadow.prepare()
+            self._models.warm_up()
+            self._decoder.warm_up()
 
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         """Process a batch; safe to be repeated with the same messages.

@@ -20,6 +20,7 @@ from service.adapters.kafka_options import (
 )
 from service.adapters.kafka_sink import KafkaSink
 from service.adapters.topic_admin import TopicAdmin, TopicPlan
+from service.commands.tool_sink import give_up
 from service.core.stream import OutgoingMessage, SourceMessage
 from service.embedded.broker import Broker, create_topics
 from service.errors import BrokerUnavailableError, FatalError, FencedError, SettingsError, TransientError
@@ -75,15 +76,11 @@ def collect(source: KafkaSource, count: int) -> list[SourceMessage]:
     return messages
 
 
-def never(error: TransientError) -> None:
-    raise error
-
-
 def answer(sink: KafkaSink, source: KafkaSource, settings: Settings, batch: Sequence[SourceMessage]) -> None:
     """Answer a batch in a transaction that is still to be committed."""
     sink.begin()
     sink.produce(answers(settings, batch))
-    sink.send_offsets(source.progress(), never)
+    sink.send_offsets(source.progress(), give_up)
 
 
 def answers(settings: Settings, batch: Sequence[SourceMessage]) -> list[OutgoingMessage]:
@@ -110,7 +107,7 @@ def test_committed_batch_is_answered_once_and_not_read_again(
     while answered < len(NUMBERS):
         batch = next_batch(source)
         answer(sink, source, settings, batch)
-        sink.commit(never)
+        sink.commit(give_up)
         source.committed()
         answered += len(batch)
 
@@ -230,7 +227,7 @@ def forgetful(
     stranger.abort_transaction(30)
     sink.begin()
     sink.produce([OutgoingMessage(topic, b"next", b"next", [])])
-    sink.commit(never)
+    sink.commit(give_up)
     assert [record.value for record in read_topic(apache_kafka.bootstrap_servers, topic)] == [b"next"]
 
 
@@ -304,8 +301,8 @@ def test_second_holder_of_a_name_shuts_out_the_first(
 
 
 def _commit(sink: KafkaSink, source: KafkaSource) -> None:
-    sink.send_offsets(source.progress(), never)
-    sink.commit(never)
+    sink.send_offsets(source.progress(), give_up)
+    sink.commit(give_up)
 
 
 def test_commit_outlives_a_broker_that_pauses(
@@ -348,7 +345,7 @@ def test_commit_of_unknown_outcome_is_settled_by_a_new_producer(
     answer(sink, source, settings, batch)
     rough_broker.pause()
     with pytest.raises(BrokerUnavailableError):
-        sink.commit(never)
+        sink.commit(give_up)
     rough_broker.resume()
 
     was_committed = back_to_last_commit(sink, source)
@@ -370,7 +367,7 @@ def test_rewind_knows_a_commit_whose_answer_was_lost(
     source, sink = make_source(settings, [topic]), connected_sink(settings)
     batch = next_batch(source)
     answer(sink, source, settings, batch)
-    sink.commit(never)
+    sink.commit(give_up)
 
     assert patiently(source.rewind) is True  # we did not tell it of the commit
     assert patiently(source.rewind) is False
@@ -457,7 +454,7 @@ def test_message_that_a_topic_will_never_take_is_a_fatal_error(
     with pytest.raises(
         FatalError, match=r"small takes no message of 10240 bytes: raise its max.message.bytes"
     ):
-        sink.commit(never)
+        sink.commit(give_up)
 
 
 def test_user_options_are_taken_and_escaped_commas_kept(settings_factory: SettingsFactory) -> None:

@@ -8,9 +8,9 @@ import orjson
 from service.adapters.kafka import BatchLimits, KafkaSource
 from service.adapters.kafka_options import consumer_options, librdkafka_logger, producer_options
 from service.adapters.kafka_sink import KafkaSink
+from service.commands.tool_sink import give_up
 from service.embedded.broker import Broker
 from service.embedded.redis import EmbeddedRedis
-from service.errors import TransientError
 from service.settings import Settings
 from service.wiring import processor, source_topics, store
 from tests.integration.conftest import DeploymentFactory
@@ -117,14 +117,10 @@ def crash_before_commit(settings: Settings) -> dict[bytes, int]:
     result = made.process(messages)
     sink.begin()
     sink.produce(result.outgoing)
-    sink.send_offsets(source.progress(), never)
+    sink.send_offsets(source.progress(), give_up)
     source.close()
     values = [message.value or b"" for message in result.outgoing]
     return {without_timestamps(value): orjson.loads(value)["timestamps"]["classified"] for value in values}
-
-
-def never(error: TransientError) -> None:
-    raise error
 
 
 def test_worker_killed_again_and_again_in_mid_stream_loses_and_repeats_nothing(
