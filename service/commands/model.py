@@ -1,5 +1,6 @@
 """``nightjar model``: what a bundle says of itself."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import orjson
@@ -14,6 +15,9 @@ from service.core.taxonomy import taxonomy_name
 from service.errors import InputError
 
 __all__ = ["app", "show"]
+
+NAME_WIDTH = 16
+"""So wide that the values of most sections begin in one column."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -38,7 +42,7 @@ def show(
     sources = [source] if source else sorted(shipped_bundles())
     if not sources:
         raise InputError("no model is shipped with this installation: name a bundle's directory")
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     for one in sources:
         bundle = load_bundle(one)
         if as_json:
@@ -68,23 +72,31 @@ def _print_summary(console: Console, bundle: Bundle) -> None:
     for one in bundle.classes:
         classes.add_row(one.name, str(one.class_id), taxonomy_name(one.class_id))
     console.print(classes)
-    table = Table(Column(no_wrap=True), Column(overflow="fold"), show_header=False, box=None)
-    for name, value in _flat(summary, skip={"classes", "name", "version"}):
-        table.add_row(name, value)
-    console.print(table)
+    for title, values in _sections(summary, skip={"classes", "name", "version"}):
+        # Both fold: a value that is cut, or crowded out by a long name, would be lost.
+        columns = Column(overflow="fold", min_width=NAME_WIDTH), Column(overflow="fold")
+        table = Table(*columns, title=title or None, title_justify="left", show_header=False, box=None)
+        for row in values:
+            table.add_row(*row)
+        console.print(table)
 
 
-def _flat(content: dict[str, JsonValue], skip: set[str], prefix: str = "") -> list[tuple[str, str]]:
-    """List nested values with dotted names, short ones as they are."""
-    rows: list[tuple[str, str]] = []
-    for name, value in content.items():
-        if name in skip:
-            continue
-        if isinstance(value, dict):
-            rows += _flat(value, set(), f"{prefix}{name}.")
-        else:
-            rows.append((f"{prefix}{name}", _text(value)))
-    return rows
+def _sections(
+    content: dict[str, JsonValue], skip: set[str], title: str = ""
+) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Give the values by the dotted name of what holds them, so that the name beside a value is short."""
+    kept = {name: value for name, value in content.items() if name not in skip}
+    inner = {name: value for name, value in kept.items() if isinstance(value, dict) and not _is_flat(value)}
+    rows = [(name, _text(value)) for name, value in kept.items() if name not in inner]
+    if rows:
+        yield title, rows
+    for name, value in inner.items():
+        yield from _sections(value, set(), f"{title}.{name}" if title else name)
+
+
+def _is_flat(value: dict[str, JsonValue]) -> bool:
+    """Tell whether a line takes all of it."""
+    return bool(value) and all(isinstance(one, str | int | float) for one in value.values())
 
 
 def _text(value: JsonValue) -> str:
@@ -96,4 +108,6 @@ def _text(value: JsonValue) -> str:
             return f"{value:.6g}"
         case [str() | int() | float(), *_]:
             return ", ".join(map(_text, value))
+        case dict() if _is_flat(value):
+            return ", ".join(f"{name} {_text(one)}" for name, one in value.items())
     return orjson.dumps(value).decode().replace(",", ", ")

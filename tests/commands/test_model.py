@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 from service.core.bundle import load_bundle, shipped_bundles
@@ -19,7 +20,19 @@ def test_show_prints_what_a_bundle_is(tmp_path: Path) -> None:
         *CLASS_NAMES,
     ):
         assert text in done.stdout
-    assert "provenance.data" in done.stdout
+    assert re.search(r"provenance\s+data", done.stdout)
+
+
+def test_every_name_stands_beside_its_value_in_80_columns() -> None:
+    content = json.loads(nightjar("model", "show", "ztf", "--json").stdout)
+    lines = nightjar("model", "show", "ztf", COLUMNS="80").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    scores = content["provenance"]["scores"]["Out of fold, no redshift"]["3"]
+    place = next(number for number, line in enumerate(lines) if line.rstrip().endswith("no redshift.3"))
+    assert lines[place + 1].split()[:2] == ["macro_auroc", f"{scores['macro_auroc'][0]:.6g},"]
+    rows = [line.split() for line in lines]
+    assert ["digest", content["digest"]] in rows
+    assert ["n_inputs", str(content["network"]["n_inputs"])] in rows
 
 
 def test_show_prints_the_model_card_when_asked(tmp_path: Path) -> None:
