@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from service.adapters.archive_files import make_directory, writing
 from service.core.alerts import Survey
 from service.core.filters import FilterSpec, read_filter, write_filter
 from service.core.records import Classifier
@@ -21,7 +22,13 @@ Item = TypeVar("Item")
 
 
 def write_models(directory: Path, models: Mapping[int, RegisteredModel]) -> None:
-    """Write the models that classifications name, beside those of earlier exports: results stay."""
+    """Write the models that classifications name, beside those of earlier exports: results stay.
+
+    Raises
+    ------
+    InputError
+        It cannot be written, or what was there cannot be read.
+    """
     known = read_models(directory) | dict(models)
     _write(directory / MODELS, [_model_as_json(known[digest]) for digest in sorted(known)])
 
@@ -32,13 +39,19 @@ def read_models(directory: Path) -> dict[int, RegisteredModel]:
     Raises
     ------
     InputError
-        The file is none of ours.
+        The file cannot be read or is none of ours.
     """
     return {model.digest: model for model in _read(directory / MODELS, _read_model)}
 
 
 def write_filters(directory: Path, filters: Sequence[FilterSpec]) -> None:
-    """Write the filters there are now; those of earlier exports that were removed since go."""
+    """Write the filters there are now; those of earlier exports that were removed since go.
+
+    Raises
+    ------
+    InputError
+        They cannot be written.
+    """
     _write(directory / FILTERS, [write_filter(spec) for spec in filters])
 
 
@@ -48,16 +61,17 @@ def read_filters(directory: Path) -> list[FilterSpec]:
     Raises
     ------
     InputError
-        The file is none of ours.
+        The file cannot be read or is none of ours.
     """
     return _read(directory / FILTERS, read_filter)
 
 
 def _write(path: Path, values: Sequence[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
-    unfinished.replace(path)
+    with writing(path):
+        unfinished.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
+        unfinished.replace(path)
 
 
 def _read(path: Path, read: Callable[[dict[str, Any]], Item]) -> list[Item]:
@@ -65,6 +79,8 @@ def _read(path: Path, read: Callable[[dict[str, Any]], Item]) -> list[Item]:
         return [read(value) for value in orjson.loads(path.read_bytes())]
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is none of an export: {error}") from error
 

@@ -18,6 +18,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from service.adapters.archive_files import writing
 from service.adapters.state_columns import StoredObject, objects_of, table_of
 from service.errors import InputError
 
@@ -47,7 +48,8 @@ def night_of(mjd_tai: float) -> date:
 class ArchiveWriter:
     """Writes objects, a bounded number of them in memory; a context manager.
 
-    A night's file appears, and replaces the one of an earlier export, when the context ends in order.
+    A night's file appears, and replaces the one of an earlier export, when the context ends in order. What
+    cannot be written is an `InputError`.
 
     Parameters
     ----------
@@ -73,12 +75,14 @@ class ArchiveWriter:
                 for path in list(self._held):
                     self._write(path)
         finally:
-            self._cleanup.close()
+            with writing(self.directory):
+                self._cleanup.close()
         for path in self._files:
-            if kind is None:
-                _unfinished(path).replace(path)
-            else:
-                _unfinished(path).unlink(missing_ok=True)
+            with writing(path):
+                if kind is None:
+                    _unfinished(path).replace(path)
+                else:
+                    _unfinished(path).unlink(missing_ok=True)
 
     def add(self, objects: Sequence[StoredObject]) -> None:
         """Take objects, each for the night of its latest alert."""
@@ -104,11 +108,12 @@ class ArchiveWriter:
         del self._held_bytes[path]
         for start in range(0, len(objects), ROW_GROUP):
             table = table_of(objects[start : start + ROW_GROUP])
-            if path not in self._files:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                writer = pq.ParquetWriter(_unfinished(path), table.schema, compression="zstd")
-                self._files[path] = self._cleanup.enter_context(writer)
-            self._files[path].write_table(table)
+            with writing(path):
+                if path not in self._files:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    writer = pq.ParquetWriter(_unfinished(path), table.schema, compression="zstd")
+                    self._files[path] = self._cleanup.enter_context(writer)
+                self._files[path].write_table(table)
 
 
 def _unfinished(path: Path) -> Path:
@@ -167,7 +172,7 @@ class ArchiveReader:
         Raises
         ------
         InputError
-            A file is damaged.
+            A file is damaged or cannot be opened.
         """
         return sum(map(_count, paths))
 
@@ -177,19 +182,19 @@ class ArchiveReader:
         Raises
         ------
         InputError
-            The file is damaged or none of ours.
+            The file is damaged, cannot be opened or is none of ours.
         """
         try:
             # Without the columns that a directory's name would add.
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=at_a_time):
                     yield objects_of(pa.Table.from_batches([batch]))
-        except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
             raise InputError(f"{path} cannot be read: {error}") from error
 
 
 def _count(path: Path) -> int:
     try:
         return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, ValueError) as error:
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error

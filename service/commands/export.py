@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from service.adapters.archive_files import make_directory
 from service.adapters.archive_lists import write_filters, write_models
 from service.adapters.object_archive import ArchiveWriter, night_of
 from service.adapters.redis_store import RedisStore
@@ -41,12 +42,14 @@ def export(
     has the stored filters. The service may go on meanwhile.
     """
     first = read_night(since, "--since")
+    make_directory(directory)
     objects = store(read_settings())
     n_unreadable = 0
     _allow_files()
     try:
         models = objects.models()
-        with ArchiveWriter(directory) as archive, Counting("exported", objects.usage().objects) as counting:
+        # What was exported is said when the last file is in its place.
+        with Counting("exported", objects.usage().objects) as counting, ArchiveWriter(directory) as archive:
             write_models(directory, models)
             write_filters(directory, objects.filters.all())
             for one in survey or Survey:

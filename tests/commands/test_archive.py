@@ -312,6 +312,45 @@ def test_an_object_that_cannot_be_read_is_said_and_left_out(redis_url: str, tmp_
     assert "1 objects cannot be read" in done.stderr
 
 
+def test_a_directory_that_cannot_be_written_is_one_line(redis_url: str, tmp_path: Path) -> None:
+    table = tmp_path / "lc.csv"
+    table.write_text("object_id,mjd\n")
+    for directory, message in (
+        (table, f"{table} is a file: name a directory"),
+        (table / "below", "lc.csv/below cannot be written: Not a directory"),
+        (Path("/proc/foo"), "/proc/foo cannot be written: No such file or directory"),
+        (Path("/proc"), "/proc/models.json cannot be written: No such file or directory"),
+    ):
+        done = nightjar("export", str(directory), NIGHTJAR_REDIS_URL=redis_url)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert done.stderr.endswith(f"{message}\n")
+
+
+def test_an_export_that_cannot_be_finished_is_one_line(full: EmbeddedRedis, tmp_path: Path) -> None:
+    (tmp_path / "objects").write_text("in the way")
+    done = nightjar("export", str(tmp_path), NIGHTJAR_REDIS_URL=full.url)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "objects.parquet cannot be written: " in done.stderr
+
+
+@pytest.mark.parametrize("name", ["models.json", "objects/night=2026-01-01/objects.parquet"])
+def test_what_cannot_be_opened_is_one_line(
+    full: EmbeddedRedis, redis_url: str, tmp_path: Path, name: str
+) -> None:
+    assert nightjar("export", str(tmp_path), NIGHTJAR_REDIS_URL=full.url).returncode == 0
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).mkdir(parents=True)  # a file without the right to read stops no test that root runs
+    done = nightjar("import", str(tmp_path), NIGHTJAR_REDIS_URL=redis_url)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"{tmp_path / name} cannot be read: " in done.stderr
+
+
+def test_a_directory_that_is_no_export_is_one_line(tmp_path: Path) -> None:
+    done = nightjar("import", str(tmp_path / "missing"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "name the directory of an export" in done.stderr
+
+
 def test_an_archive_moves_between_a_server_and_a_cluster(
     full: EmbeddedRedis, archive: Path, tmp_path: Path, redis_url: str
 ) -> None:
