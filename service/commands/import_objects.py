@@ -44,12 +44,12 @@ def import_objects(
         if replace:
             some.reverse()  # the newest comes last and stays
     models, filters = read_models(directory), read_filters(directory)
-    n_kept = 0
     try:
         for model in models.values():
             objects.register_model(model)
-        n_kept += len(filters) - put_filters(objects, filters, replace=replace)
+        n_filters = put_filters(objects, filters, replace=replace)
         names = {digest: [name for _, name in model.classifier.classes] for digest, model in models.items()}
+        n_kept = 0
         with Counting("imported", archive.count(paths)) as counting:
             for path in paths:
                 for found in archive.objects(path, at_a_time=AT_A_TIME):
@@ -62,8 +62,15 @@ def import_objects(
                         put_beside(objects, digest, found, replace=replace)
     finally:
         objects.close()
-    if n_kept:
-        typer.echo(f"nightjar: {n_kept} were left as the store has them", err=True)
+    _say(n_kept, n_filters, len(filters) - n_filters)
+
+
+def _say(n_objects_kept: int, n_filters: int, n_filters_kept: int) -> None:
+    if n_objects_kept:
+        typer.echo(f"{n_objects_kept} objects were left as the store has them", err=True)
+    if n_filters or n_filters_kept:
+        left = f", {n_filters_kept} were left as the store has them" if n_filters_kept else ""
+        typer.echo(f"imported {n_filters} filters{left}", err=True)
 
 
 def put_filters(objects: RedisStore, filters: Sequence[FilterSpec], *, replace: bool) -> int:

@@ -225,7 +225,7 @@ def test_what_the_store_has_is_left_alone_unless_it_is_to_be_replaced(
     client = Redis.from_url(redis_url)
     client.set("nj:{lsst:0}", b"something newer")
     done = nightjar("import", str(archive), NIGHTJAR_REDIS_URL=redis_url)
-    assert "1 were left as the store has them" in done.stderr
+    assert "1 objects were left as the store has them" in done.stderr
     assert client.get("nj:{lsst:0}") == b"something newer"
     done = nightjar("import", "--replace", str(archive), NIGHTJAR_REDIS_URL=redis_url)
     assert f"imported {N_OBJECTS} objects" in done.stderr
@@ -254,6 +254,14 @@ def test_filters_that_the_store_has_stay_and_those_removed_before_an_export_do_n
     done = nightjar("import", str(tmp_path), NIGHTJAR_REDIS_URL=redis_url)
     assert done.returncode == 2
     assert "filters.json is none of an export" in done.stderr
+
+
+def test_filters_and_objects_are_counted_apart(full: EmbeddedRedis, archive: Path) -> None:
+    done = nightjar("import", str(archive), NIGHTJAR_REDIS_URL=full.url)
+    imported, objects, filters = done.stderr.splitlines()
+    assert imported.startswith("imported 0 objects in ")
+    assert objects == f"{N_OBJECTS} objects were left as the store has them"
+    assert filters == f"imported 0 filters, {len(FILTERS)} were left as the store has them"
 
 
 def test_of_an_object_in_two_nights_the_newer_state_is_taken(redis_url: str, tmp_path: Path) -> None:
