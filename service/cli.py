@@ -1,5 +1,6 @@
 """The command ``nightjar``: its subcommands, loaded when called, and its errors in one line."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from service.errors import FencedError, InputError, ServiceError, SettingsError, TransientError
+from service.settings import misspelt
 
 __all__ = ["EXIT_CODES", "app", "exit_code", "main"]
 
@@ -125,6 +127,8 @@ def exit_code(error: ServiceError) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; an error of ours becomes one line that says what to do."""
+    for name, meant in misspelt(os.environ).items():
+        typer.echo(f"nightjar: {name} is no setting and has no effect; is {meant} meant?", err=True)
     try:
         app(args=arguments)
     except ServiceError as error:

@@ -100,14 +100,15 @@ class Pulse:
         with self._lock:
             lags, waits, models = self._lags, self._waits, self._models
         by_topic: dict[str, int] = {}
+        unknown = "unknown" if waits else "ok"  # of what else is away nobody hears while it waits
         for (topic, _partition), lag in lags.items():
             by_topic[topic] = by_topic.get(topic, 0) + lag
         return {
             "status": self.status,
             "version": version("nightjar"),
             "silent_s": round(time.monotonic() - self._beat_s, 1),
-            "broker": waits.get("broker", "ok"),
-            "store": waits.get("store", "ok"),
+            "broker": waits.get("broker", unknown),
+            "store": waits.get("store", unknown),
             **({"schema_registry": waits["schema_registry"]} if "schema_registry" in waits else {}),
             "partitions": len(lags),
             "lag_messages": by_topic,
@@ -149,8 +150,11 @@ def serve(registry: CollectorRegistry, pulse: Pulse, host: str, port: int) -> WS
 
     def app(environ: dict[str, Any], start_response: Any) -> Any:
         path = environ.get("PATH_INFO", "/")
-        if path not in good:
+        if path == "/metrics":
             return metrics(environ, start_response)
+        if path not in good:
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [f"there are /metrics, {', '.join(good)}\n".encode()]
         report = pulse.report()
         state = "200 OK" if report["status"] in good[path] else "503 Service Unavailable"
         start_response(state, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])

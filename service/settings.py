@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -23,9 +24,19 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import SettingsError
 
-__all__ = ["PREFIX", "Duration", "KafkaSecurity", "OutputFormat", "Settings", "TopicList", "read_settings"]
+__all__ = [
+    "PREFIX",
+    "Duration",
+    "KafkaSecurity",
+    "OutputFormat",
+    "Settings",
+    "TopicList",
+    "misspelt",
+    "read_settings",
+]
 
 PREFIX = "NIGHTJAR_"
+NEARLY = 0.9  # of difflib's likeness: a letter or two, or an underscore
 
 
 class OutputFormat(StrEnum):
@@ -57,7 +68,10 @@ def _store_url(value: object) -> RedisDsn | str:
         return TypeAdapter(RedisDsn).validate_python(value)
     except ValidationError as error:
         # Without the value: there may be a password in it.
-        raise ValueError(error.errors()[0]["msg"]) from None
+        raise ValueError(
+            f"write redis://HOST:PORT/NUMBER, rediss:// with TLS, redis+cluster:// for a cluster; "
+            f"{error.errors()[0]['msg']}"
+        ) from None
 
 
 StoreUrl = Annotated[RedisDsn | str, PlainValidator(_store_url)]
@@ -304,6 +318,17 @@ class Settings(BaseSettings):
             yield name, "***" if name in MAY_HOLD_SECRETS and value else value
 
 
+def misspelt(names: Iterable[str]) -> dict[str, str]:
+    """Find variables that are no setting but nearly one, with the one that is probably meant."""
+    known = [f"{PREFIX}{field.upper()}" for field in Settings.model_fields]
+    near = {
+        name: get_close_matches(name, known, n=1, cutoff=NEARLY)
+        for name in names
+        if name.startswith(PREFIX) and name not in known
+    }
+    return {name: meant[0] for name, meant in near.items() if meant}
+
+
 def read_settings() -> Settings:
     """Read the settings from the environment, and those it does not have from files of secrets.
 
@@ -319,6 +344,7 @@ def read_settings() -> Settings:
     except ValidationError as error:
         # The value itself is left out: it may be a password or hold one.
         wrong = [
-            f"{PREFIX}{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()
+            f"{PREFIX}{'_'.join(map(str, item['loc'])).upper()}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
         ]
         raise SettingsError("; ".join(wrong)) from None

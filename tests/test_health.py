@@ -107,6 +107,20 @@ def test_metrics_are_at_their_old_place(metrics: WorkerMetrics) -> None:
         assert b"nightjar_batch_seconds" in answer.read()
 
 
+def test_a_path_that_does_not_exist_answers_404(metrics: WorkerMetrics) -> None:
+    port = free_port()
+    metrics.serve(port, "127.0.0.1")
+    for path in ("/", "/health"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10)
+
+
+def test_of_what_else_is_away_a_waiting_worker_knows_nothing() -> None:
+    pulse = Pulse()
+    pulse.waits_for(BrokerUnavailableError("no answer from Kafka"))
+    assert (pulse.report()["broker"], pulse.report()["store"]) == ("no answer from Kafka", "unknown")
+
+
 def test_port_that_is_taken_names_its_setting(metrics: WorkerMetrics) -> None:
     port = free_port()
     metrics.serve(port, "127.0.0.1")

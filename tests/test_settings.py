@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from service.errors import SettingsError
-from service.settings import Settings, read_settings
+from service.settings import Settings, misspelt, read_settings
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,14 @@ def test_proxy_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, te
     monkeypatch.setenv("NIGHTJAR_API_TRUSTED_PROXIES", text)
     with pytest.raises(SettingsError, match=r"^NIGHTJAR_API_TRUSTED_PROXIES: "):
         read_settings()
+
+
+def test_a_variable_that_is_nearly_a_setting_is_told_apart_from_others() -> None:
+    names = ["NIGHTJAR_BATCHSIZE", "NIGHTJAR_ZTF_TOPIC", "NIGHTJAR_ZTF_TOPICS", "NIGHTJAR_IMAGE", "HOME"]
+    assert misspelt(names) == {
+        "NIGHTJAR_BATCHSIZE": "NIGHTJAR_BATCH_SIZE",
+        "NIGHTJAR_ZTF_TOPIC": "NIGHTJAR_ZTF_TOPICS",
+    }
 
 
 def test_all_unusable_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ def security_options(settings: Settings) -> dict[str, Any]:
     files = settings.kafka_ca_file, settings.kafka_certificate_file, settings.kafka_key_file
     # Refused rather than passed over: who sets them believes that they protect something.
     if has_login and protocol not in SASL:
-        raise SettingsError("NIGHTJAR_KAFKA_USERNAME needs NIGHTJAR_KAFKA_SECURITY=sasl_ssl")
+        raise SettingsError("NIGHTJAR_KAFKA_USERNAME and _PASSWORD need NIGHTJAR_KAFKA_SECURITY=sasl_ssl")
     if any(files) and protocol not in TLS:
         raise SettingsError("certificates for Kafka need NIGHTJAR_KAFKA_SECURITY=ssl or sasl_ssl")
     if protocol is KafkaSecurity.PLAINTEXT:

@@ -83,7 +83,8 @@ def get_light_curve(
         curve = views.light_curve(*found)
         if form == "json":
             return _json(curve, headers)
-        rows = [dict(one) for one in curve.observations]
+        # With the object's name: tables of several can be put together, and `nightjar classify` reads them.
+        rows = [{"object_id": curve.object_id, **dict(one)} for one in curve.observations]
         return table_response(rows, Observation, form, f"{curve.id} lightcurve", headers)
 
     return kept(if_none_match, state_tag(found[2], "lightcurve", form), answer)

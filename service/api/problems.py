@@ -166,7 +166,7 @@ async def _on_invalid_request(request: Request, error: RequestValidationError) -
         reason = faults[0].get("ctx", {}).get("error", faults[0]["msg"])
         return problem_response(ProblemType.INVALID_JSON, str(reason), request.url.path)
     errors = [
-        Fault(location=".".join(map(str, fault["loc"])), message=fault["msg"])
+        Fault(location=".".join(map(str, fault["loc"])), message=fault["msg"].removeprefix("Value error, "))
         for fault in faults[:MOST_FAULTS]
     ]
     detail = f"{len(faults)} thing{'s' * (len(faults) != 1)} wrong with the request"

@@ -32,7 +32,7 @@ async def require_reader(needs: Needs, credentials: Given) -> None:
     """
     tokens = _read_tokens(needs.settings)
     if tokens and not _is_one_of(credentials, [*tokens, *_admin_tokens(needs.settings)]):
-        raise _unauthorized()
+        raise _unauthorized(credentials)
 
 
 async def require_admin(needs: Needs, credentials: Given) -> None:
@@ -48,7 +48,7 @@ async def require_admin(needs: Needs, credentials: Given) -> None:
         detail = "the operator has set no token for changes: NIGHTJAR_API_ADMIN_TOKEN"
         raise ProblemError(ProblemType.WRITES_DISABLED, detail)
     if not _is_one_of(credentials, tokens):
-        raise _unauthorized()
+        raise _unauthorized(credentials)
 
 
 def takes_token(settings: Settings) -> bool:
@@ -72,8 +72,8 @@ def _is_one_of(credentials: HTTPAuthorizationCredentials | None, tokens: Iterabl
     return any(secrets.compare_digest(given, token.encode()) for token in tokens)
 
 
-def _unauthorized() -> ProblemError:
-    detail = "send a token as Authorization: Bearer TOKEN"
+def _unauthorized(given: HTTPAuthorizationCredentials | None) -> ProblemError:
+    detail = "the token is none that may do this" if given else "send a token as Authorization: Bearer TOKEN"
     return ProblemError(ProblemType.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
 
 

@@ -167,7 +167,7 @@ def _votable(table: pa.Table) -> bytes:
         from astropy.io.votable import from_table
         from astropy.table import Table
     except ImportError as error:
-        detail = "this server has no astropy, which writes VOTables: install nightjar[votable]"
+        detail = "this server has no astropy, which writes VOTables: install astropy there"
         raise ProblemError(ProblemType.FORMAT_UNAVAILABLE, detail) from error
     made = Table(masked=True)
     for field in table.schema:

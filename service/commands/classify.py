@@ -30,8 +30,9 @@ def classify(
     file: Annotated[
         Path,
         typer.Argument(
-            help="CSV (.csv, .csv.gz) or Parquet with one row per observation: object_id, mjd, band, and "
-            "flux_njy, flux_err_njy or mag, mag_err; optional redshift, mwebv, detected (0 or 1)."
+            help="CSV (.csv, .csv.gz) or Parquet with one row per observation: object_id, mjd or mjd_tai, "
+            "band, and flux_njy, flux_err_njy or mag, mag_err; optional redshift, mwebv, limiting_mag in "
+            "rows without mag, and detected (0 or 1) or kind (detection, forced, upper_limit)."
         ),
     ],
     survey: Annotated[Survey, typer.Option(help="Whose bands and depth the light curves have.")],
@@ -47,7 +48,7 @@ def classify(
     ] = False,
     detection_snr: Annotated[
         float,
-        typer.Option(min=0.0, help="Without a column detected: a flux is a detection from this S/N on."),
+        typer.Option(min=0.0, help="Without detected or kind: a flux is a detection from this S/N on."),
     ] = DETECTION_SNR,
     raw: Annotated[
         bool, typer.Option("--raw", help="Write the network's own probabilities, before calibration.")

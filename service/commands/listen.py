@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -19,7 +19,8 @@ from service.commands.brokers import kafka_options
 from service.commands.interruption import ended_by_signals
 from service.core.alerts import Survey
 from service.core.published import Filter, Record, parse_record
-from service.errors import BrokerUnavailableError
+from service.core.taxonomy import CLASS_IDS
+from service.errors import BrokerUnavailableError, InputError
 from service.settings import read_settings
 
 __all__ = ["answer", "line", "listen"]
@@ -60,6 +61,7 @@ def listen(
 ) -> None:
     """Print classifications from the output topic, committed ones only, until Ctrl-C."""
     settings = read_settings()
+    _check_classes(class_name or ())
     wanted = Filter(
         frozenset(class_name or ()),
         min_probability,
@@ -74,12 +76,21 @@ def listen(
         suppress(KeyboardInterrupt),
         _reader(options, topic or settings.output_topic, from_beginning=from_beginning, wait=wait) as reader,
     ):
+        if not from_beginning:
+            typer.echo("listening from now on; --from-beginning also prints what is there", err=True)
         for record in islice(_matching(reader, wanted), limit or None):
             if json:
                 sys.stdout.write(orjson.dumps(record).decode() + "\n")
                 sys.stdout.flush()
             else:
                 console.print(line(record))
+
+
+def _check_classes(names: Iterable[str]) -> None:
+    known = {name.casefold() for name in CLASS_IDS}
+    for name in names:
+        if name.casefold() not in known:
+            raise InputError(f"no class {name!r}; there are {', '.join(CLASS_IDS)}")
 
 
 def _reader(options: Mapping[str, Any], topic: str, *, from_beginning: bool, wait: bool) -> TopicReader:

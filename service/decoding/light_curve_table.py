@@ -11,12 +11,14 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Band, Kind, Observations
+from service.core.photometry import noise_njy_of_limit
 from service.errors import InputError
 
 __all__ = ["BAND_OF_NAME", "LightCurveTable", "magnitude_to_flux", "read_light_curve_table", "read_table"]
 
 ZERO_POINT_AB_NJY = 31.4  # AB magnitude of 1 nJy
 DETECTION_SNR = 5.0  # the surveys' own alert threshold
+LATEST_MJD = 1_000_000.0
 
 # Upper-case R is the ZTF r of ANTARES exports, upper-case Y the ELAsTiCC spelling.
 BAND_OF_NAME: dict[str, Band] = {
@@ -69,16 +71,19 @@ def read_light_curve_table(
 ) -> LightCurveTable:
     """Read ``object_id, mjd, band`` with ``flux_njy, flux_err_njy`` or ``mag, mag_err``.
 
+    The API's light curves as CSV or Parquet are such tables.
+
     Parameters
     ----------
     path
-        ``.csv``, ``.csv.gz`` or ``.parquet``. Optional columns: redshift, mwebv, and detected (0 or 1);
-        other columns are left alone. Flux wins where a file has both flux and magnitude.
+        ``.csv``, ``.csv.gz`` or ``.parquet``. Optional columns: redshift, mwebv, and detected (0 or 1) or
+        kind (detection, forced, upper_limit); limiting_mag, for rows without a magnitude; ``mjd_tai`` instead
+        of ``mjd``. Other columns are left alone. Flux wins where a file has both flux and magnitude.
     utc
         The times are UTC, not TAI.
     detection_snr
-        Without a `detected` column a flux is a detection from this flux / error on, whatever its sign.
-        A magnitude always is one.
+        Without a `kind` or `detected` column a flux is a detection from this flux / error on, whatever its
+        sign. A magnitude always is one.
 
     Raises
     ------
@@ -87,16 +92,21 @@ def read_light_curve_table(
     """
     table = read_table(path)
     photometry = ("flux_njy", "flux_err_njy") if "flux_njy" in table.column_names else ("mag", "mag_err")
-    for name in ("object_id", "mjd", "band", *photometry):
+    time = "mjd_tai" if "mjd_tai" in table.column_names and "mjd" not in table.column_names else "mjd"
+    if time == "mjd_tai" and utc:
+        raise InputError(f"{path}: column mjd_tai is TAI already: leave --utc out")
+    for name in ("object_id", time, "band", *photometry):
         if name not in table.column_names:
             raise InputError(f"{path}: no column {name!r}; it has {', '.join(table.column_names) or 'none'}")
     names, codes = _object_codes(path, table)
-    flux, error, detected = _fluxes(path, table, photometry, detection_snr)
+    flux, error, kind = _fluxes(path, table, photometry, detection_snr)
     rows = np.zeros(table.num_rows, dtype=OBSERVATION)
-    rows["mjd_tai"] = _numbers(path, table, "mjd") + (37.0 / 86400.0 if utc else 0.0)
+    mjd = _numbers(path, table, time)
+    _refuse_first(path, time, mjd >= LATEST_MJD, "is no MJD; of a Julian date take 2400000.5 away")
+    rows["mjd_tai"] = mjd + (37.0 / 86400.0 if utc else 0.0)
     rows["band"] = _bands(path, table)
     rows["flux_njy"], rows["flux_err_njy"] = flux, error
-    rows["kind"] = np.where(detected, Kind.DETECTION, Kind.FORCED)
+    rows["kind"] = kind
     # Ties are ordered by what was measured, so that the order of a file's rows means nothing.
     order = np.lexsort(
         (rows["flux_err_njy"], rows["flux_njy"], rows["band"], rows["kind"], rows["mjd_tai"], codes)
@@ -144,16 +154,34 @@ def _object_codes(path: Path, table: pa.Table) -> tuple[tuple[str, ...], NDArray
 
 def _fluxes(
     path: Path, table: pa.Table, columns: tuple[str, str], detection_snr: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    first, second = (_numbers(path, table, name) for name in columns)
-    _refuse_first(path, columns[1], ~(second > 0), "must be greater than 0")
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]]:
+    """Give flux, error and kind of each row."""
     is_flux = columns[0] == "flux_njy"
+    is_limit = np.zeros(table.num_rows, np.bool_)
+    limit = np.full(table.num_rows, np.nan)
+    if not is_flux and "limiting_mag" in table.column_names:
+        limit = _numbers(path, table, "limiting_mag", optional=True)
+        is_limit = np.isfinite(limit) & ~np.isfinite(_numbers(path, table, "mag", optional=True))
+    first, second = (_numbers(path, table, name, but=is_limit) for name in columns)
+    _refuse_first(path, columns[1], ~(second > 0) & ~is_limit, "must be greater than 0")
     flux, error = (first, second) if is_flux else magnitude_to_flux(first, second)
+    flux, error = np.where(is_limit, 0.0, flux), np.where(is_limit, noise_njy_of_limit(limit), error)
+    detected = np.abs(flux) >= detection_snr * error if is_flux else np.ones(len(flux), np.bool_)
     if "detected" in table.column_names:
-        detected = _numbers(path, table, "detected")
-        _refuse_first(path, "detected", ~np.isin(detected, (0, 1)), "must be 0 or 1")
-        return flux, error, detected == 1
-    return flux, error, np.abs(flux) >= detection_snr * error if is_flux else np.ones(len(flux), np.bool_)
+        given = _numbers(path, table, "detected")
+        _refuse_first(path, "detected", ~np.isin(given, (0, 1)), "must be 0 or 1")
+        detected = given == 1
+    kind = np.where(detected, Kind.DETECTION, Kind.FORCED)
+    if "detected" not in table.column_names and "kind" in table.column_names:
+        kind = _kinds(table, kind)
+    return flux, error, np.where(is_limit, Kind.UPPER_LIMIT, kind).astype(np.uint8)
+
+
+def _kinds(table: pa.Table, otherwise: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Read our own names of kinds; a column that holds anything else is not ours and left alone."""
+    code = {kind.name.lower(): int(kind) for kind in Kind}
+    given = table.column("kind").to_pylist()
+    return np.array([code[one] for one in given]) if set(given) <= set(code) else otherwise
 
 
 def _bands(path: Path, table: pa.Table) -> NDArray[np.uint8]:
@@ -182,7 +210,10 @@ def _per_object(
     return values
 
 
-def _numbers(path: Path, table: pa.Table, name: str, *, optional: bool = False) -> NDArray[np.float64]:
+def _numbers(
+    path: Path, table: pa.Table, name: str, *, optional: bool = False, but: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """Read a column of numbers; an empty one is NaN where it may be: everywhere, or in the rows of `but`."""
     column = table.column(name)
     if pa.types.is_null(column.type):
         values = np.full(table.num_rows, np.nan)
@@ -194,7 +225,8 @@ def _numbers(path: Path, table: pa.Table, name: str, *, optional: bool = False) 
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise InputError(f"{path}: column {name}: holds {column.type}, not numbers") from error
     if not optional:
-        _refuse_first(path, name, ~np.isfinite(values), "is empty or not a finite number")
+        required = np.ones(len(values), np.bool_) if but is None else ~but
+        _refuse_first(path, name, required & ~np.isfinite(values), "is empty or not a finite number")
     return values
 
 

@@ -1,5 +1,6 @@
 """Results to named filters: what passes goes to the filter's topic, exactly once."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,8 @@ from service.pipeline.publish import BatchResult
 __all__ = ["FilterProcessor"]
 
 log = structlog.get_logger(__name__)
+
+LOOK_INTERVAL_S = 2.0
 
 
 class FilterProcessor:
@@ -34,6 +37,7 @@ class FilterProcessor:
         self._make_topic = make_topic
         self._vocabulary = Vocabulary()
         self._topics: set[str] = set()
+        self._looked_s = 0.0
 
     def prepare(self) -> None:
         """Read the filters, and make their topics.
@@ -44,6 +48,17 @@ class FilterProcessor:
             The store or the broker does not answer.
         """
         self._filters()
+
+    def idle(self) -> None:
+        """Look for new filters, whose topics are waited for, every few seconds.
+
+        Raises
+        ------
+        TransientError
+            The store or the broker does not answer.
+        """
+        if time.monotonic() - self._looked_s >= LOOK_INTERVAL_S:
+            self._filters()
 
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         """Say what is to be published; safe to be repeated with the same messages.
@@ -61,6 +76,7 @@ class FilterProcessor:
     def _filters(self) -> list[FilterSpec]:
         """Read the filters, for every batch anew: a filter applies from the next batch on."""
         filters = self._store.filters.all()
+        self._looked_s = time.monotonic()
         for spec in filters:
             if spec.topic not in self._topics:
                 self._make_topic(spec.topic)

@@ -125,6 +125,9 @@ class BatchProcessor:
             self._models.warm_up()
             self._decoder.warm_up()
 
+    def idle(self) -> None:
+        """Do nothing."""
+
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         """Process a batch; safe to be repeated with the same messages.
 

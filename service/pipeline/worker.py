@@ -37,6 +37,9 @@ class Processor(Protocol):
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         """Process a batch; safe to be repeated with the same messages."""
 
+    def idle(self) -> None:
+        """Do what is to be done where nothing comes; called every few milliseconds."""
+
 
 class Unsettled(NamedTuple):
     """A batch whose results may or may not be committed."""
@@ -113,6 +116,8 @@ class Worker:
                     if messages:
                         with self._tracer.span("batch", len(messages)):
                             self._answer(messages, started_s)
+                    else:
+                        self._processor.idle()
                     self._outage.ends(by_commit=bool(messages))
                     self._tell_lag()
                 except TransientError as error:

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,10 +15,11 @@ import pytest
 from astropy.io.votable import parse_single_table
 
 from service.adapters.redis_store import RedisStore
-from service.core.alerts import Survey
+from service.core.alerts import Kind, Survey
 from service.core.classification import Reason
 from service.core.records import Classifier
 from service.core.store import RegisteredModel
+from service.decoding.light_curve_table import read_light_curve_table
 from tests.api.test_objects import problem
 from tests.support.objects import abstention, classification, object_state, put
 
@@ -176,7 +178,7 @@ def test_without_astropy_a_votable_is_a_problem_that_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "astropy.io.votable", None)
     document = problem(client.get(PATHS["objects"] % "votable"), 501, "format-unavailable")
-    assert "nightjar[votable]" in (document.detail or "")
+    assert "install astropy" in (document.detail or "")
     problem(client.get(PATHS["objects"] % "fits"), 422, "invalid-request")
 
 
@@ -208,3 +210,17 @@ def test_schemas_may_be_kept_for_a_while(client: httpx.Client) -> None:
     assert first.headers["cache-control"] == "max-age=3600"
     headers = {"If-None-Match": first.headers["etag"]}
     assert client.get("/v1/schemas/classification.json", headers=headers).status_code == 304
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("csv", "csv"), ("parquet", "parquet")])
+def test_light_curve_as_a_table_is_one_that_classify_reads(
+    client: httpx.Client, tmp_path: Path, form: str, suffix: str
+) -> None:
+    path = tmp_path / f"curve.{suffix}"
+    path.write_bytes(client.get(PATHS["lightcurve"] % form).content)
+    wanted = client.get(PATHS["lightcurve"] % "json").json()["observations"]
+    curves = read_light_curve_table(path)
+    assert curves.object_id == ("ZTF21abiuvdk",)
+    rows = curves.observations
+    assert [Kind(kind).name.lower() for kind in rows["kind"]] == [one["kind"] for one in wanted]
+    assert rows["mjd_tai"].tolist() == [one["mjd_tai"] for one in wanted]

@@ -184,6 +184,7 @@ def test_more_objects_than_one_batch_come_out_in_order(tmp_path: Path) -> None:
         ("object_id,mjd,band,mag,mag_err\na,59000,g,18,0\n", "column mag_err, row 1: must be greater than 0"),
         ("object_id,mjd,band,mag,mag_err\n,59000,g,18,0.1\n", "column object_id, row 1: is empty"),
         ("object_id,mjd,band,mag,mag_err,detected\na,59000,g,18,0.1,2\n", "column detected, row 1"),
+        ("object_id,mjd,band,mag,mag_err\na,2459000.5,g,18,0.1\n", "column mjd, row 1: is no MJD"),
         ("", "not a readable table"),
     ],
 )
@@ -194,6 +195,45 @@ def test_bad_input_is_refused_with_file_column_and_row(tmp_path: Path, content: 
         classify(path, Survey.ZTF, tmp_path / "out.csv")
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
+
+
+def test_a_light_curve_of_the_api_is_classified_as_it_was_in_the_service(table: Path, tmp_path: Path) -> None:
+    rows = [line.split(",") for line in TABLE.splitlines()[1:]]
+    flux = {mag: 10 ** (-0.4 * (float(mag) - 31.4)) for *_, mag, _ in rows}
+    relative_error = 0.05 * np.log(10) / 2.5
+    as_served = tmp_path / "served.csv"
+    as_served.write_text(
+        "object_id,mjd_tai,utc,band,kind,flux_njy,flux_err_njy,mag,mag_err,limiting_mag,source_id\n"
+        + "".join(
+            f"{name},{mjd},,{band.lower()},detection,{flux[mag]},{flux[mag] * relative_error},,,20,1\n"
+            for name, mjd, band, mag, _ in rows
+        )
+        + "one,59001,,g,upper_limit,0,700,,,20.5,1\none,59001,,r,forced,900,100,,,21,1\n"
+    )
+    want, got = run(table, tmp_path / "a.csv"), run(as_served, tmp_path / "b.csv")
+    assert (got[0]["n_observations"], got[0]["n_detections"]) == ("16", "14")
+    for one, other in zip(got, want, strict=True):
+        assert probabilities(one) == pytest.approx(probabilities(other), abs=1e-4)
+    with pytest.raises(InputError, match="leave --utc out"):
+        classify(as_served, Survey.ZTF, tmp_path / "c.csv", utc=True)
+
+
+def test_a_row_with_a_limit_alone_is_an_upper_limit(tmp_path: Path) -> None:
+    path = tmp_path / "limits.csv"
+    path.write_text(
+        "object_id,mjd,band,mag,mag_err,limiting_mag\n"
+        "a,59000,g,,,20.5\na,59002,g,18,0.1,20.5\na,59003,r,18.2,0.1,\n"
+    )
+    curves = read_light_curve_table(path)
+    assert curves.observations["kind"].tolist() == [2, 0, 0]
+    assert curves.observations["flux_err_njy"][0] == pytest.approx(10 ** (-0.4 * (20.5 - 31.4)) / 5)
+
+
+def test_a_column_called_kind_that_is_not_ours_is_left_alone(table: Path, tmp_path: Path) -> None:
+    lines = table.read_text().splitlines()
+    other = tmp_path / "other.csv"
+    other.write_text("\n".join([lines[0] + ",kind", *(line + ",diff" for line in lines[1:])]) + "\n")
+    assert run(other, tmp_path / "b.csv") == run(table, tmp_path / "a.csv")
 
 
 def test_what_cannot_be_written_is_said_before_the_work(table: Path, tmp_path: Path) -> None:

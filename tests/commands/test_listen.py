@@ -36,7 +36,7 @@ def test_one_line_per_record_for_people(broker: Broker, topic: str) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 3
-    assert "SN Ia 0.70" in lines[0]
+    assert "Ia 0.70" in lines[0]
     assert "abstained: star" in lines[2]
 
 
@@ -50,9 +50,7 @@ def test_json_lines_are_whole_records(broker: Broker, topic: str) -> None:
 
 
 def test_filters_choose_what_is_printed(broker: Broker, topic: str) -> None:
-    (line,) = listen(
-        broker, topic, "--limit", "1", "--survey", "lsst", "--class", "SN Ia"
-    ).stdout.splitlines()
+    (line,) = listen(broker, topic, "--limit", "1", "--survey", "lsst", "--class", "Ia").stdout.splitlines()
     assert " b " in line
     (line,) = listen(broker, topic, "--limit", "1", "--object", "lsst:b").stdout.splitlines()
     assert " b " in line
@@ -127,7 +125,7 @@ def test_topic_that_is_not_there_yet_is_waited_for_where_that_is_wanted(
 
     output, errors = listening.communicate(timeout=60)
     assert (listening.returncode, errors) == (0, "")
-    assert "SN Ia 0.70" in output
+    assert "Ia 0.70" in output
 
 
 def test_topic_of_something_else_is_one_line(broker: Broker, unique_topic: TopicFactory) -> None:
@@ -136,6 +134,28 @@ def test_topic_of_something_else_is_one_line(broker: Broker, unique_topic: Topic
     done = listen(broker, topic)
     assert done.returncode == 2
     assert "check NIGHTJAR_OUTPUT_TOPIC" in done.stderr
+
+
+def test_a_class_that_does_not_exist_is_refused_with_those_there_are(broker: Broker, topic: str) -> None:
+    done = listen(broker, topic, "--class", "Foo")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("nightjar: no class 'Foo'; there are ")
+    assert "Ib/c" in line
+
+
+def test_where_it_begins_is_said_unless_that_is_the_beginning(broker: Broker, topic: str) -> None:
+    listening = subprocess.Popen(
+        command_line("listen", "--topic", topic, "--brokers", broker.bootstrap_servers),
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert listening.stderr is not None
+    assert listening.stderr.readline().startswith("listening from now on; --from-beginning")
+    listening.terminate()
+    listening.communicate(timeout=60)
+    assert listening.returncode == 0
 
 
 def test_status_that_does_not_exist_is_refused() -> None:

@@ -96,6 +96,21 @@ def test_each_match_is_published_once_whatever_happens_to_the_process(
         process.stop()
 
 
+def test_the_topic_of_a_new_filter_is_made_also_where_nothing_comes(
+    settings: Settings, store: RedisStore, tmp_path: Path
+) -> None:
+    spec = FilterSpec(f"quiet-{uuid.uuid4().hex[:8]}", Criteria(class_name="Ia"))
+    process = filter_process(settings, tmp_path, "filter")
+    process.start()
+    try:
+        wait_until(lambda: "partitions assigned" in process.output(), "it waits for results")
+        assert spec.topic not in process.output()
+        store.filters.put(spec)
+        wait_until(lambda: spec.topic in process.output(), "the topic to be made")
+    finally:
+        process.stop()
+
+
 def test_filters_come_and_go_while_the_process_runs(
     settings: Settings, store: RedisStore, tmp_path: Path
 ) -> None:

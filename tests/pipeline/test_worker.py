@@ -121,6 +121,9 @@ class Stage:
     def prepare(self) -> None:
         self._step("prepare")
 
+    def idle(self) -> None:
+        self._step("idle")
+
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         self._step("process")
         outgoing = [OutgoingMessage("out", None, str(m.offset).encode(), []) for m in messages]
@@ -141,6 +144,7 @@ class StageProcessor(BatchProcessor):
     def __init__(self, stage: Stage) -> None:
         self.prepare = stage.prepare  # type: ignore[method-assign]
         self.process = stage.process  # type: ignore[method-assign]
+        self.idle = stage.idle  # type: ignore[method-assign]
 
 
 def run(stage: Stage, metrics: WorkerMetrics | None = None) -> list[dict[str, Any]]:
@@ -163,6 +167,16 @@ def test_steps_of_a_batch_come_in_the_promised_order() -> None:
     assert stage.steps[4:10] == ["poll", "process", "begin", "produce", "offsets 2", "commit"]
     assert stage.steps[-1] == "close"
     assert stage.committed_offsets == [0, 1, 2, 3, 4, 5]
+
+
+def test_where_nothing_comes_the_processor_is_told() -> None:
+    stage = Stage()
+
+    run(stage)
+
+    idle = [index for index, step in enumerate(stage.steps) if step == "idle"]
+    assert idle
+    assert {stage.steps[index - 1] for index in idle} == {"poll"}
 
 
 @pytest.mark.parametrize(
