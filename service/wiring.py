@@ -76,14 +76,17 @@ def store(settings: Settings) -> RedisStore:
 
 
 def output_feed(settings: Settings) -> OutputFeed:
-    """Make the reader of the topic of results, without talking to the broker yet.
+    """Make the reader of the topic of results; the broker need not be there.
 
     Raises
     ------
     SettingsError
         The options cannot be used.
     """
-    return OutputFeed(common_options(settings), settings.output_topic)
+    feed = OutputFeed(common_options(settings), settings.output_topic)
+    # Nobody reads with it before the first client comes, who is too late to hear of a wrong option.
+    feed.check()
+    return feed
 
 
 def decoder(settings: Settings) -> Decoder:

@@ -20,6 +20,14 @@ POLL_S = 0.2
 PATIENCE = timedelta(seconds=30)
 GROWTH_TIMEOUT_S = 2.0
 
+FOLLOWING = {
+    "enable.partition.eof": True,
+    "isolation.level": "read_committed",
+    # A result is shown within this of its commit.
+    "fetch.wait.max.ms": 50,
+    "auto.offset.reset": "earliest",
+}
+
 
 class OutputFeed:
     """One topic, read without a group.
@@ -39,6 +47,16 @@ class OutputFeed:
         self._followed: frozenset[int] = frozenset()
         self._silence = Silence(partial(groupless_consumer, options))
 
+    def check(self) -> None:
+        """Try the options, which says nothing of whether the broker is there.
+
+        Raises
+        ------
+        SettingsError
+            librdkafka refuses them.
+        """
+        groupless_consumer({**FOLLOWING, **self._options}).close()
+
     def extents(self) -> dict[int, range]:
         """Give the offsets that each partition holds."""
         found = extents(self._options, [self._topic])
@@ -47,14 +65,7 @@ class OutputFeed:
     def open(self, starts: Positions) -> None:
         """Begin to follow the topic from some positions."""
         self.close()
-        ours = {
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            # A result is shown within this of its commit.
-            "fetch.wait.max.ms": 50,
-            "auto.offset.reset": "earliest",
-        }
-        consumer = groupless_consumer({**ours, **self._options})
+        consumer = groupless_consumer({**FOLLOWING, **self._options})
         consumer.assign([TopicPartition(self._topic, *place) for place in starts.items()])
         self._consumer, self._followed = consumer, frozenset(starts)
 

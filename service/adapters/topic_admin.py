@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own typ
 from confluent_kafka.cimpl import NewTopic
 
 from service.adapters.kafka_clients import leave_behind
+from service.adapters.kafka_errors import translate_configuration
 from service.errors import BrokerUnavailableError, FatalError
 
 __all__ = ["BROKERS_DEFAULT", "Outcome", "TopicAdmin", "TopicPlan"]
@@ -69,13 +70,24 @@ class TopicAdmin:
     ----------
     options
         librdkafka options, the brokers among them: `service.adapters.kafka_options.common_options`.
+
+    Raises
+    ------
+    SettingsError
+        librdkafka refuses its options.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._address = str(options["bootstrap.servers"])
         # Each error is reported by whoever called; librdkafka's own lines would stand between.
         self._options = {**options, "log_level": 0}
-        self._admin = AdminClient(self._options)
+        self._admin = self._client()
+
+    def _client(self) -> AdminClient:
+        try:
+            return AdminClient(self._options)
+        except KafkaException as error:
+            raise translate_configuration(error) from error
 
     def wait(self, patience: timedelta) -> None:
         """Wait until the broker answers.
@@ -200,7 +212,7 @@ class TopicAdmin:
 
     def _unavailable(self, error: KafkaException) -> BrokerUnavailableError:
         # It may be this client that has lost its way: the next call is a new one's.
-        left_behind, self._admin = [self._admin], AdminClient(self._options)
+        left_behind, self._admin = [self._admin], self._client()
         leave_behind(left_behind)
         return BrokerUnavailableError(f"no answer from Kafka at {self._address}: {error.args[0].str()}")
 

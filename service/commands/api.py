@@ -39,9 +39,9 @@ def _serve(settings: Settings) -> None:
     if settings.api_core >= 0:
         _keep_to_core(settings.api_core)
     with _listen(settings) as listener, closing(store(settings)) as objects:
-        classifiers = _classifiers(settings)
+        feed, classifiers = output_feed(settings), _classifiers(settings)
         _warm_up(classifiers)
-        app = create_app(settings, objects, classifiers, output_feed(settings))
+        app = create_app(settings, objects, classifiers, feed)
         server = Server(app)
         # Without this, uvicorn believes whoever connects from this machine.
         server.config.forwarded_allow_ips = list(settings.api_trusted_proxies)

@@ -124,6 +124,16 @@ def test_a_model_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
     assert result.stderr.startswith("nightjar: model ")
 
 
+def test_kafka_options_that_are_none_are_said_in_one_line_at_the_start() -> None:
+    result = nightjar(
+        "api", NIGHTJAR_API_PORT="0", NIGHTJAR_REDIS_URL=NO_REDIS, NIGHTJAR_KAFKA_OPTIONS="foo=bar"
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        'nightjar: Kafka options: No such configuration property: "foo" (_INVALID_ARG)'
+    ]
+
+
 def test_a_core_that_is_not_there_is_said_in_one_line() -> None:
     result = nightjar("api", NIGHTJAR_API_CORE="100000", NIGHTJAR_REDIS_URL=NO_REDIS)
 

@@ -116,6 +116,13 @@ def test_more_copies_than_brokers_is_said_in_one_line(apache_kafka: Broker) -> N
     assert line.startswith("nightjar: Kafka refuses to make topic ")
 
 
+@pytest.mark.parametrize("command", ["topics", "audit"])
+def test_kafka_options_that_are_none_are_said_in_one_line(command: str) -> None:
+    done = nightjar(command, NIGHTJAR_KAFKA_OPTIONS="foo=bar", NIGHTJAR_ZTF_TOPICS="ztf")
+    assert done.returncode == 2
+    assert done.stderr == 'nightjar: Kafka options: No such configuration property: "foo" (_INVALID_ARG)\n'
+
+
 @pytest.mark.parametrize("text", ["week", "-5", "0", "P0D"])
 def test_unusable_duration_names_its_option(text: str) -> None:
     done = nightjar("topics", f"--output-retention={text}")
