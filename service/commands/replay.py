@@ -69,6 +69,10 @@ def replay(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if (bool(paths), demo, from_rejected).count(True) != 1:
         raise InputError("say what to send: packet files, directories of them, --demo or --from-rejected")
+    only = {"--error-class": bool(error_class), "--again": again, "--dry-run": dry_run}
+    if not from_rejected and any(only.values()):
+        named = " and ".join(option for option, is_given in only.items() if is_given)
+        raise InputError(f"{named} would have no effect: only --from-rejected takes it")
     if from_rejected:
         resender = Resender(settings, options, error_class or list(RejectionCode), topic, again)
         _resend(resender, console, dry_run=dry_run)

@@ -116,6 +116,9 @@ def test_another_topic_takes_letters_whose_own_is_gone(
         (["--from-rejected", "--demo"], "say what to send"),
         (["--demo"], "say where to: --topic"),
         (["--from-rejected", "--error-class", "bad_luck"], "bad_luck"),
+        (["--demo", "--topic", "t", "--dry-run"], "--dry-run would have no effect: only --from-rejected"),
+        (["--demo", "--topic", "t", "--again"], "--again would have no effect: only --from-rejected"),
+        (["--demo", "--topic", "t", "--error-class", "schema"], "--error-class would have no effect"),
     ],
 )
 def test_contradictions_are_refused(arguments: list[str], message: str) -> None:
