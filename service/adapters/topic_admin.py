@@ -1,9 +1,9 @@
 """Topics as they should be: made where they are missing, their settings brought in line where not."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -22,25 +22,43 @@ from service.adapters.kafka_clients import leave_behind
 from service.adapters.kafka_errors import translate_configuration
 from service.errors import BrokerUnavailableError, FatalError
 
-__all__ = ["BROKERS_DEFAULT", "Outcome", "TopicAdmin", "TopicPlan"]
+__all__ = ["BROKERS_DEFAULT", "Done", "Outcome", "TopicAdmin", "TopicPlan"]
 
 BROKERS_DEFAULT = -1
 """Stands for the broker's own number of copies of each partition."""
 
 REQUEST_TIMEOUT_S = 30.0
 METADATA_TIMEOUT_S = 5.0
+# A broker that is there has answered by then; whoever waits is told that one is not.
+SOON_S = 1.0
 PAUSE_S = 0.5
 PROPAGATION_PAUSE_S = 0.05
 
 Result = TypeVar("Result")
 
 
-class Outcome(StrEnum):
+class Done(StrEnum):
     """What was done about a topic."""
 
     MADE = "made"
     CHANGED = "changed"
     KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done about a topic.
+
+    Attributes
+    ----------
+    done
+        In one word.
+    changes
+        Of each setting that was changed the value before, None for none, and after.
+    """
+
+    done: Done
+    changes: Mapping[str, tuple[str | None, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +107,15 @@ class TopicAdmin:
         except KafkaException as error:
             raise translate_configuration(error) from error
 
-    def wait(self, patience: timedelta) -> None:
+    def wait(self, patience: timedelta, on_silence: Callable[[], None]) -> None:
         """Wait until the broker answers.
+
+        Parameters
+        ----------
+        patience
+            How long at most.
+        on_silence
+            Called once where it does not answer soon.
 
         Raises
         ------
@@ -98,13 +123,17 @@ class TopicAdmin:
             It did not within `patience`.
         """
         deadline = time.monotonic() + patience.total_seconds()
+        timeout_s = SOON_S
         while True:
             try:
-                self.partitions()
+                self._topics(timeout_s)
                 return
             except BrokerUnavailableError:
                 if time.monotonic() > deadline:
                     raise
+            if timeout_s == SOON_S:
+                on_silence()
+            timeout_s = METADATA_TIMEOUT_S
             time.sleep(PAUSE_S)
 
     def partitions(self) -> dict[str, int]:
@@ -117,9 +146,9 @@ class TopicAdmin:
         """
         return {name: len(topic.partitions) for name, topic in self._topics().items()}
 
-    def _topics(self) -> dict[str, TopicMetadata]:
+    def _topics(self, timeout_s: float = METADATA_TIMEOUT_S) -> dict[str, TopicMetadata]:
         try:
-            return self._admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
+            return self._admin.list_topics(timeout=timeout_s).topics
         except KafkaException as error:
             raise self._unavailable(error) from error
 
@@ -151,8 +180,9 @@ class TopicAdmin:
         made = self._make(plans, replication)
         self._await_leaders(made)
         changed = self._change([plan for plan in plans if plan.config and plan.name not in made])
-        outcomes = dict.fromkeys((plan.name for plan in plans), Outcome.KEPT)
-        return outcomes | dict.fromkeys(changed, Outcome.CHANGED) | dict.fromkeys(made, Outcome.MADE)
+        outcomes = {plan.name: Outcome(Done.KEPT) for plan in plans}
+        outcomes |= {name: Outcome(Done.CHANGED, changes) for name, changes in changed.items()}
+        return outcomes | {name: Outcome(Done.MADE) for name in made}
 
     def _make(self, plans: Sequence[TopicPlan], replication: int) -> set[str]:
         new = [NewTopic(plan.name, plan.partitions, replication, config=dict(plan.config)) for plan in plans]
@@ -175,18 +205,21 @@ class TopicAdmin:
                 )
             time.sleep(PROPAGATION_PAUSE_S)
 
-    def _change(self, plans: Sequence[TopicPlan]) -> set[str]:
+    def _change(self, plans: Sequence[TopicPlan]) -> dict[str, dict[str, tuple[str | None, str]]]:
         current = self._configs([plan.name for plan in plans])
         changes = {
             plan.name: different
             for plan in plans
-            if (different := {k: v for k, v in plan.config.items() if current[plan.name].get(k) != v})
+            if (different := _differences(current[plan.name], plan.config))
         }
         if changes:
-            resources = [_change_of(name, values) for name, values in changes.items()]
+            resources = [
+                _change_of(name, {key: new for key, (_, new) in different.items()})
+                for name, different in changes.items()
+            ]
             for resource, future in self._admin.incremental_alter_configs(resources).items():
                 self._result(future, f"change topic {resource.name}")
-        return set(changes)
+        return changes
 
     def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str | None]]:
         if not names:
@@ -223,6 +256,12 @@ class _ExistsError(Exception):
 
 def _is_led(topic: TopicMetadata) -> bool:
     return bool(topic.partitions) and all(part.leader >= 0 for part in topic.partitions.values())
+
+
+def _differences(
+    current: Mapping[str, str | None], wanted: Mapping[str, str]
+) -> dict[str, tuple[str | None, str]]:
+    return {key: (current.get(key), value) for key, value in wanted.items() if current.get(key) != value}
 
 
 def _change_of(name: str, values: Mapping[str, str]) -> ConfigResource:

@@ -18,6 +18,11 @@ __all__ = ["plan_topics", "topics"]
 # makes small things larger. A dead letter carries a whole message of the greatest length besides its cause.
 RECORD_OVERHEAD_BYTES = 2**20
 
+OTHER_NUMBER = (
+    "A topic keeps the partitions it has: with more of them an object's records would go to another partition "
+    "than before, and fewer Kafka does not make."
+)
+
 DURATION = TypeAdapter(timedelta)
 
 
@@ -55,9 +60,11 @@ def topics(
     )
     patience = duration(wait, "--wait")
     admin = TopicAdmin(common_options(settings))
-    admin.wait(patience)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    waiting = f"waiting for Kafka at {settings.bootstrap_servers}, {patience.total_seconds():g} s at most"
+    admin.wait(patience, lambda: console.print(waiting))
     outcomes = admin.ensure(plans, replication=replication)
-    _report(plans, outcomes, admin.partitions(), Console(stderr=True, highlight=False, soft_wrap=True))
+    _report(plans, outcomes, admin.partitions(), console)
 
 
 def duration(text: str, option: str) -> timedelta:
@@ -122,7 +129,14 @@ def plan_topics(
 def _report(
     plans: list[TopicPlan], outcomes: dict[str, Outcome], partitions: dict[str, int], console: Console
 ) -> None:
+    others = False
     for plan in plans:
-        count = partitions.get(plan.name, plan.partitions)
-        kept = "" if count == plan.partitions else f" as before, not {plan.partitions}"
-        console.print(f"{outcomes[plan.name]} {plan.name}: {count} partitions{kept}")
+        outcome, count = outcomes[plan.name], partitions.get(plan.name, plan.partitions)
+        changes = [
+            f"{key} {before or 'unset'} -> {after}" for key, (before, after) in outcome.changes.items()
+        ]
+        kept = "" if count == plan.partitions else f", left as they are; {plan.partitions} were asked for"
+        console.print(f"{outcome.done} {plan.name}: {', '.join([*changes, f'{count} partitions'])}{kept}")
+        others = others or bool(kept)
+    if others:
+        console.print(OTHER_NUMBER)

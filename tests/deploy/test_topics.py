@@ -1,5 +1,6 @@
 """``nightjar topics`` against real brokers: made once, brought in line afterwards, patient at first."""
 
+import re
 import subprocess
 import uuid
 
@@ -75,7 +76,11 @@ def test_second_run_changes_only_what_differs(broker: Broker) -> None:
     assert f"kept {topic}: 3 partitions\n" in run(broker, "--partitions=3", **variables)
 
     changed = run(broker, "--partitions=4", "--source-retention=P2D", **variables)
-    assert f"changed {topic}: 3 partitions as before, not 4\n" in changed
+    assert (
+        f"changed {topic}: retention.ms {7 * DAY_MS} -> {2 * DAY_MS}, "
+        "3 partitions, left as they are; 4 were asked for\n" in changed
+    )
+    assert changed.splitlines()[-1].startswith("A topic keeps the partitions it has: ")
     assert f"kept {variables['NIGHTJAR_OUTPUT_TOPIC']}" in changed
     wait_until(lambda: int(config(broker, topic)["retention.ms"]) == 2 * DAY_MS, "the change")
     assert partitions(broker)[topic] == 3
@@ -84,7 +89,8 @@ def test_second_run_changes_only_what_differs(broker: Broker) -> None:
 def test_topic_made_by_others_gets_the_settings(broker: Broker, unique_topic: TopicFactory) -> None:
     topic = unique_topic(broker, partitions=2)
     variables = names() | {"NIGHTJAR_ZTF_TOPICS": topic}
-    assert f"changed {topic}: 2 partitions as before" in run(broker, "--source-retention=P3D", **variables)
+    done = run(broker, "--source-retention=P3D", **variables)
+    assert re.search(rf"changed {topic}: retention.ms \S+ -> {3 * DAY_MS}, .*, 2 partitions, left", done)
     wait_until(lambda: config(broker, topic).get("retention.ms") == str(3 * DAY_MS), "it")
 
 
@@ -106,6 +112,19 @@ def test_broker_that_never_comes_is_a_transient_failure() -> None:
     done = nightjar("topics", "--wait=0.1", NIGHTJAR_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert done.returncode == 75
     assert done.stderr.startswith("nightjar: no answer from Kafka at 127.0.0.1:1")
+
+
+def test_waiting_is_said_once_and_at_once() -> None:
+    variables = {"NIGHTJAR_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    with subprocess.Popen(
+        command_line("topics", "--wait=8"), env=environment(**variables), stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline() == "waiting for Kafka at 127.0.0.1:1, 8 s at most\n"
+        assert waiting.poll() is None
+        (rest,) = waiting.stderr.read().splitlines()
+    assert rest.startswith("nightjar: no answer from Kafka")
+    assert waiting.returncode == 75
 
 
 def test_more_copies_than_brokers_is_said_in_one_line(apache_kafka: Broker) -> None:
