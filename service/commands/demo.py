@@ -20,7 +20,7 @@ from service.settings import Settings, read_settings
 
 __all__ = ["demo"]
 
-DEMO_RATE_HZ = 20.0  # what a person can follow, and LSST's mean rate divided by 17
+DEMO_RATE_HZ = 5.0  # what a person can follow: the alerts that we ship last two minutes
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -40,7 +40,7 @@ def demo(
     ] = None,
     rate: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Alerts per second, 0 for as fast as it goes. [default: 20; 0 if --once]"),
+        typer.Option(min=0.0, help="Alerts per second, 0 for as fast as it goes. [default: 5; 0 if --once]"),
     ] = None,
 ) -> None:
     """Run the whole service on this machine: broker, Redis, workers, API and a stream of alerts.

@@ -1,8 +1,12 @@
 """What a person sees of a running demo: a live table on a terminal, plain lines elsewhere."""
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -57,7 +61,7 @@ class LineView:
         """Print the counts every few seconds while they change, and the addresses once."""
         if not self._last:
             self._console.print(addresses(run))
-        line = counts(run)
+        line = f"{counts(run)}; {hint(run)}"
         now_s = time.monotonic()
         if line != self._last and now_s - self._last_s >= LINE_INTERVAL_S:
             self._console.print(line)
@@ -83,25 +87,39 @@ class LiveView:
             ProgressBar(total=run.total, completed=run.accounting.answered, width=30), counts(run)
         )
         self._body = Group(addresses(run), progress, table(run))
-        self.report(_hint(run))
+        self.report(hint(run))
 
 
-def _hint(run: DemoRun) -> str:
+def hint(run: DemoRun) -> str:
+    """Say what to expect, and how it ends."""
     if run.complete:
-        return "every alert has its result; Ctrl-C ends the demo"
+        return "every alert has its result, all stays as it is until Ctrl-C"
     return "Ctrl-C ends the demo" if run.accounting.results else "the workers are warming up ..."
 
 
 def addresses(run: DemoRun) -> Text:
     """Say where everything is."""
     stack = run.stack
+    listen_options = (
+        f"--brokers {stack.bootstrap_servers} --topic {stack.names.output_topic} --from-beginning"
+    )
     return Text.assemble(
         "page and API  ",
         (stack.api_url, "bold"),
         f"   Kafka  {stack.bootstrap_servers}   Redis  {stack.redis.url}\n",
         "in another terminal:  ",
-        (f"nightjar listen --brokers {stack.bootstrap_servers} --topic {stack.names.output_topic}", "bold"),
+        (f"{own_command()} listen {listen_options}", "bold"),
+        f"\nalerts go to {', '.join(map(stack.names.survey_topic, stack.surveys))}, "
+        f"read by group {stack.names.group_id}",
     )
+
+
+def own_command() -> str:
+    """Say how this program is called from where we are: by its name where the shell finds it."""
+    program = Path(sys.argv[0])
+    if shutil.which(program.name) or not program.is_file():
+        return program.name
+    return os.path.relpath(program)
 
 
 def counts(run: DemoRun) -> str:

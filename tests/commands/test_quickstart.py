@@ -12,9 +12,11 @@ from typing import IO
 
 import pytest
 
+from service.core.alerts import Survey
 from tests.commands.test_demo import running_demo, wait_for_results
 from tests.conftest import ROOT
 from tests.support.command import environment
+from tests.support.streams import simulated_packets
 
 ADDRESSES = re.compile(r"page and API\s+(\S+)\s+Kafka\s+(\S+)\s+Redis\s+(\S+)")
 TOKEN = "demo"  # noqa: S105  as the page has it
@@ -35,6 +37,11 @@ def addresses(messages: IO[str]) -> tuple[str, str, str]:
     pytest.fail("the demo ended without saying where it is")
 
 
+def with_our_command(**variables: str) -> dict[str, str]:
+    """Give an environment whose path leads to our command, as an activated one does."""
+    return environment(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables)
+
+
 @contextmanager
 def shell(code: str, log: Path) -> Iterator[IO[str]]:
     """Run commands; gives what they print, and ends them and what they left in the background."""
@@ -45,7 +52,7 @@ def shell(code: str, log: Path) -> Iterator[IO[str]]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=environment(PYTHONUNBUFFERED="1"),
+            env=with_our_command(PYTHONUNBUFFERED="1"),
             start_new_session=True,
         ) as process,
     ):
@@ -63,10 +70,29 @@ def test_filter_of_ones_own_gets_a_topic_with_what_fits(tmp_path: Path) -> None:
         wait_for_results(messages)
         code = block("export NIGHTJAR_BOOTSTRAP_SERVERS").replace("redis://HOST:PORT/0", redis)
         code = code.replace("HOST:PORT", kafka).replace("http://127.0.0.1:8000", url)
-        code = code.replace(".venv/bin", str(Path(sys.executable).parent))
         with shell(code, tmp_path / "errors") as printed:
             results = (line for line in printed if " Ia " in line)
             found = [next(results, "") for _ in range(3)]
     for line in found:
         assert (told := re.search(r" Ia (\d\.\d\d)", line)), (tmp_path / "errors").read_text()
         assert float(told[1]) >= 0.5
+
+
+@pytest.mark.timeout(180)
+def test_more_alerts_are_sent_and_all_have_their_results(tmp_path: Path) -> None:
+    (tmp_path / "packets").mkdir()
+    ours = [packet for survey, packet in simulated_packets() if survey is Survey.ZTF][:5]
+    for number, packet in enumerate(ours):
+        (tmp_path / "packets" / f"{number}.avro").write_bytes(packet)
+    with running_demo("--rate", "0") as (_, messages):
+        _, kafka, _ = addresses(messages)
+        assert any("every alert has its result" in line for line in messages)
+        done = subprocess.run(
+            ["bash", "-euc", block("export NIGHTJAR_ZTF_TOPICS").replace("DIR", str(tmp_path / "packets"))],
+            env=with_our_command(NIGHTJAR_BOOTSTRAP_SERVERS=kafka, COLUMNS="200"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "demo.ztf" in done.stdout
