@@ -19,8 +19,8 @@ __all__ = ["plan_topics", "topics"]
 RECORD_OVERHEAD_BYTES = 2**20
 
 OTHER_NUMBER = (
-    "A topic keeps the partitions it has: with more of them an object's records would go to another partition "
-    "than before, and fewer Kafka does not make."
+    "A topic keeps the partitions it has: with more of them an object's records would go to another "
+    "partition than before, and fewer Kafka does not make."
 )
 
 DURATION = TypeAdapter(timedelta)
@@ -132,11 +132,9 @@ def _report(
     others = False
     for plan in plans:
         outcome, count = outcomes[plan.name], partitions.get(plan.name, plan.partitions)
-        changes = [
-            f"{key} {before or 'unset'} -> {after}" for key, (before, after) in outcome.changes.items()
-        ]
+        changed = [f"{key} {old or 'unset'} -> {new}, " for key, (old, new) in outcome.changes.items()]
         kept = "" if count == plan.partitions else f", left as they are; {plan.partitions} were asked for"
-        console.print(f"{outcome.done} {plan.name}: {', '.join([*changes, f'{count} partitions'])}{kept}")
+        console.print(f"{outcome.done} {plan.name}: {''.join(changed)}{count} partitions{kept}")
         others = others or bool(kept)
     if others:
         console.print(OTHER_NUMBER)
