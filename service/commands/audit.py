@@ -26,6 +26,8 @@ __all__ = ["audit", "unix_ms"]
 WRONG = frozenset({"missing", "duplicated", "unexplained"})
 # Told seldom enough that telling costs nothing.
 SHOW_EVERY = 2000
+# Asked how wide it would like to be, a table answers with no more than it is given.
+WIDEST = 10_000
 
 
 def audit(
@@ -100,20 +102,41 @@ def _progress(console: Console) -> Iterator[Stage]:
 
 
 def _print(found: Audit, console: Console) -> None:
-    table = Table("topic", "partition", *COUNTED, title=f"alerts up to the position of group {found.group}")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for account in found.accounts:
-        table.add_row(account.topic, str(account.partition), *_cells(asdict(account)))
-    table.add_section()
-    table.add_row("all", "", *_cells(found.totals))
-    console.print(table)
+    table = _table(found)
+    needed = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
+    # In a narrower terminal its columns would be cut until nothing can be read.
+    console.print(table if needed <= console.width else _blocks(found))
     for problem, places in found.examples.items():
         for place in places:
             console.print(f"{problem}: {place}")
     for note in found.notes:
         console.print(f"note: {note}")
     console.print(_verdict(found))
+
+
+def _table(found: Audit) -> Table:
+    table = Table("topic", "partition", *COUNTED, title=_title(found))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for account in found.accounts:
+        table.add_row(account.topic, str(account.partition), *_cells(asdict(account)))
+    table.add_section()
+    table.add_row("all", "", *_cells(found.totals))
+    return table
+
+
+def _blocks(found: Audit) -> Text:
+    """Give what the table has in lines that 80 columns take, those of each partition below its name."""
+    named = [(f"{one.topic}:{one.partition}", asdict(one)) for one in found.accounts]
+    lines = [Text(_title(found), "bold")]
+    for name, counts in [*named, ("all", found.totals)]:
+        pairs = [Text(f"{one} ").append(cell) for one, cell in zip(COUNTED, _cells(counts), strict=True)]
+        lines += [Text(name)] + [Text("  ") + Text(", ").join(some) for some in (pairs[:4], pairs[4:])]
+    return Text("\n").join(lines)
+
+
+def _title(found: Audit) -> str:
+    return f"alerts up to the position of group {found.group}"
 
 
 def _cells(counts: Mapping[str, int]) -> list[Text]:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import Url
 from rich.console import Console
-from rich.table import Column, Table
+from rich.padding import Padding
 from rich.text import Text
 
 from service.logs import hide_secrets
@@ -40,12 +40,13 @@ def settings(
         sys.stdout.write(markdown())
         return
     values = read_settings()
-    table = Table(Column("variable", no_wrap=True), Column("value", overflow="fold"), "meaning")
+    console = Console(highlight=False, markup=False)
     for name, field in Settings.model_fields.items():
         value = getattr(values, name)
         style = "" if value == field.default else "bold"
-        table.add_row(variable(name), Text(_shown(name, value), style), field.description)
-    Console().print(table)
+        # A table of three columns leaves a word a line to the meaning where the terminal is narrow.
+        console.print(Text(f"{variable(name)}={_shown(name, value)}", style), soft_wrap=True)
+        console.print(Padding(field.description or "", (0, 0, 0, 4)))
 
 
 def variable(name: str) -> str:

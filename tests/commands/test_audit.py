@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from service.commands.auditing import COUNTED
 from service.core.records import encode_avro, encode_json
 from service.embedded.broker import Broker
 from service.settings import Settings
@@ -205,6 +206,20 @@ def test_table_is_for_people_and_ends_with_the_verdict(service: Service) -> None
     assert f"missing: {service.source}:0:1" in lines
     assert f"duplicated: {service.source}:0:0" in lines
     assert lines[-1].startswith("not clean: 1 missing, 1 duplicated, 0 unexplained; 2 alerts consumed")
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_every_count_has_its_whole_name_however_narrow_the_terminal(service: Service, columns: str) -> None:
+    producer = service.begin()
+    service.answer(producer, [0])
+    service.commit(producer, 1)
+
+    done = nightjar("audit", timeout_s=60, **settings_as_environment(service.settings), COLUMNS=columns)
+
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in (service.source, *COUNTED))
+    if columns == "80":
+        assert f"{service.source}:0\n  consumed 1, classified 1, abstained 0, rejected 0\n" in done.stdout
 
 
 def test_embedded_broker_is_judged_by_its_markers_and_this_is_said(service: Service, broker: Broker) -> None:

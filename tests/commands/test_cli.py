@@ -94,6 +94,13 @@ def test_settings_are_shown_without_secrets() -> None:
     assert "hunter" not in done.stdout
 
 
+def test_settings_are_readable_in_80_columns() -> None:
+    lines = nightjar("settings", COLUMNS="80").stdout.splitlines()
+    place = lines.index("NIGHTJAR_OUTPUT_TOPIC=nightjar.classifications")
+    assert lines[place + 1].strip() == "One record per alert"
+    assert len(lines) < 3 * sum(line.startswith("NIGHTJAR_") for line in lines)
+
+
 def test_documented_settings_are_current() -> None:
     documented = Path(__file__).parents[2] / "docs" / "settings.md"
     assert nightjar("settings", "--markdown").stdout == documented.read_text(), "run `make docs`"
