@@ -6,6 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 import typer
 from numpy.typing import NDArray
@@ -68,6 +69,8 @@ def classify(
     curves = read_light_curve_table(file, utc=utc, detection_snr=detection_snr)
     table = classify_table(curves, bundle, at_detections=at_detections, raw=raw, console=Console(stderr=True))
     _write(table, output)
+    classified = pc.sum(pc.equal(table["status"], "classified")).as_py() or 0
+    typer.echo(f"{output}: {classified} of {table.num_rows} objects classified", err=True)
 
 
 def classify_table(

@@ -53,6 +53,13 @@ def test_every_object_gets_one_row_whose_probabilities_sum_to_one(table: Path, t
         assert sum(probabilities(row)) == pytest.approx(1.0, abs=1e-4)
 
 
+def test_how_many_were_classified_is_said(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(table, tmp_path / "out.csv")
+    assert capsys.readouterr().err == f"{tmp_path / 'out.csv'}: 2 of 2 objects classified\n"
+
+
 def test_a_result_depends_on_neither_the_order_of_rows_nor_the_other_objects(
     table: Path, tmp_path: Path
 ) -> None:
