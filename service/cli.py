@@ -10,7 +10,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from service.errors import FencedError, InputError, ServiceError, SettingsError, TransientError
+from service.errors import (
+    FencedError,
+    InputError,
+    ServiceError,
+    SettingsError,
+    TransientError,
+    UnknownBundleError,
+)
 from service.settings import misspelt
 
 __all__ = ["EXIT_CODES", "app", "exit_code", "main"]
@@ -67,6 +74,7 @@ SUBCOMMANDS = (
 EXIT_CODES: tuple[tuple[type[ServiceError], int], ...] = (
     (InputError, 2),
     (SettingsError, 2),
+    (UnknownBundleError, 2),
     (FencedError, 3),
     (TransientError, 75),  # EX_TEMPFAIL of sysexits.h: the same command may succeed later
     (ServiceError, 1),

@@ -12,6 +12,7 @@
     └── FatalError              the process cannot do its work: say why and exit
         ├── SettingsError
         ├── BundleError         a model that must not be loaded
+        │   └── UnknownBundleError  a model that is not there: what the user gave is wrong
         └── InputError          what the user gave on the command line is wrong
 """
 
@@ -30,6 +31,7 @@ __all__ = [
     "SettingsError",
     "StoreUnavailableError",
     "TransientError",
+    "UnknownBundleError",
 ]
 
 
@@ -97,6 +99,10 @@ class SettingsError(FatalError):
 
 class BundleError(FatalError):
     """A model bundle that must not be loaded: wrong hash, classes, version or shape."""
+
+
+class UnknownBundleError(BundleError):
+    """No model has the name, and no bundle lies in the directory, that the user gave."""
 
 
 class InputError(FatalError):

@@ -24,7 +24,7 @@ from service.core.calibration import Calibration
 from service.core.features import FeatureSpec, Featuriser
 from service.core.network import NetworkSpec, Weights, check_weights
 from service.core.taxonomy import CLASS_IDS
-from service.errors import BundleError
+from service.errors import BundleError, UnknownBundleError
 
 __all__ = [
     "Bundle",
@@ -195,14 +195,16 @@ def load_bundle(source: str | Path) -> Bundle:
 
     Raises
     ------
+    UnknownBundleError
+        If there is none.
     BundleError
-        If there is none, or if it must not be loaded; the message names the bundle and says why.
+        If it must not be loaded; the message names the bundle and says why.
     """
     shipped = shipped_bundles()
     directory = shipped[source] if isinstance(source, str) and source in shipped else Path(source)
     if not (directory / CARD_FILE).is_file():
         known = ", ".join(sorted(shipped)) or "none"
-        raise BundleError(
+        raise UnknownBundleError(
             f"model {str(source)!r} is neither a directory with a {CARD_FILE} nor shipped (shipped: {known})"
         )
     try:

@@ -119,7 +119,7 @@ def test_a_model_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
     result = nightjar(
         "api", NIGHTJAR_API_PORT="0", NIGHTJAR_REDIS_URL=NO_REDIS, NIGHTJAR_ZTF_MODEL=str(tmp_path / "none")
     )
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith("nightjar: model ")
 

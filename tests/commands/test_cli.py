@@ -15,6 +15,7 @@ from service.errors import (
     ServiceError,
     SettingsError,
     StoreUnavailableError,
+    UnknownBundleError,
 )
 from tests.support.command import nightjar
 
@@ -72,6 +73,7 @@ def test_unusable_setting_is_named_in_one_line_without_its_value() -> None:
         (FencedError("x"), 3),
         (StoreUnavailableError("x"), 75),
         (BundleError("x"), 1),
+        (UnknownBundleError("x"), 2),
         (ServiceError("x"), 1),
     ],
 )

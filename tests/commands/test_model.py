@@ -55,6 +55,12 @@ def test_show_without_a_name_prints_every_shipped_model() -> None:
     assert bool(names) == (done.returncode == 0)
 
 
+def test_a_name_that_no_model_has_is_wrong_input() -> None:
+    done = nightjar("model", "show", "nomodel")
+    assert done.returncode == 2
+    assert done.stderr.startswith("nightjar: model 'nomodel' is neither a directory")
+
+
 def test_show_refuses_a_broken_bundle_in_one_line(tmp_path: Path) -> None:
     (write_random_bundle(tmp_path) / "weights.safetensors").write_bytes(b"broken")
     done = nightjar("model", "show", str(tmp_path))
