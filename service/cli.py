@@ -18,7 +18,6 @@ from service.errors import (
     TransientError,
     UnknownBundleError,
 )
-from service.settings import misspelt
 
 __all__ = ["EXIT_CODES", "app", "exit_code", "main"]
 
@@ -106,8 +105,17 @@ def nightjar(
     """Real-time classification of ZTF and LSST alerts."""
 
 
+def _tell_near_misses() -> None:
+    """Tell of variables that somebody takes for settings."""
+    # Read with a subcommand, as those are: the help of all of them needs no settings.
+    misspelt: Callable[..., dict[str, str]] = import_module("service.settings").misspelt
+    for name, meant in misspelt(os.environ).items():
+        typer.echo(f"nightjar: {name} is no setting and has no effect; is {meant} meant?", err=True)
+
+
 def _forward_to(subcommand: Subcommand) -> Callable[[typer.Context], None]:
     def call(context: typer.Context) -> None:
+        _tell_near_misses()
         subcommand.load()(args=context.args, prog_name=f"nightjar {subcommand.name}")
 
     return call
@@ -135,8 +143,6 @@ def exit_code(error: ServiceError) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; an error of ours becomes one line that says what to do."""
-    for name, meant in misspelt(os.environ).items():
-        typer.echo(f"nightjar: {name} is no setting and has no effect; is {meant} meant?", err=True)
     try:
         app(args=arguments)
     except ServiceError as error:

@@ -100,15 +100,15 @@ class Pulse:
         with self._lock:
             lags, waits, models = self._lags, self._waits, self._models
         by_topic: dict[str, int] = {}
-        unknown = "unknown" if waits else "ok"  # of what else is away nobody hears while it waits
+        elsewhere = "unknown" if waits else "ok"  # of what else is away nobody hears while it waits
         for (topic, _partition), lag in lags.items():
             by_topic[topic] = by_topic.get(topic, 0) + lag
         return {
             "status": self.status,
             "version": version("nightjar"),
             "silent_s": round(time.monotonic() - self._beat_s, 1),
-            "broker": waits.get("broker", unknown),
-            "store": waits.get("store", unknown),
+            "broker": waits.get("broker", elsewhere),
+            "store": waits.get("store", elsewhere),
             **({"schema_registry": waits["schema_registry"]} if "schema_registry" in waits else {}),
             "partitions": len(lags),
             "lag_messages": by_topic,

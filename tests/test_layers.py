@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
         "wiring",
         "commands",
     },
-    "cli": {"commands", "settings"},
+    "cli": {"commands"},
     "__main__": {"cli"},
 }
 ALLOWED_TO_TRAINING = {"core", "decoding", "errors"}

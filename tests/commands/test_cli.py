@@ -106,3 +106,11 @@ def test_settings_are_readable_in_80_columns() -> None:
 def test_documented_settings_are_current() -> None:
     documented = Path(__file__).parents[2] / "docs" / "settings.md"
     assert nightjar("settings", "--markdown").stdout == documented.read_text(), "run `make docs`"
+
+
+def test_a_variable_that_is_nearly_a_setting_is_told_once() -> None:
+    done = nightjar("model", "show", "ztf", NIGHTJAR_BATCHSIZE="5")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "nightjar: NIGHTJAR_BATCHSIZE is no setting and has no effect; is NIGHTJAR_BATCH_SIZE meant?"
+    ]
