@@ -11,12 +11,15 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Band, Kind, Observations
-from service.core.photometry import noise_njy_of_limit
+from service.core.photometry import (
+    flux_njy_of_magnitude,
+    noise_njy_of_limit,
+    relative_error_of_magnitude,
+)
 from service.errors import InputError
 
 __all__ = ["BAND_OF_NAME", "LightCurveTable", "magnitude_to_flux", "read_light_curve_table", "read_table"]
 
-ZERO_POINT_AB_NJY = 31.4  # AB magnitude of 1 nJy
 DETECTION_SNR = 5.0  # the surveys' own alert threshold
 LATEST_MJD = 1_000_000.0
 
@@ -62,8 +65,8 @@ def magnitude_to_flux(
     mag: NDArray[np.float64], mag_err: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """AB magnitudes and errors to flux and error in nJy."""
-    flux = 10.0 ** (-0.4 * (mag - ZERO_POINT_AB_NJY))
-    return flux, flux * mag_err * np.log(10.0) / 2.5
+    flux = flux_njy_of_magnitude(mag)
+    return flux, flux * relative_error_of_magnitude(mag_err)
 
 
 def read_light_curve_table(
