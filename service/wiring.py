@@ -5,39 +5,39 @@ from dataclasses import replace
 from importlib.metadata import version
 from threading import Event
 
-from service.adapters.kafka import BatchLimits, KafkaSource
-from service.adapters.kafka_options import (
+from service.core.abstention import AbstentionPolicy
+from service.core.alerts import Survey
+from service.core.models.bundle import Bundle, load_bundle
+from service.core.ports.store import ObjectStore
+from service.decoding.decoder import Decoder
+from service.decoding.wire.schemas import SchemaStore
+from service.errors import SettingsError
+from service.kafka.options import (
     common_options,
     consumer_options,
     librdkafka_logger,
     producer_options,
     worker_name,
 )
-from service.adapters.kafka_sink import KafkaSink
-from service.adapters.output_feed import OutputFeed
-from service.adapters.redis_link import Access
-from service.adapters.redis_store import RedisStore
-from service.adapters.schema_registry import SchemaRegistry
-from service.adapters.topic_admin import BROKERS_DEFAULT, TopicAdmin, TopicPlan
-from service.core.abstention import AbstentionPolicy
-from service.core.alerts import Survey
-from service.core.bundle import Bundle, load_bundle
-from service.core.store import ObjectStore
-from service.decoding.decoder import Decoder
-from service.decoding.schemas import SchemaStore
-from service.errors import SettingsError
-from service.metrics import ModelLabels, WorkerMetrics
-from service.pipeline.advance import Advancer
-from service.pipeline.clock import SystemClock
-from service.pipeline.filtering import FilterProcessor
-from service.pipeline.models import ModelShelf
-from service.pipeline.process import BatchProcessor
-from service.pipeline.publish import Destinations, Publisher
-from service.pipeline.shadow import Shadow
-from service.pipeline.topics import SourceTopics
-from service.pipeline.trace import NO_TRACE, Tracer
-from service.pipeline.worker import Worker
+from service.kafka.result_feed import OutputFeed
+from service.kafka.schema_registry import SchemaRegistry
+from service.kafka.sink import KafkaSink
+from service.kafka.source import BatchLimits, KafkaSource
+from service.kafka.topic_admin import BROKERS_DEFAULT, TopicAdmin, TopicPlan
+from service.redis.connection import Access
+from service.redis.store import RedisStore
 from service.settings import Settings
+from service.worker.batch import BatchProcessor
+from service.worker.clock import SystemClock
+from service.worker.filters import FilterProcessor
+from service.worker.loop import Worker
+from service.worker.metrics import ModelLabels, WorkerMetrics
+from service.worker.models import ModelShelf
+from service.worker.publish import Destinations, Publisher
+from service.worker.shadow import Shadow
+from service.worker.topics import SourceTopics
+from service.worker.trace import NO_TRACE, Tracer
+from service.worker.update import Advancer
 
 __all__ = [
     "bundles_of",
@@ -219,7 +219,7 @@ def _tracer(settings: Settings) -> Tracer:
     if not settings.otlp_endpoint:
         return NO_TRACE
     # Loaded where it is asked for: most installations do without it.
-    from service.adapters.traces import otlp_tracer
+    from service.tracing import otlp_tracer
 
     return otlp_tracer(settings.otlp_endpoint, worker_name(settings))
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import SUBCOMMANDS
-from service.core.records import encode_json
+from service.cli.app import SUBCOMMANDS
+from service.core.records.encoding import encode_json
 from service.embedded.broker import Broker
-from tests.commands.test_results import record
+from tests.cli.test_results import record
 from tests.conftest import TopicFactory
 from tests.support.command import command_line, environment
 from tests.support.kafka import produce

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.core.calibration import Calibration
+from service.core.models.calibration import Calibration
 from training.augment import Augmentation
 from training.calibrate import fit_calibration
 from training.datasets.forms import stratified_folds

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from service.core.calibration import Calibration
+from service.core.models.calibration import Calibration
 
 __all__ = ["DEFAULT_BINS", "fit_calibration"]
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.core.alerts import Survey
-from service.core.calibration import Calibration
+from service.core.models.calibration import Calibration
 from service.decoding.light_curve_table import read_table
 from service.errors import InputError
 from training.build import TransferPlan, calibrate_by_fold, crossvalidate, fresh_network, score_all

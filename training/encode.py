@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.core.features import Featuriser
-from service.core.network import MetadataSpec, encode_metadata
+from service.core.features.featuriser import Featuriser
+from service.core.network.spec import MetadataSpec, encode_metadata
 from training.datasets.labels import class_index
 from training.datasets.record import LightCurves, ragged_index
 

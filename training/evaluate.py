@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.calibration import Calibration, softmax
+from service.core.models.calibration import Calibration, softmax
 from training.metrics import (
     Interval,
     auroc_by_class,

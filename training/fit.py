@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from service.core.calibration import softmax
-from service.core.features import Featuriser
+from service.core.features.featuriser import Featuriser
+from service.core.models.calibration import softmax
 from training.augment import Augmentation, augment
 from training.datasets.labels import class_index
 from training.datasets.record import LightCurves

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from service.core.network import DenseSpec, NetworkSpec, Weights, check_weights
+from service.core.network.spec import DenseSpec, NetworkSpec, Weights, check_weights
 
 __all__ = ["Network"]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Kind
-from service.core.calibration import softmax
+from service.core.models.calibration import softmax
 from training.datasets.record import LightCurves, ragged_index
 from training.encode import encode
 from training.evaluate import StepLogits

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Kind, Survey
-from service.core.bundle import Bundle
+from service.core.models.bundle import Bundle
 from training.augment import Augmentation
 from training.build import (
     Crossvalidation,

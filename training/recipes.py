@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from service.core.alerts import Survey
-from service.core.features import FeatureSpec, Featuriser, paper_features
-from service.core.network import DenseSpec, MetadataSpec, NetworkSpec, paper_network
+from service.core.features.featuriser import FeatureSpec, Featuriser, paper_features
+from service.core.network.spec import DenseSpec, MetadataSpec, NetworkSpec, paper_network
 from training.augment import Augmentation
 from training.datasets.labels import LSST_CLASSES, ZTF_CLASSES
 

@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from service.core.alerts import Survey
-from service.core.features import FeatureSpec
-from service.core.network import NetworkSpec
+from service.core.features.featuriser import FeatureSpec
+from service.core.network.spec import NetworkSpec
 from service.errors import InputError
 from training.fit import FitConfig
 from training.network import Network

@@ -11,8 +11,8 @@ import orjson
 import torch
 from pydantic import JsonValue
 
-from service.core.bundle import Bundle, make_bundle, write_bundle
-from service.core.calibration import Calibration
+from service.core.models.bundle import Bundle, make_bundle, write_bundle
+from service.core.models.calibration import Calibration
 from training.evaluate import Scores, score_table
 from training.network import Network
 from training.recipes import Recipe

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import typer
 
-from service.cli import SUBCOMMANDS
+from service.cli.app import SUBCOMMANDS
 
 __all__ = ["markdown"]
 

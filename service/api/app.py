@@ -8,29 +8,19 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
-from service.api import (
-    catalogue,
-    classify,
-    filters,
-    health,
-    listing,
-    objects,
-    others,
-    page,
-    problems,
-    stream,
-)
-from service.api.joint_loads import JointLoads
-from service.api.limits import BodyLimitMiddleware, PatienceMiddleware, RateLimitMiddleware
+from service.api import page, problems
+from service.api.context import Resources
 from service.api.live.streams import LiveStreams
-from service.api.metrics import RequestMetrics, RequestMetricsMiddleware, StoreCollector
+from service.api.middleware.limits import BodyLimitMiddleware, PatienceMiddleware, RateLimitMiddleware
+from service.api.middleware.metrics import RequestMetrics, RequestMetricsMiddleware, StoreCollector
 from service.api.registry import ModelRegistry
-from service.api.resources import Resources
+from service.api.request_coalescing import JointLoads
+from service.api.routes import classify, filters, health, objects, stream
 from service.api.security import Reader
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
-from service.core.feed import ResultFeed
-from service.core.store import ObjectStore, RegisteredModel
+from service.core.ports.result_feed import ResultFeed
+from service.core.ports.store import ObjectStore, RegisteredModel
 from service.settings import Settings
 
 __all__ = ["create_app"]
@@ -81,7 +71,7 @@ def create_app(
         metrics=metrics.registry,
         live=None if feed is None else LiveStreams(settings, store, feed, metrics.registry),
     )
-    for module in (listing, objects, others, classify, stream, filters, catalogue):
+    for module in (search, objects, shadow, classify, stream, filters, models):
         app.include_router(module.router, dependencies=[Reader])
     for module in (health, page):
         app.include_router(module.router)

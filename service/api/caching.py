@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Header
 from starlette.responses import Response
 
-from service.core.state import ObjectState
+from service.core.state.object_state import ObjectState
 
 __all__ = ["IfNoneMatch", "kept", "state_tag", "tagged"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from service.core.store import ObjectStore, RegisteredModel
+from service.core.ports.store import ObjectStore, RegisteredModel
 
 __all__ = ["ModelRegistry"]
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Survey
-from service.core.search import Criteria, Found, ObjectIndex, Span
+from service.core.search.criteria import Criteria, Found, ObjectIndex, Span
 from service.core.sky import cone_ranges
-from service.core.summary import ClassNames, IndexName, Summaries, read_summaries
+from service.core.state.summary import ClassNames, IndexName, Summaries, read_summaries
 
 __all__ = ["Page", "Query", "Sort", "TooManyError", "find"]
 

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from service.api.context import Needs
 from service.api.problems import ProblemError, ProblemType
-from service.api.resources import Needs
 from service.settings import Settings
 
 __all__ = ["Admin", "Reader", "require_admin", "require_reader", "takes_token"]

@@ -9,9 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from service.api.problems import Fault, ProblemError, ProblemType
 from service.api.registry import ModelRegistry
-from service.api.times import mjd_tai_of_utc
+from service.api.render.times import mjd_tai_of_utc
 from service.core.alerts import Survey
-from service.core.search import Criteria
+from service.core.search.criteria import Criteria
 from service.core.sky import Cone
 
 __all__ = ["Conditions", "Moment", "Selection", "known_classes"]

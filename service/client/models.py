@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api import models as api
-from service.api.listing import ObjectItem
+from service.api.routes.search import ObjectItem
+from service.api.schemas import objects as api
 from service.client.tables import epochs_table, observations_table, rows_table
 from service.core.alerts import Survey
 

@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from service.api.classify import ClassifyAnswer, ClassifyRequest
-from service.api.models import LookupAnswer, ObjectSummary
+from service.api.routes.classify import ClassifyAnswer, ClassifyRequest
+from service.api.schemas.objects import LookupAnswer, ObjectSummary
 from service.client.http import Transport
 from service.client.models import Candidate, Candidates, History, LightCurve, Published
 from service.client.stream import follow
 from service.client.subscription import Subscription
-from service.core.published import Filter
+from service.core.records.published import Filter
 
 __all__ = ["Nightjar"]
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from service.adapters.topic_reader import TopicReader
 from service.client.models import Published
-from service.core.published import Filter, parse_record
+from service.core.records.published import Filter, parse_record
+from service.kafka.topic_reader import TopicReader
 
 __all__ = ["Subscription"]
 

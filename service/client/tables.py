@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from service.api.models import Epoch, Observation
+from service.api.schemas.objects import Epoch, Observation
 
 __all__ = ["epochs_table", "observations_table", "rows_table"]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.core.alerts import AlertBatch, Survey
 from service.core.classification import Reason
-from service.core.features import LightCurveSummary
+from service.core.features.featuriser import LightCurveSummary
 
 __all__ = ["AbstentionPolicy"]
 

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Observations
-from service.core.bundle import Bundle
-from service.core.calibration import softmax
-from service.core.checkpoint import N_STEPS, begin
-from service.core.features import LightCurveSummary, pack
-from service.core.inference import StepNetwork
-from service.core.network import encode_metadata
-from service.core.state import NOTHING_SETTLED, ObjectState, Settled
+from service.core.features.featuriser import LightCurveSummary, pack
+from service.core.models.bundle import Bundle
+from service.core.models.calibration import softmax
+from service.core.network.inference import StepNetwork
+from service.core.network.spec import encode_metadata
+from service.core.state.checkpoint import N_STEPS, begin
+from service.core.state.object_state import NOTHING_SETTLED, ObjectState, Settled
 
 __all__ = ["BegunBatch", "ClassifiedBatch", "LightCurveBatch", "ObjectClassifier", "StoredBatch"]
 
@@ -25,7 +25,7 @@ class LightCurveBatch:
     Attributes
     ----------
     rows
-        `OBSERVATION`, canonical light curves end to end (`service.core.lightcurve`).
+        `OBSERVATION`, canonical light curves end to end (`service.core.lightcurve.merge`).
     offsets
         int64, shape (n + 1,).
     as_of_mjd_tai
@@ -48,7 +48,7 @@ class BegunBatch:
     Attributes
     ----------
     checkpoints
-        float64, shape (n, CHECKPOINT_SIZE): `service.core.checkpoint`.
+        float64, shape (n, CHECKPOINT_SIZE): `service.core.state.checkpoint`.
     hidden
         float32, shape (n, n_hidden): the network's state there.
     """

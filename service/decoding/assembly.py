@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, AlertBatch, DecodedBatch, RejectedMessage
-from service.decoding.mapping import MappedAlerts
+from service.decoding.surveys.mapping import MappedAlerts
 from service.errors import RejectedAlertError
 
 __all__ = ["Part", "assemble"]

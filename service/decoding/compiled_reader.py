@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.decoding.avro import MAX_DEPTH
 from service.decoding.columns import ColumnType, Layout, RawAlerts, RawTable
-from service.decoding.interpreter import run_programs
-from service.decoding.primitives import FAULTS
-from service.decoding.program import INSTRUCTION_LENGTH, compile_program, place_of
-from service.decoding.schemas import WriterSchema
-from service.decoding.storage import (
+from service.decoding.vm.interpreter import run_programs
+from service.decoding.vm.primitives import FAULTS
+from service.decoding.vm.program import INSTRUCTION_LENGTH, compile_program, place_of
+from service.decoding.vm.storage import (
     CAPACITY,
     FLOAT_BASE,
     FULL_TABLE,
@@ -30,6 +28,8 @@ from service.decoding.storage import (
     Addresses,
     Storage,
 )
+from service.decoding.wire.avro import MAX_DEPTH
+from service.decoding.wire.schemas import WriterSchema
 from service.errors import RejectedAlertError, RejectionCode
 
 __all__ = ["CompiledReader", "ReadBodies"]
@@ -112,7 +112,7 @@ class CompiledReader:
         Parameters
         ----------
         bodies
-            int64, shape (n, 5): see `service.decoding.storage`. The bytes they point to have to be kept.
+            int64, shape (n, 5): see `service.decoding.vm.storage`. The bytes they point to have to be kept.
         """
         self._tables[:, N_ROWS] = 0
         faults = np.empty((len(bodies), 3), np.int64)

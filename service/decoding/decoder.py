@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import DecodedBatch, Survey
-from service.decoding import elasticc, lsst, ztf
 from service.decoding.assembly import Part, assemble
-from service.decoding.bodies import Bodies
 from service.decoding.columns import RawAlerts
-from service.decoding.framing import (
+from service.decoding.plain_reader import RecordReader, read_block
+from service.decoding.surveys import elasticc, lsst, ztf
+from service.decoding.surveys.mapping import MappedAlerts
+from service.decoding.vm.storage import BODY_LENGTH
+from service.decoding.wire.framing import (
     CONFLUENT_PREFIX_BYTES,
     Block,
     Framing,
@@ -19,12 +21,10 @@ from service.decoding.framing import (
     open_container,
     schema_id_of,
 )
-from service.decoding.known import UNKNOWN
-from service.decoding.mapping import MappedAlerts
-from service.decoding.met_schemas import WITHOUT_PROGRAM, MetSchemas
-from service.decoding.records import RecordReader, read_block
-from service.decoding.schemas import SchemaStore
-from service.decoding.storage import BODY_LENGTH
+from service.decoding.wire.prefix_cache import UNKNOWN
+from service.decoding.wire.record_spans import Bodies
+from service.decoding.wire.schema_cache import WITHOUT_PROGRAM, MetSchemas
+from service.decoding.wire.schemas import SchemaStore
 from service.errors import RejectedAlertError, RejectionCode
 
 __all__ = ["Decoder", "RawMessage"]

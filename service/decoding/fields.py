@@ -1,7 +1,7 @@
 """Finding a layout's fields in a schema."""
 
-from service.decoding.avro import Array, Node, Primitive, Record, Union
 from service.decoding.columns import Column, ColumnType, Layout
+from service.decoding.wire.avro import Array, Node, Primitive, Record, Union
 from service.errors import RejectedAlertError, RejectionCode
 
 __all__ = ["branches_of", "check_layout", "declared_columns", "find", "record_of_items"]

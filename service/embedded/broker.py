@@ -13,9 +13,9 @@ from typing import Any, Protocol, Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from service.adapters.topic_admin import BROKERS_DEFAULT, TopicAdmin, TopicPlan
 from service.embedded.processes import LOOPBACK, ChildProcess, EmbeddedServer
 from service.errors import FatalError, InputError
+from service.kafka.topic_admin import BROKERS_DEFAULT, TopicAdmin, TopicPlan
 
 __all__ = ["ApacheKafka", "Broker", "EmbeddedBroker", "create_topics", "find_kafka"]
 

@@ -11,12 +11,12 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
 from service.api.server import Server
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
 from service.embedded.redis import EmbeddedRedis
+from service.redis.store import RedisStore
 from service.settings import Settings
 from tests.support.bundles import random_bundle
 

@@ -5,11 +5,11 @@ import httpx
 import jsonschema
 import pytest
 
-from service.adapters.redis_store import RedisStore
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
-from service.core.records import RecordSchema, record_schema
-from service.core.store import RegisteredModel
+from service.core.ports.store import RegisteredModel
+from service.core.records.encoding import RecordSchema, record_schema
+from service.redis.store import RedisStore
 from tests.api.test_objects import get, problem
 
 ALL_SCHEMAS = [schema.value for schema in RecordSchema]

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
-from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
 from service.core.alerts import OBSERVATION, Kind, Survey
 from service.core.classifier import LightCurveBatch, ObjectClassifier
+from service.redis.store import RedisStore
 from service.settings import Settings
 from tests.api.conftest import serve
 from tests.api.test_objects import problem

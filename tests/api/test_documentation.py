@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.adapters.redis_store import RedisStore
 from service.api.problems import Problem, ProblemType
+from service.redis.store import RedisStore
 from tests.api.conftest import ADMIN
 
 TEXT = (Path(__file__).parents[2] / "docs" / "rest.md").read_text(encoding="utf-8")

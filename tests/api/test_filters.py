@@ -5,11 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
-from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
-from service.api.filters import MOST_FILTERS, FilterList, StoredFilter
-from service.core.filters import FilterSpec
-from service.core.search import Criteria
+from service.api.routes.filters import MOST_FILTERS, FilterList, StoredFilter
+from service.core.search.criteria import Criteria
+from service.core.search.filters import FilterSpec
+from service.redis.store import RedisStore
 from service.settings import Settings
 from tests.api.conftest import ADMIN, serve
 from tests.api.test_objects import problem

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from service.adapters.redis_store import RedisStore
 from service.api.problems import Problem
 from service.core.alerts import Survey
 from service.core.classification import Reason
-from service.core.records import Classifier
-from service.core.state import EMPTY_STATE
-from service.core.store import RegisteredModel
+from service.core.ports.store import RegisteredModel
+from service.core.records.encoding import Classifier
+from service.core.state.object_state import EMPTY_STATE
+from service.redis.store import RedisStore
 from tests.support.objects import START_MJD_TAI, abstention, classification, object_state, put
 
 KEY = "ztf:ZTF21abiuvdk"

@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 import service.api
-from service.adapters.redis_store import RedisStore
-from service.api.times import utc_of_mjd_tai
+from service.api.render.times import utc_of_mjd_tai
+from service.redis.store import RedisStore
 from tests.api.conftest import ADMIN
 
 METHODS = {"get", "post", "put", "delete", "patch"}

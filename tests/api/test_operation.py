@@ -7,10 +7,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
 from service.api.problems import Problem
 from service.embedded.redis import EmbeddedRedis
+from service.redis.store import RedisStore
 from service.settings import Settings
 from tests.api.conftest import ServeOn, serve
 from tests.api.test_objects import KEY, get, problem

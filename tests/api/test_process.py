@@ -11,8 +11,8 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from service.adapters.redis_store import RedisStore
 from service.core.alerts import Survey
+from service.redis.store import RedisStore
 from tests.support.bundles import write_random_bundle
 from tests.support.command import command_line, environment, nightjar
 from tests.support.objects import object_state, put

@@ -14,14 +14,14 @@ import httpx
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # it does
 
-from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
 from service.core.alerts import Survey
-from service.core.filters import FilterSpec
-from service.core.records import Classifier
-from service.core.search import Criteria
-from service.core.store import RegisteredModel
+from service.core.ports.store import RegisteredModel
+from service.core.records.encoding import Classifier
+from service.core.search.criteria import Criteria
+from service.core.search.filters import FilterSpec
 from service.embedded.broker import Broker
+from service.redis.store import RedisStore
 from service.settings import Settings
 from service.wiring import output_feed
 from tests.api.conftest import connect, serve

@@ -14,12 +14,12 @@ import pyarrow.parquet
 import pytest
 from astropy.io.votable import parse_single_table
 
-from service.adapters.redis_store import RedisStore
 from service.core.alerts import Kind, Survey
 from service.core.classification import Reason
-from service.core.records import Classifier
-from service.core.store import RegisteredModel
+from service.core.ports.store import RegisteredModel
+from service.core.records.encoding import Classifier
 from service.decoding.light_curve_table import read_light_curve_table
+from service.redis.store import RedisStore
 from tests.api.test_objects import problem
 from tests.support.objects import abstention, classification, object_state, put
 

@@ -9,9 +9,9 @@ import time
 
 from confluent_kafka import Consumer
 
-from service.adapters.allocator import keep_freed_memory
-from service.adapters.kafka_options import consumer_options
+from service.kafka.options import consumer_options
 from service.settings import Settings
+from service.worker.allocator import keep_freed_memory
 from tests.benchmarks._runs import START
 
 CHUNK = 500

@@ -20,14 +20,14 @@ import torch
 from confluent_kafka import Consumer, Producer
 from redis import Redis
 
-from service.adapters.kafka_options import consumer_options
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey
-from service.core.bundle import load_bundle
-from service.core.features import pack
-from service.core.network import encode_metadata
-from service.decoding.framing import CONFLUENT_PREFIX_BYTES, schema_id_of
-from service.decoding.lsst import BANDS
-from service.decoding.schemas import SchemaStore
+from service.core.features.featuriser import pack
+from service.core.models.bundle import load_bundle
+from service.core.network.spec import encode_metadata
+from service.decoding.surveys.lsst import BANDS
+from service.decoding.wire.framing import CONFLUENT_PREFIX_BYTES, schema_id_of
+from service.decoding.wire.schemas import SchemaStore
+from service.kafka.options import consumer_options
 from service.settings import Settings
 from tests.benchmarks._runs import START
 from training.network import Network

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey, object_key
-from service.core.bundle import load_bundle
 from service.core.classifier import LightCurveBatch, ObjectClassifier
-from service.core.features import pack
-from service.core.history import History
-from service.core.state import EMPTY_STATE, ObjectState, encode_state
-from service.core.store import ObjectStore, StateWrite
-from service.pipeline.work import Work, settle
+from service.core.features.featuriser import pack
+from service.core.models.bundle import load_bundle
+from service.core.ports.store import ObjectStore, StateWrite
+from service.core.state.history import History
+from service.core.state.object_state import EMPTY_STATE, ObjectState, encode_state
 from service.settings import Settings
+from service.worker.object_update import Work, settle
 from tests.support.objects import classification
 
 __all__ = ["LAST_MJD_TAI", "put", "remembered", "stored_states"]

@@ -24,8 +24,14 @@ import numpy as np
 
 from service.core.alerts import AlertBatch, Survey
 from service.decoding.decoder import Decoder, RawMessage
-from service.decoding.framing import CONFLUENT_PREFIX_BYTES, Framing, framing_of, open_container, schema_id_of
-from service.decoding.schemas import SchemaStore
+from service.decoding.wire.framing import (
+    CONFLUENT_PREFIX_BYTES,
+    Framing,
+    framing_of,
+    open_container,
+    schema_id_of,
+)
+from service.decoding.wire.schemas import SchemaStore
 from tests.decoding.packets import (
     elasticc,
     elasticc_bytes,

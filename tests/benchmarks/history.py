@@ -15,15 +15,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from service.adapters.allocator import keep_freed_memory
 from service.core.alerts import Survey
-from service.core.state import ObjectState
-from service.core.stream import SourceMessage
+from service.core.ports.messages import SourceMessage
+from service.core.state.object_state import ObjectState
 from service.embedded.broker import Broker
 from service.embedded.redis import EmbeddedRedis
-from service.pipeline.worker import GARBAGE_THRESHOLD
 from service.settings import Settings
 from service.wiring import processor, store
+from service.worker.allocator import keep_freed_memory
+from service.worker.loop import GARBAGE_THRESHOLD
 from tests.benchmarks._material import large_alert
 from tests.benchmarks._report import options, publish, say, spread
 from tests.benchmarks._runs import fill, worker_run

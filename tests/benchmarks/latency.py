@@ -22,10 +22,10 @@ import orjson
 from confluent_kafka import Producer
 from numpy.typing import NDArray
 
-from service.adapters.topic_reader import TopicReader
 from service.core.alerts import Survey
 from service.embedded.broker import Broker, create_topics
 from service.embedded.redis import EmbeddedRedis
+from service.kafka.topic_reader import TopicReader
 from tests.benchmarks._material import packets
 from tests.benchmarks._report import options, publish, say
 from tests.benchmarks._runs import PARTITIONS, worker_settings

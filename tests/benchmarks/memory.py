@@ -23,7 +23,7 @@ from confluent_kafka import TopicPartition
 from redis import Redis
 
 from service.core.alerts import Survey
-from service.core.state import ObjectState
+from service.core.state.object_state import ObjectState
 from service.embedded.broker import Broker
 from service.embedded.redis import EmbeddedRedis
 from service.settings import Settings

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from service.core.inference import StepNetwork
-from service.core.network import NetworkSpec, paper_network
+from service.core.network.inference import StepNetwork
+from service.core.network.spec import NetworkSpec, paper_network
 from tests.support.bundles import random_bundle, random_weights
 from training.network import Network
 

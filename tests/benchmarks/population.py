@@ -39,19 +39,19 @@ import psutil
 import pyarrow.parquet as pq
 from redis import Redis
 
-from service.adapters.redis_store import RedisStore
-from service.adapters.state_columns import table_of
-from service.commands.export import read_objects
-from service.commands.sizing_model import MEASURED, ObjectShape
+from service.archive.arrow_schema import table_of
+from service.cli.commands.export import read_objects
 from service.core.alerts import OBSERVATION, Survey
-from service.core.history import History
-from service.core.state import EMPTY_STATE, ObjectState, encode_state
-from service.core.store import StateWrite
-from service.core.summary import placements, summarise
+from service.core.ports.store import StateWrite
+from service.core.state.history import History
+from service.core.state.object_state import EMPTY_STATE, ObjectState, encode_state
+from service.core.state.summary import placements, summarise
 from service.embedded.redis import EmbeddedRedis
-from service.pipeline.sweep import IndexSweep
+from service.redis.store import RedisStore
 from service.settings import Settings
+from service.tools.sizing_model import MEASURED, ObjectShape
 from service.wiring import processor, store
+from service.worker.index_sweep import IndexSweep
 from tests.benchmarks._report import publish, say
 from tests.support.objects import classification
 from tests.support.streams import simulated_packets, source_messages

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 from redis import Redis
 
-from service.adapters.redis_index import summary_key
-from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
 from service.core.alerts import Survey
-from service.core.records import Classifier
-from service.core.search import Criteria
+from service.core.ports.store import RegisteredModel
+from service.core.records.encoding import Classifier
+from service.core.search.criteria import Criteria
 from service.core.sky import Cone
-from service.core.store import RegisteredModel
-from service.core.summary import HEAD, VERSION, Summaries, placements, read_summaries
+from service.core.state.summary import HEAD, VERSION, Summaries, placements, read_summaries
 from service.embedded.redis import EmbeddedRedis
+from service.redis.index import summary_key
+from service.redis.store import RedisStore
 from service.settings import Settings
 from tests.api.conftest import serve
 from tests.benchmarks._report import publish, say

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from service.embedded.broker import EmbeddedBroker
-from service.embedded.stack import Stack, StackNames
+from service.tools.demo.stack import Stack, StackNames
 from tests.browser.sky import Sky
 from tests.browser.watch import Watch
 from tests.conftest import ROOT

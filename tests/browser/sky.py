@@ -6,13 +6,13 @@ from typing import Any
 
 import httpx
 
-from service.adapters.topics import TopicWriter
-from service.api.times import utc_of_mjd_tai
-from service.commands.packets import Packet, PacketSet, shipped_packets
+from service.api.render.times import utc_of_mjd_tai
 from service.core.alerts import Survey, object_key
 from service.decoding.decoder import Decoder, RawMessage
-from service.decoding.schemas import SchemaStore
-from service.embedded.stack import Stack
+from service.decoding.wire.schemas import SchemaStore
+from service.kafka.topic_writer import TopicWriter
+from service.tools.demo.stack import Stack
+from service.tools.packets import Packet, PacketSet, shipped_packets
 
 __all__ = ["Sky"]
 

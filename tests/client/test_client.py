@@ -6,14 +6,14 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from service.adapters.redis_store import RedisStore
 from service.client import Nightjar, NotFoundError
 from service.core.classification import Reason
-from service.core.published import Filter
-from service.core.records import encode_avro, encode_json
+from service.core.records.encoding import encode_avro, encode_json
+from service.core.records.published import Filter
 from service.embedded.broker import Broker
-from tests.api.test_listing import CLASSES, MODELS, N_OBJECTS, random_object
-from tests.commands.test_results import ABSTAINED, record
+from service.redis.store import RedisStore
+from tests.api.test_search import CLASSES, MODELS, N_OBJECTS, random_object
+from tests.cli.test_results import ABSTAINED, record
 from tests.conftest import TopicFactory
 from tests.support.kafka import produce
 from tests.support.objects import (

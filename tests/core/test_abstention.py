@@ -6,7 +6,7 @@ import pytest
 from service.core.abstention import AbstentionPolicy
 from service.core.alerts import OBSERVATION, AlertBatch, Survey
 from service.core.classification import Reason
-from service.core.features import LightCurveSummary
+from service.core.features.featuriser import LightCurveSummary
 
 NAN = float("nan")
 POLICY = AbstentionPolicy(min_real_bogus=0.65, max_star_score=0.76)

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from service.core.alerts import Survey
-from service.core.bundle import load_bundle, shipped_bundles, write_bundle
+from service.core.models.bundle import load_bundle, shipped_bundles, write_bundle
 from service.errors import BundleError
 from tests.support.bundles import CLASS_NAMES, random_bundle, write_random_bundle
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
-from service.core.calibration import Calibration, identity_calibration, softmax
+from service.core.models.calibration import Calibration, identity_calibration, softmax
 
 BINS = Calibration(first_detections=(2, 5), temperature=(2.0, 0.5), bias=((0.0, 1.0, 0.0), (0.0, 0.0, -1.0)))
 LOGITS = hnp.arrays(np.float32, (40, 3), elements=st.floats(-80, 80, width=32))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from service.core.alerts import OBSERVATION, Observations, Survey
 from service.core.classifier import ClassifiedBatch, LightCurveBatch, ObjectClassifier
-from service.core.feature_columns import COLUMNS
-from service.core.features import FeatureSpec, pack
-from service.core.lightcurve import merge
-from service.core.state import EMPTY_STATE, ObjectState
+from service.core.features.columns import COLUMNS
+from service.core.features.featuriser import FeatureSpec, pack
+from service.core.lightcurve.merge import merge
+from service.core.state.object_state import EMPTY_STATE, ObjectState
 from tests.support.bundles import random_bundle
 from tests.support.curves import light_curves, random_light_curve
 from tests.support.fingerprint import fingerprint

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey
-from service.core.feature_columns import COLUMNS
-from service.core.features import (
+from service.core.features.columns import COLUMNS
+from service.core.features.featuriser import (
     WAVELENGTH_UM,
     FeatureSpec,
     Featuriser,

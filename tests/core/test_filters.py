@@ -8,11 +8,11 @@ import orjson
 import pytest
 
 from service.core.alerts import Survey
-from service.core.filters import FilterSpec, read_filter, write_filter
-from service.core.result_batch import Vocabulary, result_batch
-from service.core.search import Criteria
+from service.core.records.result_batch import Vocabulary, result_batch
+from service.core.search.criteria import Criteria
+from service.core.search.filters import FilterSpec, read_filter, write_filter
 from service.core.sky import Cone
-from service.core.state import ObjectState, encode_state
+from service.core.state.object_state import ObjectState, encode_state
 from tests.support.results import Epoch, object_after, record
 
 IA, II, UNSURE, NOTHING = (0.8, 0.1, 0.1), (0.1, 0.8, 0.1), (0.4, 0.35, 0.25), ()

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.core.inference import StepNetwork
-from service.core.network import encode_metadata
+from service.core.network.inference import StepNetwork
+from service.core.network.spec import encode_metadata
 from service.errors import BundleError
 from tests.support.bundles import random_bundle
 

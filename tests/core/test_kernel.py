@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.core.inference import StepNetwork
-from service.core.kernel import dense_layer, sigmoid, tanh
-from service.core.network import paper_network
+from service.core.network.inference import StepNetwork
+from service.core.network.kernel import dense_layer, sigmoid, tanh
+from service.core.network.spec import paper_network
 from tests.support.bundles import random_bundle, random_weights
 
 # The first example may compile.

@@ -7,9 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey
-from service.core.lightcurve import canonical, days, merge, merge_many, one_per_exposure, reported_seconds
+from service.core.lightcurve.merge import (
+    canonical,
+    days,
+    merge,
+    merge_many,
+    one_per_exposure,
+    reported_seconds,
+)
 from service.decoding.decoder import Decoder, RawMessage
-from service.decoding.schemas import SchemaStore
+from service.decoding.wire.schemas import SchemaStore
 from tests.support.streams import real_packets
 
 DETECTION, FORCED, LIMIT = int(Kind.DETECTION), int(Kind.FORCED), int(Kind.UPPER_LIMIT)

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from service.core.alerts import OBSERVATION, AlertBatch, Survey
 from service.core.classification import Classification, Reason
-from service.core.records import (
+from service.core.records.encoding import (
     AlertTimes,
     Classifier,
     RecordSchema,

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION
-from service.core.checkpoint import CHECKPOINT_SIZE
 from service.core.classification import Classification, Reason
-from service.core.history import History, packed_entries
-from service.core.state import (
+from service.core.state.checkpoint import CHECKPOINT_SIZE
+from service.core.state.history import History, packed_entries
+from service.core.state.layout import COUNTER_OFFSET, has_settled, head_length, next_counter, stored_counter
+from service.core.state.object_state import (
     EMPTY_STATE,
     NOTHING_SETTLED,
     ObjectState,
@@ -24,7 +25,6 @@ from service.core.state import (
     encode_head,
     encode_state,
 )
-from service.core.state_layout import COUNTER_OFFSET, has_settled, head_length, next_counter, stored_counter
 
 ENTRY_COLUMNS = (
     "alert_id",

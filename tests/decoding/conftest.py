@@ -7,7 +7,7 @@ import pytest
 
 from service.core.alerts import AlertBatch, Observations, Survey
 from service.decoding.decoder import Decoder, RawMessage
-from service.decoding.schemas import SchemaStore
+from service.decoding.wire.schemas import SchemaStore
 from service.errors import RejectedAlertError
 
 DecodeOne = Callable[..., AlertBatch]

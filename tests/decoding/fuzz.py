@@ -22,7 +22,8 @@ from service.core.alerts import Survey
 from service.decoding.columns import RawAlerts
 from service.decoding.compiled_reader import CompiledReader
 from service.decoding.decoder import LAYOUTS
-from service.decoding.framing import (
+from service.decoding.plain_reader import RecordReader, read_block
+from service.decoding.wire.framing import (
     CONFLUENT_PREFIX_BYTES,
     Block,
     Framing,
@@ -30,8 +31,7 @@ from service.decoding.framing import (
     open_container,
     schema_id_of,
 )
-from service.decoding.records import RecordReader, read_block
-from service.decoding.schemas import SchemaStore, WriterSchema
+from service.decoding.wire.schemas import SchemaStore, WriterSchema
 from tests.decoding.guarded import GuardedMemory, guarded_empty
 from tests.decoding.packets import PACKETS, varint
 

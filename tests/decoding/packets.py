@@ -7,8 +7,8 @@ import fastavro
 import orjson
 
 from service.core.alerts import Survey
-from service.decoding.schemas import schema_id_of_version
-from service.decoding.shipped import shipped_schema
+from service.decoding.wire.schemas import schema_id_of_version
+from service.decoding.wire.shipped import shipped_schema
 
 Record = dict[str, Any]
 Schema = dict[str, Any]

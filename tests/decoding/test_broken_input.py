@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from service.core.alerts import DecodedBatch, Survey
 from service.decoding.decoder import Decoder, RawMessage
-from service.decoding.mapping import FIRST_MJD_TAI, LAST_MJD_TAI
-from service.decoding.schemas import SchemaStore
+from service.decoding.surveys.mapping import FIRST_MJD_TAI, LAST_MJD_TAI
+from service.decoding.wire.schemas import SchemaStore
 from service.errors import RejectionCode
 from tests.decoding.conftest import RejectOne
 from tests.decoding.packets import (

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from service.core.alerts import Survey
 from service.decoding import decoder as decoder_module
 from service.decoding.decoder import Decoder, RawMessage
-from service.decoding.schemas import SchemaStore
-from service.decoding.shipped import shipped_schema
+from service.decoding.wire.schemas import SchemaStore
+from service.decoding.wire.shipped import shipped_schema
 from service.errors import RejectionCode
 from tests.decoding.comparing import assert_same, assert_same_alerts
 from tests.decoding.packets import (
@@ -204,7 +204,7 @@ def test_everything_compiles_within_20_seconds_of_one_core(tmp_path: Path) -> No
     code = (
         "import time\n"
         "from service.decoding.decoder import Decoder\n"
-        "from service.decoding.schemas import SchemaStore\n"
+        "from service.decoding.wire.schemas import SchemaStore\n"
         "start = time.process_time()\n"
         "Decoder(SchemaStore()).warm_up()\n"
         "print(time.process_time() - start)\n"

@@ -6,8 +6,8 @@ import fastavro
 import pytest
 
 from service.core.alerts import Survey
-from service.decoding.framing import Framing, framing_of, open_container, schema_id_of
-from service.decoding.shipped import shipped_schema
+from service.decoding.wire.framing import Framing, framing_of, open_container, schema_id_of
+from service.decoding.wire.shipped import shipped_schema
 from service.errors import RejectedAlertError, RejectionCode
 from tests.decoding.conftest import DecodeOne, RejectOne
 from tests.decoding.packets import (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from service.core.alerts import Band, Kind, Survey
-from service.decoding.shipped import shipped_versions
+from service.decoding.wire.shipped import shipped_versions
 from service.errors import RejectionCode
 from tests.decoding.conftest import DecodeOne, RejectOne, rows_of
 from tests.decoding.packets import lsst, lsst_bytes, lsst_forced, lsst_object, lsst_source

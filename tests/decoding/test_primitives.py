@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.core.jit import compiled
-from service.decoding.memory import addresses_of, pointer
-from service.decoding.primitives import BAD_NUMBER, CUT_OFF, is_utf8, read_varint
+from service.decoding.vm.memory import addresses_of, pointer
+from service.decoding.vm.primitives import BAD_NUMBER, CUT_OFF, is_utf8, read_varint
 
 
 @compiled

@@ -6,12 +6,12 @@ import orjson
 import pytest
 
 from service.core.alerts import Survey
-from service.decoding import ztf as ztf_mapping
-from service.decoding.avro import Record, parse_schema
 from service.decoding.decoder import Decoder, RawMessage
-from service.decoding.program import SKIP_RUN, UnsupportedSchemaError, compile_program
-from service.decoding.schemas import SchemaStore
-from service.decoding.shipped import shipped_schema
+from service.decoding.surveys import ztf as ztf_mapping
+from service.decoding.vm.program import SKIP_RUN, UnsupportedSchemaError, compile_program
+from service.decoding.wire.avro import Record, parse_schema
+from service.decoding.wire.schemas import SchemaStore
+from service.decoding.wire.shipped import shipped_schema
 from service.errors import RejectionCode
 from tests.decoding.comparing import assert_same, assert_same_alerts
 from tests.decoding.conftest import rows_of

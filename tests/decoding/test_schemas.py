@@ -9,10 +9,10 @@ import pytest
 from fastavro.schema import to_parsing_canonical_form
 
 from service.core.alerts import Survey
-from service.decoding.avro import parse_schema, to_avro
 from service.decoding.decoder import Decoder, RawMessage
-from service.decoding.schemas import MAX_CACHED, SchemaStore, schema_id_of_version, writer_schema
-from service.decoding.shipped import shipped_schema, shipped_versions
+from service.decoding.wire.avro import parse_schema, to_avro
+from service.decoding.wire.schemas import MAX_CACHED, SchemaStore, schema_id_of_version, writer_schema
+from service.decoding.wire.shipped import shipped_schema, shipped_versions
 from service.errors import (
     RegistryUnavailableError,
     RejectedAlertError,

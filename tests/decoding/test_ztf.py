@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from service.core.alerts import Band, Kind, Survey
-from service.decoding.shipped import shipped_versions
+from service.decoding.wire.shipped import shipped_versions
 from service.errors import RejectionCode
 from tests.decoding.conftest import DecodeOne, RejectOne, rows_of
 from tests.decoding.packets import ztf, ztf_bytes, ztf_forced, ztf_prv

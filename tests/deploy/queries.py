@@ -10,9 +10,9 @@ import numpy as np
 import yaml
 from prometheus_client import CollectorRegistry
 
-from service.api.metrics import RequestMetrics, StoreCollector
-from service.core.store import ObjectStore
-from service.metrics import ModelLabels, WorkerMetrics
+from service.api.middleware.metrics import RequestMetrics, StoreCollector
+from service.core.ports.store import ObjectStore
+from service.worker.metrics import ModelLabels, WorkerMetrics
 from tests.deploy.composition import ROOT
 from tests.deploy.promql import result_labels
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from service.commands.packets import shipped_packets
 from service.core.alerts import Survey
 from service.embedded.broker import Broker, create_topics
 from service.embedded.processes import LOOPBACK, free_port
 from service.settings import Settings
+from service.tools.packets import shipped_packets
 from tests.conftest import SettingsFactory
 from tests.deploy.prometheus import DAY_S, Prometheus
 from tests.deploy.queries import panels

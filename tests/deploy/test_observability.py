@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.adapters.redis_store import RedisStore
 from service.embedded.redis import EmbeddedRedis
+from service.redis.store import RedisStore
 from tests.deploy.composition import ROOT, services
 from tests.deploy.promql import SCRAPED, asked, result_labels
 from tests.deploy.queries import DASHBOARD, PROMETHEUS, Panel, Rule, exposed, panels, recorded, rules

@@ -10,10 +10,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
-from service.commands.packets import shipped_packets
 from service.embedded.broker import ApacheKafka, EmbeddedBroker, find_kafka
 from service.embedded.processes import ChildProcess
 from service.errors import InputError
+from service.tools.packets import shipped_packets
 from tests.conftest import _from_environment
 from tests.deploy.composition import services
 from tests.deploy.promql import asked

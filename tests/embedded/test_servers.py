@@ -12,12 +12,12 @@ from redis import Redis
 from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.adapters.topic_admin import TopicAdmin
 from service.embedded import processes
 from service.embedded.broker import Broker, EmbeddedBroker, create_topics, find_kafka
 from service.embedded.processes import ChildProcess, accepts_connections, free_port
 from service.embedded.redis import EmbeddedRedis
 from service.errors import BrokerUnavailableError, FatalError, InputError
+from service.kafka.topic_admin import TopicAdmin
 from tests.conftest import TopicFactory
 from tests.support.kafka import produce, read_topic, wait_until
 

@@ -3,10 +3,10 @@
 import pytest
 from confluent_kafka import Producer
 
-from service.adapters.topic_ranges import cluster_id, extents
 from service.embedded.broker import Broker, EmbeddedBroker
 from service.embedded.transaction_log import EMBEDDED_CLUSTER_ID, TransactionLog
 from service.errors import BrokerUnavailableError
+from service.kafka.topic_ranges import cluster_id, extents
 from tests.conftest import TopicFactory
 from tests.support.kafka import produce, read_topic
 

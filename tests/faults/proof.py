@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from service.adapters.topic_ranges import extents
 from service.core.alerts import Survey
 from service.embedded.broker import Broker
 from service.embedded.transaction_log import TransactionLog
+from service.kafka.topic_ranges import extents
 from tests.integration.deployment import Deployment, undisturbed_light_curves
 from tests.support.command import nightjar
 from tests.support.service import light_curves, settings_as_environment

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from threading import Event
 from typing import Any
 
-from service.commands.worker import run
+from service.cli.commands.worker import run
 from service.embedded.processes import ChildProcess
 from service.logs import configure_logging
-from service.metrics import WorkerMetrics
-from service.pipeline.worker import Worker
 from service.settings import read_settings
 from service.wiring import worker_factory
+from service.worker.loop import Worker
+from service.worker.metrics import WorkerMetrics
 from tests.conftest import ROOT
 from tests.integration.deployment import Deployment
 from tests.support.service import worker_process

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from service.adapters.redis_store import RedisStore
 from service.core.alerts import Survey
 from service.decoding.decoder import RawMessage
 from service.embedded.broker import Broker
 from service.embedded.processes import LOOPBACK
 from service.embedded.redis import EmbeddedRedis
+from service.redis.store import RedisStore
 from service.settings import Settings
 from service.wiring import decoder
 from tests.faults.proof import BRISK, assert_exactly_once, assert_same_light_curves, lsst

@@ -15,18 +15,18 @@ import orjson
 import pytest
 
 from service.core.alerts import Survey
-from service.decoding.shipped import shipped_schema
+from service.decoding.wire.shipped import shipped_schema
 from service.embedded.broker import Broker
-from service.pipeline.process import BatchProcessor
 from service.wiring import processor, store
+from service.worker.batch import BatchProcessor
 from tests.conftest import SettingsFactory
 from tests.faults.proof import BRISK, assert_exactly_once, assert_same_light_curves, lsst
 from tests.integration.conftest import DeploymentFactory
-from tests.pipeline.batches import results
 from tests.support.command import nightjar
 from tests.support.crowd import crowd
 from tests.support.service import settings_as_environment, stored_states
 from tests.support.streams import TOPICS, source_messages
+from tests.worker.batches import results
 
 PACKETS = lsst(crowd(60))
 ZTF_PACKETS = tuple((Survey.ZTF, value) for value in crowd(25, survey=Survey.ZTF))

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from service.core.alerts import Survey
-from service.core.stream import SourceMessage
+from service.core.ports.messages import SourceMessage
 from service.embedded.broker import Broker
 from service.embedded.processes import ChildProcess
 from service.settings import Settings

@@ -5,13 +5,13 @@ import time
 
 import orjson
 
-from service.adapters.kafka import BatchLimits, KafkaSource
-from service.adapters.kafka_options import consumer_options, librdkafka_logger, producer_options
-from service.adapters.kafka_sink import KafkaSink
-from service.commands.tool_sink import give_up
 from service.embedded.broker import Broker
 from service.embedded.redis import EmbeddedRedis
+from service.kafka.options import consumer_options, librdkafka_logger, producer_options
+from service.kafka.sink import KafkaSink
+from service.kafka.source import BatchLimits, KafkaSource
 from service.settings import Settings
+from service.tools.transactions import give_up
 from service.wiring import processor, source_topics, store
 from tests.integration.conftest import DeploymentFactory
 from tests.integration.deployment import undisturbed_light_curves

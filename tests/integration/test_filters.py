@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.redis_store import RedisStore
-from service.core.filters import FilterSpec
-from service.core.search import Criteria
+from service.core.search.criteria import Criteria
+from service.core.search.filters import FilterSpec
 from service.embedded.broker import Broker
 from service.embedded.processes import ChildProcess
+from service.redis.store import RedisStore
 from service.settings import Settings
 from service.wiring import store as store_of
 from tests.conftest import SettingsFactory

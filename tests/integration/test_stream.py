@@ -11,8 +11,8 @@ import fastavro
 import pytest
 
 from service.core.alerts import Survey
-from service.core.published import parse_record
-from service.core.records import RecordSchema, record_schema
+from service.core.records.encoding import RecordSchema, record_schema
+from service.core.records.published import parse_record
 from service.decoding.decoder import RawMessage
 from service.embedded.broker import Broker
 from service.embedded.processes import free_port

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from service.adapters.redis_store import RedisStore
 from service.api.app import create_app
 from service.api.problems import Problem
+from service.redis.store import RedisStore
 from service.settings import Settings
 from tests.api.conftest import serve
 from tests.api.test_objects import KEY, problem

@@ -8,10 +8,10 @@ from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
-from service.adapters.kafka_options import common_options
-from service.adapters.topic_admin import TopicAdmin
 from service.core.alerts import Survey
 from service.errors import BrokerUnavailableError, SettingsError, StoreUnavailableError
+from service.kafka.options import common_options
+from service.kafka.topic_admin import TopicAdmin
 from service.settings import KafkaSecurity
 from service.wiring import store
 from tests.conftest import SettingsFactory

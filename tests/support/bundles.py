@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Survey
-from service.core.bundle import Bundle, make_bundle, write_bundle
-from service.core.calibration import Calibration
-from service.core.features import FeatureSpec, nightjar_features
-from service.core.network import DenseSpec, MetadataSpec, NetworkSpec
+from service.core.features.featuriser import FeatureSpec, nightjar_features
+from service.core.models.bundle import Bundle, make_bundle, write_bundle
+from service.core.models.calibration import Calibration
+from service.core.network.spec import DenseSpec, MetadataSpec, NetworkSpec
 
 __all__ = ["CLASS_NAMES", "random_bundle", "random_weights", "write_random_bundle"]
 

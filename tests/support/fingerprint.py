@@ -6,8 +6,8 @@ import numpy as np
 
 from service.core.alerts import Survey
 from service.core.classifier import LightCurveBatch, ObjectClassifier
-from service.core.feature_columns import COLUMNS
-from service.core.features import FeatureSpec, pack
+from service.core.features.columns import COLUMNS
+from service.core.features.featuriser import FeatureSpec, pack
 from tests.support.bundles import random_bundle
 from tests.support.curves import random_light_curve
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from service.core.alerts import OBSERVATION, Kind, Observations
 from service.core.classification import Classification, Reason
-from service.core.history import History
-from service.core.state import EMPTY_STATE, ObjectState, encode_state
-from service.core.state_layout import next_counter
-from service.core.store import ObjectStore, StateWrite
-from service.core.summary import placements, summarise
+from service.core.ports.store import ObjectStore, StateWrite
+from service.core.state.history import History
+from service.core.state.layout import next_counter
+from service.core.state.object_state import EMPTY_STATE, ObjectState, encode_state
+from service.core.state.summary import placements, summarise
 
 __all__ = ["abstention", "classification", "light_curve", "object_state", "put", "put_all"]
 

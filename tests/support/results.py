@@ -9,8 +9,8 @@ import orjson
 
 from service.core.alerts import BAND_NAMES, OBSERVATION, Kind
 from service.core.classification import Classification, Reason
-from service.core.history import History
-from service.core.state import EMPTY_STATE, ObjectState
+from service.core.state.history import History
+from service.core.state.object_state import EMPTY_STATE, ObjectState
 
 __all__ = ["CLASSES", "DIGEST", "Epoch", "object_after", "record", "records_of"]
 

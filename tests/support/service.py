@@ -11,7 +11,7 @@ from redis import Redis, RedisCluster
 from redis.cluster import ClusterNode
 
 from service.core.alerts import Observations
-from service.core.state import ObjectState, decode_state
+from service.core.state.object_state import ObjectState, decode_state
 from service.embedded.processes import ChildProcess
 from service.settings import Settings
 from tests.support.command import command_line

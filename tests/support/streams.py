@@ -8,9 +8,9 @@ from pathlib import Path
 import fastavro
 import numpy as np
 
-from service.commands.packets import find_packets, shipped_packets
 from service.core.alerts import Survey
-from service.core.stream import SourceMessage
+from service.core.ports.messages import SourceMessage
+from service.tools.packets import find_packets, shipped_packets
 
 __all__ = ["TOPICS", "container_of", "real_packets", "simulated_packets", "source_messages"]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from service.core.calibration import softmax
+from service.core.models.calibration import softmax
 from training.build import calibrate_by_fold, calibration_rows
 from training.calibrate import fit_calibration
 from training.evaluate import StepLogits, probabilities_at

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from service.core.bundle import load_bundle
-from service.core.calibration import identity_calibration
 from service.core.classifier import LightCurveBatch, ObjectClassifier
+from service.core.models.bundle import load_bundle
+from service.core.models.calibration import identity_calibration
 from tests.training.conftest import toy_light_curves
 from training.augment import Augmentation
 from training.build import TransferPlan, fresh_network, transfer

@@ -3,10 +3,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from service.core.bundle import Bundle
-from service.core.features import pack
-from service.core.inference import StepNetwork
-from service.core.network import encode_metadata, paper_network
+from service.core.features.featuriser import pack
+from service.core.models.bundle import Bundle
+from service.core.network.inference import StepNetwork
+from service.core.network.spec import encode_metadata, paper_network
 from service.errors import BundleError
 from tests.support.bundles import random_bundle, random_weights
 from tests.support.curves import random_light_curve

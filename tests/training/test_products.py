@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.core.bundle import load_bundle
 from service.core.classifier import LightCurveBatch, ObjectClassifier
+from service.core.models.bundle import load_bundle
 from tests.training.conftest import toy_light_curves
 from training.build import TransferPlan, crossvalidate, fresh_network, tune
 from training.datasets.labels import ZTF_CLASSES

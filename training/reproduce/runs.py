@@ -11,7 +11,7 @@ import orjson
 import torch
 from numpy.typing import NDArray
 
-from service.core.calibration import softmax
+from service.core.models.calibration import softmax
 from training.augment import Augmentation
 from training.build import calibrate, fresh_network
 from training.datasets.record import LightCurves

@@ -12,7 +12,7 @@ import fastavro
 import numpy as np
 
 from service.core.alerts import BAND_NAMES, Band, Kind, Survey
-from service.decoding.shipped import shipped_schema
+from service.decoding.wire.shipped import shipped_schema
 from training.simulation.avro_records import blank_records
 from training.simulation.light_curves import LightCurves
 

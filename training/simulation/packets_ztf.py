@@ -10,7 +10,7 @@ import fastavro
 import numpy as np
 
 from service.core.alerts import Band, Kind, Survey
-from service.decoding.shipped import shipped_schema
+from service.decoding.wire.shipped import shipped_schema
 from training.simulation.avro_records import blank_records
 from training.simulation.light_curves import LightCurves
 from training.simulation.packets_ztf_rows import (

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.api.answers import json_bytes
-from service.api.summaries import items
-from service.core.feed import FeedRecord, Positions, write_positions
-from service.core.filters import FilterSpec
-from service.core.published import parse_record
-from service.core.result_batch import LoadStates, ResultBatch, Vocabulary, result_batch
-from service.core.search import Criteria
-from service.core.summary import Summaries
+from service.api.render.json import json_bytes
+from service.api.render.summaries import items
+from service.core.ports.result_feed import FeedRecord, Positions, write_positions
+from service.core.records.published import parse_record
+from service.core.records.result_batch import LoadStates, ResultBatch, Vocabulary, result_batch
+from service.core.search.criteria import Criteria
+from service.core.search.filters import FilterSpec
+from service.core.state.summary import Summaries
 from service.errors import InputError
 
 __all__ = ["Batch", "BatchMaker", "Ring", "Wanted"]

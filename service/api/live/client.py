@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from enum import Enum
 
-from service.api.answers import json_bytes
 from service.api.live.batches import Wanted
+from service.api.render.json import json_bytes
 
 __all__ = ["Client", "Ended"]
 

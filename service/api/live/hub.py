@@ -10,9 +10,9 @@ import structlog
 
 from service.api.live.batches import Batch, BatchMaker, Ring, Wanted
 from service.api.live.client import Client, Ended
-from service.core.feed import FeedChunk, Positions, ResultFeed
-from service.core.filters import FilterSpec, FilterStore
-from service.core.store import ObjectStore
+from service.core.ports.result_feed import FeedChunk, Positions, ResultFeed
+from service.core.ports.store import ObjectStore
+from service.core.search.filters import FilterSpec, FilterStore
 from service.errors import BrokerUnavailableError, ServiceError
 
 __all__ = ["Hub"]

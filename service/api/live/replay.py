@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from itertools import islice
 
-from service.api.answers import json_bytes
 from service.api.live.batches import Batch, Wanted
 from service.api.live.client import Client
 from service.api.live.hub import Hub
-from service.core.feed import FeedRecord, ResultFeed, write_positions
+from service.api.render.json import json_bytes
+from service.core.ports.result_feed import FeedRecord, ResultFeed, write_positions
 
 __all__ = ["Replays"]
 

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from service.api.live.client import Client
 from service.api.live.hub import Hub
 from service.api.live.replay import Replays
-from service.core.feed import ResultFeed
-from service.core.store import ObjectStore
+from service.core.ports.result_feed import ResultFeed
+from service.core.ports.store import ObjectStore
 from service.settings import Settings
 
 __all__ = ["LiveStreams"]

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from service.api.context import Needs
 from service.api.page.assets import assets, etag_of
-from service.api.resources import Needs
 from service.api.security import takes_token
 from service.settings import Settings
 

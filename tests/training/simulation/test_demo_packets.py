@@ -5,7 +5,7 @@ from pathlib import Path
 
 from service.core.alerts import Survey
 from service.decoding.decoder import Decoder, RawMessage
-from service.decoding.schemas import SchemaStore
+from service.decoding.wire.schemas import SchemaStore
 from training.simulation.command import packets
 
 ARCHIVE = Path(__file__).parents[3] / "service" / "embedded" / "demo_packets.tar.xz"

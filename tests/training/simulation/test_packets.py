@@ -9,7 +9,7 @@ import pytest
 
 from service.core.alerts import AlertBatch, Kind, Survey
 from service.decoding.decoder import Decoder, RawMessage
-from service.decoding.schemas import SchemaStore
+from service.decoding.wire.schemas import SchemaStore
 from training.simulation.light_curves import LightCurves
 from training.simulation.packets import Packet, make_packets, shifted, write_packets
 

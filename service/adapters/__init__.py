@@ -1,1 +1,0 @@
-"""Translation to Kafka, Redis and the schema registry. No decisions are made here."""

@@ -1,0 +1,1 @@
+"""Limits and metrics around every request."""

@@ -1,0 +1,1 @@
+"""Stored values in the form of responses: JSON, tables, summaries."""

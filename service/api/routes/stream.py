@@ -1,0 +1,127 @@
+"""The endpoint of the live stream."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
+
+from service.api.context import Needs
+from service.api.live.batches import Wanted
+from service.api.live.client import Client
+from service.api.live.response import EventStream
+from service.api.live.streams import LiveStreams
+from service.api.problems import Fault, ProblemError, ProblemType, documented
+from service.api.selection import Selection
+from service.core.ports.result_feed import read_positions, write_positions
+from service.errors import BrokerUnavailableError
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["live"])
+
+RETRY_AFTER_S = 5
+
+
+class StreamSelection(Selection):
+    """The parameters of a stream."""
+
+    filter: str | None = Field(
+        None, max_length=64, description="Name of a stored filter", examples=["young-ia"]
+    )
+    last_event_id: str | None = Field(
+        None, max_length=2000, description="Like the header Last-Event-ID, for clients that cannot send one"
+    )
+
+
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events of the types `classification`, whose data is an object as in a list; `gap`, "
+        "where what was missed is not kept any more; and `end`, the last one, with its reason",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.get(
+    "/stream",
+    responses=documented(
+        ProblemType.INVALID_REQUEST,
+        ProblemType.UNKNOWN_FILTER,
+        ProblemType.STREAM_UNAVAILABLE,
+    )
+    | _EVENTS,
+    status_code=200,
+    response_class=EventStream,
+    summary="Results as they come",
+)
+async def stream(
+    wanted: Annotated[StreamSelection, Query()],
+    needs: Needs,
+    last_event_id: Annotated[
+        str | None,
+        Header(max_length=2000, description="The id of the last event seen: what came since is given first"),
+    ] = None,
+) -> EventStream:
+    """Give results as they come, as server-sent events.
+
+    The id of an event says how far the results have been given; an id without an event comes with every sign
+    of life. With `Last-Event-ID` nothing is left out and nothing comes twice, on whichever server.
+    """
+    live = _live(needs.live)
+    positions = _positions(wanted.last_event_id or last_event_id)
+    criteria = await run_in_threadpool(wanted.criteria, needs.registry)
+    if wanted.filter is not None:
+        await run_in_threadpool(_check_filter, wanted.filter, live)
+    try:
+        await live.hub.ready(live.patience_s)
+    except BrokerUnavailableError as error:
+        raise _unavailable(str(error)) from error
+    client = Client(
+        Wanted(criteria, wanted.filter or ""), most_bytes=live.most_bytes, on_drop=live.count_dropped
+    )
+    return EventStream(_events(live, client, positions), lambda: live.leave(client))
+
+
+def _live(live: LiveStreams | None) -> LiveStreams:
+    if live is None:
+        raise _unavailable("this server reads no results from Kafka")
+    if live.is_full:
+        raise _unavailable(f"{live.most_clients} clients listen already: as many as this server takes")
+    return live
+
+
+def _unavailable(detail: str) -> ProblemError:
+    return ProblemError(ProblemType.STREAM_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _positions(text: str | None) -> dict[int, int] | None:
+    if not text:
+        return None
+    try:
+        return read_positions(text)
+    except ValueError as error:
+        fault = Fault(location="header.last-event-id", message=str(error))
+        raise ProblemError(ProblemType.INVALID_REQUEST, str(error), errors=[fault]) from error
+
+
+def _check_filter(name: str, live: LiveStreams) -> None:
+    if name not in {spec.name for spec in live.hub.filters(anew=True)}:
+        raise ProblemError(ProblemType.UNKNOWN_FILTER, f"no filter {name!r}; see /v1/filters")
+
+
+async def _events(
+    live: LiveStreams, client: Client, positions: dict[int, int] | None
+) -> AsyncIterator[bytes]:
+    live.enter(client)
+    if positions is None:
+        live.hub.join(client)
+        positions = dict(live.hub.positions)
+        # Whoever is cut off before the first event comes back to here.
+        yield f"retry: 2000\nid: {write_positions(positions)}\n\n".encode()
+    else:
+        async for events in live.replays.catch_up(client, positions):
+            yield events
+    async for events in client.events(live.heartbeat_s, lambda: write_positions(live.hub.positions)):
+        yield events

@@ -1,0 +1,1 @@
+"""Exports of stored objects as Parquet files."""

@@ -1,0 +1,173 @@
+"""Objects as a table of Arrow: every bit of a state, in columns that any reader of Parquet understands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from service.core.alerts import OBSERVATION
+from service.core.state.history import ENTRY_HEAD, History, entry_dtype
+from service.core.state.object_state import ObjectState
+
+__all__ = ["StoredObject", "objects_of", "table_of"]
+
+# How each field of a packed row is called in Arrow.
+ARROW = {"<f8": pa.float64(), "<f4": pa.float32(), "<u8": pa.uint64(), "<i8": pa.int64(), "<u4": pa.uint32()}
+ARROW |= {"|u1": pa.uint8(), "<u2": pa.uint16()}
+
+# Fields of a stored classification; `n_classes` is the length of its vectors, `reserved` says nothing.
+HEAD_NAMES = [name for name in ENTRY_HEAD.names or () if name not in {"n_classes", "reserved"}]
+VECTORS = ("raw_probability", "probability")
+
+# Numbers of a state that stand alone, in the order of their columns.
+SCALARS: dict[str, pa.DataType] = {
+    "counter": pa.uint64(),
+    "model": pa.uint64(),
+    "hidden_step": pa.uint32(),
+    "ra_deg": pa.float64(),
+    "dec_deg": pa.float64(),
+    "last_alert_mjd_tai": pa.float64(),
+    "redshift": pa.float32(),
+    "redshift_err": pa.float32(),
+    "mwebv": pa.float32(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object as it is stored.
+
+    Attributes
+    ----------
+    key
+        `service.core.alerts.object_key`.
+    state
+        What is stored.
+    expires_at_ms
+        Unix time at which it is forgotten, milliseconds; 0 for never.
+    """
+
+    key: str
+    state: ObjectState
+    expires_at_ms: int
+
+
+def table_of(objects: Sequence[StoredObject]) -> pa.Table:
+    """Write objects as a table, one row each."""
+    states = [one.state for one in objects]
+    names = [one.key.partition(":") for one in objects]
+    columns: dict[str, Any] = {
+        "survey": pa.array([survey for survey, _, _ in names]).dictionary_encode(),
+        "object_id": pa.array([object_id for _, _, object_id in names], pa.string()),
+        "expires_at_ms": pa.array([one.expires_at_ms for one in objects], pa.int64()),
+    }
+    for name, kind in SCALARS.items():
+        columns[name] = pa.array([getattr(state, name) for state in states], kind)
+    columns["hidden"] = _lists([state.hidden for state in states], pa.float32())
+    rows = np.concatenate([state.observations for state in states])
+    columns["light_curve"] = pa.ListArray.from_arrays(
+        _offsets([len(state.observations) for state in states]), _struct(rows, OBSERVATION.names or ())
+    )
+    # Room for more classes than any entry has is left from a model that had more.
+    columns["history_width"] = pa.array([state.history.width for state in states], pa.uint16())
+    columns["classifications"] = _histories([state.history for state in states])
+    return pa.table(columns)
+
+
+def _histories(histories: Sequence[History]) -> pa.Array:
+    heads = np.concatenate([_heads(history) for history in histories])
+    arrays = [pa.array(np.ascontiguousarray(heads[name])) for name in HEAD_NAMES]
+    for name in VECTORS:
+        vectors = [
+            vector[:count]
+            for history in histories
+            for vector, count in zip(
+                history.entries[name], history.entries["n_classes"].tolist(), strict=True
+            )
+        ]
+        arrays.append(_lists(vectors, pa.float32()))
+    entries = pa.StructArray.from_arrays(arrays, [*HEAD_NAMES, *VECTORS])
+    return pa.ListArray.from_arrays(_offsets([len(history) for history in histories]), entries)
+
+
+def _heads(history: History) -> NDArray[np.void]:
+    heads = np.zeros(len(history), ENTRY_HEAD)
+    for name in ENTRY_HEAD.names or ():
+        heads[name] = history.entries[name]
+    return heads
+
+
+def _struct(rows: NDArray[np.void], names: Sequence[str]) -> pa.StructArray:
+    return pa.StructArray.from_arrays([pa.array(np.ascontiguousarray(rows[name])) for name in names], names)
+
+
+def _lists(vectors: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.ListArray:
+    values = np.concatenate(vectors) if vectors else np.empty(0, kind.to_pandas_dtype())
+    return pa.ListArray.from_arrays(_offsets([len(one) for one in vectors]), pa.array(values, kind))
+
+
+def _offsets(lengths: Sequence[int]) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+
+
+def objects_of(table: pa.Table) -> list[StoredObject]:
+    """Read objects back; each state is the one that was written.
+
+    None of its rows is settled: a worker does that again when it next sees the object.
+
+    Raises
+    ------
+    KeyError, ValueError, ArrowException
+        The table is none of `table_of`.
+    """
+    columns = {name: table.column(name).combine_chunks() for name in table.column_names}
+    scalars = {name: columns[name].to_pylist() for name in SCALARS}
+    hidden = _slices(columns["hidden"], np.dtype("<f4"))
+    rows = _rows(columns["light_curve"])
+    histories = _read_histories(columns["classifications"], columns["history_width"].to_pylist())
+    surveys, object_ids = columns["survey"].to_pylist(), columns["object_id"].to_pylist()
+    expiries = columns["expires_at_ms"].to_pylist()
+    found = []
+    for place in range(len(table)):
+        own = {name: values[place] for name, values in scalars.items()}
+        state = ObjectState(**own, hidden=hidden[place], observations=rows[place], history=histories[place])
+        found.append(StoredObject(f"{surveys[place]}:{object_ids[place]}", state, expiries[place]))
+    return found
+
+
+def _slices(lists: pa.ListArray, dtype: np.dtype[Any]) -> list[NDArray[Any]]:
+    """Give the values of each list."""
+    bounds = lists.offsets.to_numpy()
+    values = lists.values.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
+    return [values[low:high] for low, high in pairwise(bounds)]
+
+
+def _rows(lists: pa.ListArray) -> list[NDArray[np.void]]:
+    packed = np.empty(len(lists.values), OBSERVATION)
+    for name in OBSERVATION.names or ():
+        packed[name] = lists.values.field(name).to_numpy()
+    bounds = lists.offsets.to_numpy()
+    return [packed[low:high] for low, high in pairwise(bounds)]
+
+
+def _read_histories(lists: pa.ListArray, widths: Sequence[int]) -> list[History]:
+    entries = lists.values
+    heads = {name: entries.field(name).to_numpy() for name in HEAD_NAMES}
+    vectors = {name: _slices(entries.field(name), np.dtype("<f4")) for name in VECTORS}
+    bounds = lists.offsets.to_numpy().tolist()
+    histories = []
+    for width, low, high in zip(widths, bounds, bounds[1:], strict=False):
+        made = np.zeros(high - low, entry_dtype(width))
+        for name, values in heads.items():
+            made[name] = values[low:high]
+        for place in range(low, high):
+            count = len(vectors["probability"][place])
+            made["n_classes"][place - low] = count
+            for name in VECTORS:
+                made[name][place - low, :count] = vectors[name][place]
+        histories.append(History(made) if len(made) else History())
+    return histories

@@ -1,0 +1,102 @@
+"""What an export says beside its objects: ``models.json`` and ``filters.json``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from service.archive.directory import make_directory, writing
+from service.core.alerts import Survey
+from service.core.ports.store import RegisteredModel
+from service.core.records.encoding import Classifier
+from service.core.search.filters import FilterSpec, read_filter, write_filter
+from service.errors import InputError
+
+__all__ = ["read_filters", "read_models", "write_filters", "write_models"]
+
+MODELS = "models.json"
+FILTERS = "filters.json"
+
+Item = TypeVar("Item")
+
+
+def write_models(directory: Path, models: Mapping[int, RegisteredModel]) -> None:
+    """Write the models that classifications name, beside those of earlier exports: results stay.
+
+    Raises
+    ------
+    InputError
+        It cannot be written, or what was there cannot be read.
+    """
+    known = read_models(directory) | dict(models)
+    _write(directory / MODELS, [_model_as_json(known[digest]) for digest in sorted(known)])
+
+
+def read_models(directory: Path) -> dict[int, RegisteredModel]:
+    """Read the models; none where there is no such file.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or is none of ours.
+    """
+    return {model.digest: model for model in _read(directory / MODELS, _read_model)}
+
+
+def write_filters(directory: Path, filters: Sequence[FilterSpec]) -> None:
+    """Write the filters there are now; those of earlier exports that were removed since go.
+
+    Raises
+    ------
+    InputError
+        They cannot be written.
+    """
+    _write(directory / FILTERS, [write_filter(spec) for spec in filters])
+
+
+def read_filters(directory: Path) -> list[FilterSpec]:
+    """Read the filters; none where there is no such file.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or is none of ours.
+    """
+    return _read(directory / FILTERS, read_filter)
+
+
+def _write(path: Path, values: Sequence[dict[str, Any]]) -> None:
+    make_directory(path.parent)
+    unfinished = path.with_name(f"{path.name}.part")
+    with writing(path):
+        unfinished.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
+        unfinished.replace(path)
+
+
+def _read(path: Path, read: Callable[[dict[str, Any]], Item]) -> list[Item]:
+    try:
+        return [read(value) for value in orjson.loads(path.read_bytes())]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is none of an export: {error}") from error
+
+
+def _model_as_json(model: RegisteredModel) -> dict[str, Any]:
+    return {
+        "digest": f"{model.digest:016x}",
+        "survey": model.survey.value,
+        "name": model.classifier.name,
+        "version": model.classifier.version,
+        "feature_version": model.classifier.feature_version,
+        "classes": model.classifier.classes,
+    }
+
+
+def _read_model(value: dict[str, Any]) -> RegisteredModel:
+    classes = tuple((int(number), str(name)) for number, name in value["classes"])
+    classifier = Classifier(value["name"], value["version"], value["feature_version"], classes)
+    return RegisteredModel(int(value["digest"], 16), Survey(value["survey"]), classifier)

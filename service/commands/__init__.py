@@ -1,1 +1,0 @@
-"""The subcommands of `nightjar`, one module each."""

@@ -1,0 +1,1 @@
+"""Light curves to network input: one featuriser for training and service."""

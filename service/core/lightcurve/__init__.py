@@ -1,0 +1,1 @@
+"""Merging observations into light curves."""

@@ -1,0 +1,1 @@
+"""Model bundles, their calibration, and the registry of models."""

@@ -1,0 +1,1 @@
+"""The recurrent network as the service runs it."""

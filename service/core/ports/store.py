@@ -1,0 +1,134 @@
+"""What the service asks of the store of objects; the store itself is an adapter."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from service.core.alerts import Survey
+from service.core.models.bundle import Bundle
+from service.core.records.encoding import Classifier
+from service.core.search.criteria import ObjectIndex
+from service.core.search.filters import FilterStore
+
+__all__ = ["ObjectStore", "RegisteredModel", "StateWrite", "StoreUsage"]
+
+
+@dataclass(frozen=True, slots=True)
+class StateWrite:
+    """One object to be written, if nobody else wrote it since it was read.
+
+    Attributes
+    ----------
+    key
+        `service.core.alerts.object_key` of the object.
+    blob
+        The new value, from `encode_state` with the counter that `next_counter` returns for `replaces`; or
+        from `encode_head`, where the stored archived rows stay.
+    replaces
+        The value that was read, None where there was none. Any bytes will do, so that a value that cannot
+        be decoded can be replaced.
+    summary
+        The object in short, to be written with it: `service.core.state.summary`; empty to leave it as it is.
+    settled
+        Where `blob` is a head: rows that were settled since it was read, to be put behind the stored ones.
+    """
+
+    key: str
+    blob: bytes
+    replaces: bytes | None
+    summary: bytes = b""
+    settled: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A model that some worker has used; a stored classification names it by its digest.
+
+    Attributes
+    ----------
+    digest
+        First 8 bytes of the bundle's digest, as in `service.core.classification.Classification.model`.
+    survey
+        Whose light curves it was trained on.
+    classifier
+        Its name, version and classes.
+    """
+
+    digest: int
+    survey: Survey
+    classifier: Classifier
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        """Give what there is to remember of a loaded model."""
+        classes = tuple(zip(bundle.class_ids, bundle.class_names, strict=True))
+        classifier = Classifier(bundle.name, bundle.version, bundle.feature_version, classes)
+        return cls(bundle.digest, bundle.survey, classifier)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUsage:
+    """How full the store is.
+
+    Attributes
+    ----------
+    objects
+        Objects that the index knows.
+    memory_bytes
+        In use.
+    memory_limit_bytes
+        Beyond this writes are refused; 0 for no limit.
+    """
+
+    objects: int
+    memory_bytes: int
+    memory_limit_bytes: int
+
+
+class ObjectStore(Protocol):
+    """Where the state of objects is kept.
+
+    Every method raises `StoreUnavailableError` where the store does not answer, and `SettingsError` where
+    it answers that these credentials will not do.
+    """
+
+    @property
+    def index(self) -> ObjectIndex:
+        """Finds objects by what they are."""
+
+    @property
+    def filters(self) -> FilterStore:
+        """Keeps named filters."""
+
+    def beside(self, digest: int) -> "ObjectStore":
+        """Give the store of what one model said aside; its `load` and `save` touch nothing else."""
+
+    def keys(self, survey: Survey) -> Iterator[list[str]]:
+        """Give the keys of a survey's objects, some at a time, in any order; a key may come twice."""
+
+    def load(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Read the whole values of many objects, None for each that is not stored."""
+
+    def load_heads(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Read the values of many objects without their settled rows, in one round trip."""
+
+    def save(self, writes: Sequence[StateWrite]) -> list[bool]:
+        """Write many objects in one round trip; False for each that another writer changed meanwhile.
+
+        A key may occur only once. After an error any of the values may have been written.
+        """
+
+    def register_model(self, model: RegisteredModel) -> None:
+        """Remember a model for as long as the store lives."""
+
+    def models(self) -> Mapping[int, RegisteredModel]:
+        """Read all models ever registered, by digest."""
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+
+    def usage(self) -> StoreUsage:
+        """Ask how full it is."""
+
+    def close(self) -> None:
+        """Give up the connections."""

@@ -1,0 +1,1 @@
+"""The records that the service publishes: encoding them, and reading them back."""

@@ -1,0 +1,286 @@
+"""The records that leave the service, and their bytes.
+
+Two forms, both after the conventions of the field: the native record, as JSON or as Avro, and the
+ELAsTiCC 0.9.1 ``brokerClassfication`` that DESC reads. The same classification always gives the same
+bytes, apart from the time at which an alert was taken up.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from typing import Any
+
+import fastavro
+import numpy as np
+import orjson
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+from numpy.typing import NDArray
+
+from service.core.alerts import BAND_NAMES, AlertBatch
+from service.core.classification import Classification, Reason
+from service.core.taxonomy import NOT_CLASSIFIED_ID, RESIDUAL_ID
+
+__all__ = [
+    "BROKER_NAME",
+    "SCHEMA_VERSION",
+    "AlertTimes",
+    "Classifier",
+    "RecordSchema",
+    "encode_avro",
+    "encode_elasticc",
+    "encode_json",
+    "native_records",
+    "record_schema",
+    "single_object_header",
+]
+
+SCHEMA_VERSION = "1.0"
+BROKER_NAME = "nightjar"
+
+Record = dict[str, Any]
+
+
+class RecordSchema(StrEnum):
+    """Schemas of what is published, by the name under which they are served."""
+
+    NATIVE_JSON = "classification.json"
+    NATIVE_AVRO = "classification.avsc"
+    ELASTICC = "elasticc_broker_classification.avsc"
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """What a record says about the model that made it.
+
+    Attributes
+    ----------
+    name, version, feature_version
+        As in the model's bundle.
+    classes
+        (taxonomy id, class name) in the order of the model's outputs.
+    """
+
+    name: str
+    version: str
+    feature_version: int
+    classes: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertTimes:
+    """When alerts came in.
+
+    Attributes
+    ----------
+    published_ms
+        int64, shape (n,), Kafka's own time of each alert, Unix milliseconds; negative where it has none.
+    ingested_ms
+        Unix milliseconds at which the worker took the batch up.
+    """
+
+    published_ms: NDArray[np.int64]
+    ingested_ms: int
+
+
+@cache
+def record_schema(name: RecordSchema) -> Record:
+    """Read a schema as shipped; callers must not change it."""
+    path = files("service.core.records") / "schemas" / name.value
+    schema: Record = orjson.loads(path.read_bytes())
+    return schema
+
+
+def native_records(
+    alerts: AlertBatch,
+    results: Sequence[Classification],
+    classifiers: Mapping[int, Classifier],
+    times: AlertTimes,
+) -> list[Record]:
+    """Make the native record of each alert, ready for `encode_json` or `encode_avro`.
+
+    Parameters
+    ----------
+    alerts
+        n alerts.
+    results
+        The classification of each, shape (n,).
+    classifiers
+        By `Classification.model`; every model but 0 must be there.
+    times
+        Of the same n alerts.
+
+    Raises
+    ------
+    KeyError
+        A classification names a model that is not in `classifiers`.
+    """
+    columns = zip(
+        results,
+        alerts.survey,
+        alerts.object_id,
+        alerts.alert_id.tolist(),
+        _or_none(alerts.ra_deg),
+        _or_none(alerts.dec_deg),
+        alerts.mjd_tai.tolist(),
+        alerts.band.tolist(),
+        times.published_ms.tolist(),
+        strict=True,
+    )
+    named = {model: _classifier_record(classifier) for model, classifier in classifiers.items()}
+    return [
+        {
+            "schema_version": SCHEMA_VERSION,
+            "survey": survey.value,
+            "object_id": object_id,
+            "alert_id": alert_id,
+            "ra_deg": ra_deg,
+            "dec_deg": dec_deg,
+            "mjd_tai": mjd_tai,
+            "band": BAND_NAMES[band],
+            "n_detections": result.n_detections,
+            "n_observations": result.n_observations,
+            "status": "abstained" if result.reason else "classified",
+            "reason": result.reason.label if result.reason else None,
+            "classifier": named[result.model] if result.model else None,
+            "classifications": _class_vector(result, classifiers),
+            "timestamps": {
+                "alert_published": published_ms if published_ms >= 0 else None,
+                "ingested": times.ingested_ms,
+                "classified": result.classified_at_ms,
+            },
+        }
+        for (
+            result,
+            survey,
+            object_id,
+            alert_id,
+            ra_deg,
+            dec_deg,
+            mjd_tai,
+            band,
+            published_ms,
+        ) in columns
+    ]
+
+
+def encode_json(records: Iterable[Record]) -> list[bytes]:
+    """Encode native records as JSON, one line each without the line's end."""
+    # Probabilities stay float32: orjson writes the shortest decimal that reads back as the same float32.
+    return [orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY) for record in records]
+
+
+def encode_avro(records: Iterable[Record]) -> list[bytes]:
+    """Encode native records in Avro's single-object encoding.
+
+    That is: C3 01, the 8-byte CRC-64-AVRO fingerprint of the schema, the schemaless body. A reader that
+    knows the schema skips 10 bytes; one that knows several tells them apart.
+    """
+    return _encode(records, RecordSchema.NATIVE_AVRO, single_object_header())
+
+
+def encode_elasticc(
+    alerts: AlertBatch,
+    results: Sequence[Classification],
+    classifiers: Mapping[int, Classifier],
+    times: AlertTimes,
+    broker_version: str,
+) -> list[bytes]:
+    """Encode ELAsTiCC 0.9.1 ``brokerClassfication`` records, schemaless, as the challenge's brokers did.
+
+    Probabilities of classes that share a taxonomy id are added up, the rest to 1 goes to 200 (Residual),
+    an abstention is 300 (NotClassified) with probability 1.
+
+    Parameters
+    ----------
+    alerts, results, classifiers, times
+        As in `native_records`.
+    broker_version
+        Version of the service.
+    """
+    published_ms = np.where(times.published_ms >= 0, times.published_ms, times.ingested_ms).tolist()
+    records = [
+        {
+            "alertId": alert_id,
+            "diaSourceId": alert_id,
+            "elasticcPublishTimestamp": published,
+            "brokerIngestTimestamp": times.ingested_ms,
+            "brokerName": BROKER_NAME,
+            "brokerVersion": broker_version,
+            **_elasticc_answer(result, classifiers.get(result.model)),
+        }
+        for result, alert_id, published in zip(results, alerts.alert_id.tolist(), published_ms, strict=True)
+    ]
+    return _encode(records, RecordSchema.ELASTICC, b"")
+
+
+@cache
+def single_object_header() -> bytes:
+    """Give the 10 bytes before every native Avro record."""
+    canonical = to_parsing_canonical_form(record_schema(RecordSchema.NATIVE_AVRO))
+    # fastavro prints the fingerprint's bytes in the little-endian order of the encoding.
+    return b"\xc3\x01" + bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))
+
+
+@cache
+def _parsed(name: RecordSchema) -> Any:
+    return fastavro.parse_schema(record_schema(name))
+
+
+def _encode(records: Iterable[Record], name: RecordSchema, header: bytes) -> list[bytes]:
+    schema, buffer, encoded = _parsed(name), BytesIO(), []
+    for record in records:
+        buffer.seek(0)
+        buffer.truncate()
+        buffer.write(header)
+        fastavro.schemaless_writer(buffer, schema, record)
+        encoded.append(buffer.getvalue())
+    return encoded
+
+
+def _or_none(column: NDArray[np.float64]) -> list[float | None]:
+    """List a column, None for NaN, which neither JSON nor our Avro schema has."""
+    return [value if value == value else None for value in column.tolist()]  # NaN differs from itself
+
+
+def _classifier_record(classifier: Classifier) -> Record:
+    return {
+        "name": classifier.name,
+        "version": classifier.version,
+        "feature_version": classifier.feature_version,
+    }
+
+
+def _class_vector(result: Classification, classifiers: Mapping[int, Classifier]) -> list[Record]:
+    if result.reason:
+        return []
+    return [
+        {"class_id": number, "class_name": name, "probability": probability, "raw_probability": raw}
+        for (number, name), probability, raw in zip(
+            classifiers[result.model].classes, result.probability, result.raw_probability, strict=True
+        )
+    ]
+
+
+def _elasticc_answer(result: Classification, classifier: Classifier | None) -> Record:
+    if classifier is None:
+        name, params = BROKER_NAME, ""
+    else:
+        name, params = f"{classifier.name} {classifier.version}", f"features={classifier.feature_version}"
+    return {
+        "classifierName": name,
+        "classifierParams": params,
+        "classifications": _elasticc_vector(result, classifier),
+    }
+
+
+def _elasticc_vector(result: Classification, classifier: Classifier | None) -> list[Record]:
+    if result.reason is not Reason.CLASSIFIED or classifier is None:
+        return [{"classId": NOT_CLASSIFIED_ID, "probability": 1.0}]
+    by_id: dict[int, float] = {}
+    for (number, _name), probability in zip(classifier.classes, result.probability.tolist(), strict=True):
+        by_id[number] = by_id.get(number, 0.0) + probability
+    by_id[RESIDUAL_ID] = by_id.get(RESIDUAL_ID, 0.0) + max(0.0, 1.0 - sum(by_id.values()))
+    return [{"classId": number, "probability": value} for number, value in by_id.items()]

@@ -1,0 +1,1 @@
+"""The stored state of one object, and what is derived from it."""

@@ -1,0 +1,285 @@
+"""The state of one object, and its stored form; `service.core.state.layout` says where everything lies.
+
+The oldest rows of a long light curve are *settled*: the store keeps them apart, and an alert that brings
+only later ones is processed without them. So an alert costs the same however long its object has been known.
+"""
+
+import math
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.alerts import OBSERVATION, Observations
+from service.core.state.checkpoint import CHECKPOINT_SIZE, END_MJD_TAI, begin
+from service.core.state.history import History
+from service.core.state.layout import (
+    CHECKED_FROM,
+    CHECKPOINT,
+    COUNTER_OFFSET,
+    FORMAT_VERSION,
+    HEADER,
+    MAGIC,
+    head_length,
+    part_sizes,
+)
+from service.errors import ServiceError
+
+__all__ = [
+    "EMPTY_STATE",
+    "NOTHING_SETTLED",
+    "ObjectState",
+    "Settled",
+    "StateError",
+    "decode_head",
+    "decode_state",
+    "encode_head",
+    "encode_state",
+]
+
+
+_FLOAT = np.dtype("<f4")
+
+
+class StateError(ServiceError):
+    """A stored value is not the state of an object; the message names what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settled:
+    """The oldest rows of a long light curve, as what follows them needs to know of them.
+
+    Attributes
+    ----------
+    n_rows
+        How many there are.
+    checksum
+        CRC-32 of their bytes.
+    checkpoint
+        float64, `service.core.state.checkpoint`, by the features of the state's model.
+    hidden
+        float32: that model's hidden state behind them.
+    """
+
+    n_rows: int
+    checksum: int
+    checkpoint: NDArray[np.float64]
+    hidden: NDArray[np.float32]
+
+    @property
+    def end_mjd_tai(self) -> float:
+        """Time of the last of them; every other row of the object is later."""
+        return float(self.checkpoint[END_MJD_TAI])
+
+
+NOTHING_SETTLED = Settled(0, 0, begin(1)[0], np.empty(0, np.float32))
+
+
+@dataclass(slots=True, eq=False)
+class ObjectState:
+    """What the service remembers of one object. Survey and object id are its key in the store.
+
+    Never changed in place, only replaced; to have that enforced would cost 2 us of each of an alert's two.
+
+    Attributes
+    ----------
+    counter
+        How often this object was written; 0 for an object that is not stored.
+    model
+        Digest of the bundle whose network gave `hidden`; 0 for none.
+    hidden_step
+        Steps of the feature sequence that `hidden` has seen.
+    hidden
+        float32, flat; empty for none. May be read-only.
+    ra_deg, dec_deg
+        Of the latest alert, ICRS degrees.
+    last_alert_mjd_tai
+        Time of the latest alert, days.
+    redshift, redshift_err, mwebv
+        The latest context a packet gave; NaN for none.
+    observations
+        `OBSERVATION`, canonical (`service.core.lightcurve.merge`). May be read-only.
+    history
+        Classifications in order of processing, oldest first.
+    settled
+        Of the oldest rows.
+    is_whole
+        Whether `observations` begins with the settled rows; otherwise it has those behind them.
+    """
+
+    counter: int
+    model: int
+    hidden_step: int
+    hidden: NDArray[np.float32]
+    ra_deg: float
+    dec_deg: float
+    last_alert_mjd_tai: float
+    redshift: float
+    redshift_err: float
+    mwebv: float
+    observations: Observations
+    history: History
+    settled: Settled = NOTHING_SETTLED
+    is_whole: bool = True
+
+    @property
+    def unsettled(self) -> Observations:
+        """The rows behind the settled ones."""
+        return self.observations[self.settled.n_rows :] if self.is_whole else self.observations
+
+
+EMPTY_STATE = ObjectState(
+    counter=0,
+    model=0,
+    hidden_step=0,
+    hidden=np.empty(0, np.float32),
+    ra_deg=math.nan,
+    dec_deg=math.nan,
+    last_alert_mjd_tai=math.nan,
+    redshift=math.nan,
+    redshift_err=math.nan,
+    mwebv=math.nan,
+    observations=np.empty(0, OBSERVATION),
+    history=History(),
+)
+"""An object that the store does not know."""
+
+
+def encode_state(state: ObjectState) -> bytes:
+    """Give the stored form of a whole state.
+
+    Raises
+    ------
+    ValueError
+        An array has not the type or the shape that `ObjectState` names, or the settled rows are missing.
+    """
+    if not state.is_whole:
+        raise ValueError("the settled rows were not read")
+    head, settled = encode_head(state), state.observations[: state.settled.n_rows]
+    return head + settled.tobytes() if len(settled) else head
+
+
+def encode_head(state: ObjectState) -> bytes:
+    """Give the stored form of a state without the settled rows, which are stored already.
+
+    Raises
+    ------
+    ValueError
+        As `encode_state`.
+    """
+    rows, settled = state.unsettled, state.settled
+    _require_vector("hidden", state.hidden, _FLOAT)
+    _require_vector("observations", rows, OBSERVATION)
+    if settled.n_rows and len(settled.hidden) != len(state.hidden):
+        raise ValueError(f"hidden states of {len(settled.hidden)} and {len(state.hidden)} values")
+    header = HEADER.pack(
+        MAGIC,
+        0,
+        state.counter,
+        FORMAT_VERSION,
+        state.history.width,
+        state.model,
+        state.hidden_step,
+        len(state.hidden),
+        len(rows),
+        len(state.history),
+        settled.n_rows,
+        settled.checksum,
+        state.ra_deg,
+        state.dec_deg,
+        state.last_alert_mjd_tai,
+        state.redshift,
+        state.redshift_err,
+        state.mwebv,
+    )
+    known = settled.checkpoint.tobytes() + settled.hidden.tobytes() if settled.n_rows else b""
+    parts = header[CHECKED_FROM:], state.hidden.tobytes(), rows.tobytes(), known, state.history.packed
+    checked = b"".join(parts)
+    checksum = zlib.crc32(checked).to_bytes(4, "little")
+    return b"".join((MAGIC, checksum, header[COUNTER_OFFSET:CHECKED_FROM], checked))
+
+
+def decode_state(blob: bytes) -> ObjectState:
+    """Read a whole stored state; its arrays are read-only, and mostly views of `blob`.
+
+    Raises
+    ------
+    StateError
+        The bytes are no state, of another format version, damaged, or do not add up.
+    """
+    end = head_length(blob)
+    state = decode_head(blob[:end])
+    if not state.settled.n_rows:
+        if len(blob) > end:
+            raise StateError(f"{len(blob)} bytes where the header tells of {end}")
+        return state
+    size = OBSERVATION.itemsize * state.settled.n_rows
+    if len(blob) != end + size:
+        raise StateError(f"{len(blob) - end} bytes of settled rows where the header tells of {size}")
+    if zlib.crc32(memoryview(blob)[end:]) != state.settled.checksum:
+        raise StateError("checksum of the settled rows does not fit: they are damaged")
+    rows = np.frombuffer(blob[end:] + state.observations.tobytes(), OBSERVATION)
+    return replace(state, observations=rows, is_whole=True)
+
+
+def decode_head(blob: bytes) -> ObjectState:
+    """Read the head of a stored state, without the settled rows if there are any.
+
+    Raises
+    ------
+    StateError
+        As `decode_state`.
+    """
+    if len(blob) < HEADER.size:
+        raise StateError(f"{len(blob)} bytes are fewer than the {HEADER.size} of a header")
+    magic, checksum, counter, version, width, model, step, *rest = HEADER.unpack_from(blob)
+    n_hidden, n_rows, n_entries, n_settled, settled_checksum, *numbers = rest
+    ra_deg, dec_deg, last_mjd_tai, redshift, redshift_err, mwebv = numbers
+    if magic != MAGIC:
+        raise StateError(f"begins with {magic!r} instead of {MAGIC!r}")
+    if version != FORMAT_VERSION:
+        raise StateError(f"format version {version}; this program reads {FORMAT_VERSION}")
+    if zlib.crc32(memoryview(blob)[CHECKED_FROM:]) != checksum:
+        raise StateError("checksum does not fit: the value is damaged")
+    sizes = part_sizes(n_hidden, n_rows, n_entries, n_settled, width)
+    if HEADER.size + sum(sizes) != len(blob):
+        raise StateError(f"{len(blob)} bytes where the header tells of {HEADER.size + sum(sizes)}")
+    rows_at = HEADER.size + sizes[0]
+    settled_at = rows_at + sizes[1]
+    settled = NOTHING_SETTLED
+    if n_settled:
+        checkpoint = np.frombuffer(blob, "<f8", CHECKPOINT_SIZE, settled_at)
+        hidden = np.frombuffer(blob, _FLOAT, n_hidden, settled_at + CHECKPOINT.itemsize)
+        settled = Settled(n_settled, settled_checksum, checkpoint, hidden)
+    return ObjectState(
+        counter=counter,
+        model=model,
+        hidden_step=step,
+        hidden=np.frombuffer(blob, _FLOAT, n_hidden, HEADER.size),
+        ra_deg=ra_deg,
+        dec_deg=dec_deg,
+        last_alert_mjd_tai=last_mjd_tai,
+        redshift=redshift,
+        redshift_err=redshift_err,
+        mwebv=mwebv,
+        observations=np.frombuffer(blob, OBSERVATION, n_rows, rows_at),
+        history=_decode_history(blob, width, settled_at + sizes[2]),
+        settled=settled,
+        is_whole=not n_settled,
+    )
+
+
+def _decode_history(blob: bytes, width: int, offset: int) -> History:
+    history = History.of_packed(blob[offset:], width)
+    if history.is_sound():
+        return history
+    reason, n_classes = (int(history.entries[name].max()) for name in ("reason", "n_classes"))
+    if n_classes > width:
+        raise StateError(f"a classification has {n_classes} classes in room for {width}")
+    raise StateError(f"a classification has the unknown reason {reason}")
+
+
+def _require_vector(name: str, array: NDArray[np.generic], dtype: np.dtype[np.generic]) -> None:
+    if array.ndim != 1 or array.dtype != dtype:
+        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {dtype} of one dimension")

@@ -1,0 +1,1 @@
+"""The compiler from Avro schemas to programs, and the compiled interpreter that runs them."""

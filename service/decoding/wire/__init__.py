@@ -1,0 +1,1 @@
+"""Message framing, Avro schemas, and the caches of schemas and message prefixes."""

@@ -1,0 +1,57 @@
+"""The schemas that a decoder has met: numbered, compiled, and known by what messages begin with."""
+
+from service.decoding.columns import Layout
+from service.decoding.compiled_reader import CompiledReader
+from service.decoding.vm.program import UnsupportedSchemaError
+from service.decoding.wire.prefix_cache import KnownBeginnings
+from service.decoding.wire.schemas import WriterSchema
+
+__all__ = ["WITHOUT_PROGRAM", "MetSchemas"]
+
+WITHOUT_PROGRAM = -1
+"""Stands for the program of a schema that has none."""
+
+
+class MetSchemas:
+    """The schemas met so far.
+
+    Parameters
+    ----------
+    layouts
+        One per survey.
+    compiled
+        Whether they get programs.
+
+    Attributes
+    ----------
+    schemas, programs
+        By number: the schema, and the first instruction of its program or `WITHOUT_PROGRAM`.
+    readers
+        By survey: what runs its programs.
+    known
+        What messages' beginnings stand for, as numbers of schemas.
+    """
+
+    def __init__(self, layouts: tuple[Layout, ...], *, compiled: bool) -> None:
+        self.known = KnownBeginnings()
+        self.readers = {layout.survey: CompiledReader(layout) for layout in layouts}
+        self.schemas: list[WriterSchema] = []
+        self.programs: list[int] = []
+        self._numbers: dict[WriterSchema, int] = {}
+        self._compiled = compiled
+
+    def number(self, schema: WriterSchema) -> int:
+        """Give the number of a schema, compiling it at its first use."""
+        if schema not in self._numbers:
+            self._numbers[schema] = len(self.schemas)
+            self.schemas.append(schema)
+            self.programs.append(self._program(schema))
+        return self._numbers[schema]
+
+    def _program(self, schema: WriterSchema) -> int:
+        if not self._compiled:
+            return WITHOUT_PROGRAM
+        try:
+            return self.readers[schema.survey].program(schema)
+        except UnsupportedSchemaError:
+            return WITHOUT_PROGRAM

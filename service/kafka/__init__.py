@@ -1,0 +1,1 @@
+"""Adapters for Kafka and the schema registry. They translate and decide nothing."""

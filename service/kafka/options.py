@@ -1,0 +1,150 @@
+"""librdkafka's options: what the guarantees need, what the settings say, what the user adds."""
+
+import logging
+import os
+import re
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from service.errors import SettingsError
+from service.kafka.security import security_options
+from service.settings import Settings
+
+__all__ = [
+    "common_options",
+    "consumer_options",
+    "librdkafka_logger",
+    "producer_options",
+    "reading_options",
+    "worker_name",
+]
+
+Options = dict[str, Any]
+
+# Changing one of these would break "exactly one result per alert".
+RESERVED = frozenset(
+    {
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "group.id",
+        "isolation.level",
+        "partition.assignment.strategy",
+        "transactional.id",
+    }
+)
+
+# The largest message librdkafka can be told to take; the limit that counts is the topic's own.
+LARGEST_MESSAGE_BYTES = 1_000_000_000
+
+
+# What a consumer would call a mistake.
+PRODUCER_ONLY = frozenset(
+    {
+        "transactional.id",
+        "transaction.timeout.ms",
+        "enable.idempotence",
+        "compression.type",
+        "delivery.report.only.error",
+    }
+)
+
+
+def common_options(settings: Settings) -> Options:
+    """Give what every Kafka client of the service takes: the brokers and the user's own options.
+
+    Raises
+    ------
+    SettingsError
+        ``kafka_options`` cannot be read, or names an option that the guarantees rest on.
+    """
+    return {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "client.id": f"nightjar-{worker_name(settings)}",
+        **security_options(settings),
+        **_user_options(settings.kafka_options),
+    }
+
+
+def consumer_options(settings: Settings) -> Options:
+    """Give the options of the consumer of source topics."""
+    session_ms = _milliseconds(settings.session_timeout.total_seconds())
+    ours = {
+        "group.id": settings.group_id,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "isolation.level": "read_committed",
+        # The embedded broker knows no other; the same everywhere, so that tests test what runs.
+        "partition.assignment.strategy": "range",
+        "auto.offset.reset": settings.auto_offset_reset,
+        "allow.auto.create.topics": False,
+        "session.timeout.ms": session_ms,
+        "heartbeat.interval.ms": max(session_ms // 6, 100),
+        # The broker answers a fetch after this even where few bytes wait: half a second by default.
+        "fetch.wait.max.ms": 10,
+        "queued.max.messages.kbytes": max(settings.batch_bytes // 1024, 1),
+        # The time bounds how long a partition is left alone once its queue was full: 1 s by default.
+        "fetch.queue.backoff.ms": 5,
+        # ZTF opens a topic every night; a pattern finds it within this time.
+        "topic.metadata.refresh.interval.ms": 10_000,
+    }
+    return ours | common_options(settings)
+
+
+def producer_options(settings: Settings) -> Options:
+    """Give the options of the transactional producer of results."""
+    ours = {
+        # Stable where the worker's name is: its next start then ends what this one leaves open.
+        "transactional.id": f"{settings.group_id}-{worker_name(settings)}",
+        "transaction.timeout.ms": _milliseconds(settings.transaction_timeout.total_seconds()),
+        "enable.idempotence": True,
+        "compression.type": "lz4",
+        # A transaction that follows the last one closely is told to wait until that one's markers are
+        # written; at the default of 100 ms this pause was most of a small batch's time.
+        "retry.backoff.ms": 10,
+        "delivery.report.only.error": True,
+        "message.max.bytes": LARGEST_MESSAGE_BYTES,
+    }
+    return ours | common_options(settings)
+
+
+def reading_options(options: Mapping[str, Any]) -> Options:
+    """Give, of a producer's options, those that a consumer takes beside it."""
+    return {name: value for name, value in options.items() if name not in PRODUCER_ONLY}
+
+
+def worker_name(settings: Settings) -> str:
+    """Give this worker's name in its group."""
+    return settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def librdkafka_logger(settings: Settings) -> logging.Logger:
+    """Make the logger of librdkafka's own messages: silent unless we debug.
+
+    The service says itself, once, when Kafka is away; librdkafka says it for every connection.
+    """
+    logger = logging.getLogger("librdkafka")
+    logger.setLevel(logging.DEBUG if settings.log_level == "DEBUG" else logging.CRITICAL + 1)
+    return logger
+
+
+def _user_options(text: str) -> Mapping[str, str]:
+    r"""Read ``key=value,key=value``; a comma within a value is written ``\,``."""
+    options: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in re.split(r"(?<!\\),", text))):
+        name, separator, value = item.partition("=")
+        name = name.strip()
+        # The value stays out of the messages: it may be a password.
+        if not separator or not name:
+            raise SettingsError("NIGHTJAR_KAFKA_OPTIONS must be key=value, comma-separated")
+        if name in RESERVED:
+            raise SettingsError(
+                f"NIGHTJAR_KAFKA_OPTIONS must not set {name}: the service's guarantees need it"
+            )
+        options[name] = value.strip().replace("\\,", ",")
+    return options
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(round(seconds * 1000), 1)

@@ -1,1 +1,0 @@
-"""One batch from messages to results, and the loop that runs it."""

@@ -1,0 +1,1 @@
+"""Adapters for Redis and Redis Cluster. They translate and decide nothing."""

@@ -1,0 +1,1 @@
+"""The proof from the topics that every alert has exactly one result."""

@@ -1,0 +1,128 @@
+"""The count that every message sent has its results, once each, read from the topics."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.core.alerts import Survey, object_key
+from service.core.records.published import parse_record
+from service.errors import InputError
+from service.kafka.topic_writer import Position, TopicRecord
+
+__all__ = ["SOURCE_HEADER", "Accounting", "source_of"]
+
+SOURCE_HEADER = "source"
+
+
+def source_of(record: TopicRecord) -> Position:
+    """Read which input message a result belongs to.
+
+    Raises
+    ------
+    InputError
+        The record has no such header, so it was not written by this service.
+    """
+    topic, _, rest = record.headers.get(SOURCE_HEADER, b"").decode(errors="replace").partition(":")
+    partition, _, offset = rest.partition(":")
+    if not (partition.isdigit() and offset.isdigit()):
+        raise InputError(f"a record of {record.topic} does not say which alert it belongs to")
+    return topic, int(partition), int(offset)
+
+
+@dataclass(slots=True)
+class Accounting:
+    """Messages sent, and what became of each.
+
+    Attributes
+    ----------
+    rejected_topic
+        Where dead letters are; any other record is a classification.
+    expected
+        Alerts in each message that was sent.
+    """
+
+    rejected_topic: str
+    expected: dict[Position, int] = field(default_factory=dict)
+    classified: int = 0
+    rejected: int = 0
+    abstained: Counter[str] = field(default_factory=Counter)
+    objects: set[str] = field(default_factory=set)
+    _results: dict[Position, list[int]] = field(default_factory=dict)
+    _rejections: Counter[Position] = field(default_factory=Counter)
+    _answered: set[Position] = field(default_factory=set)
+
+    def expect(self, position: Position, n_alerts: int) -> None:
+        """Note a message that was sent."""
+        self.expected[position] = n_alerts
+
+    def add(self, record: TopicRecord) -> Mapping[str, Any] | None:
+        """Note a result; gives the classification, None for a dead letter."""
+        source = source_of(record)
+        self._answered.add(source)
+        if record.topic == self.rejected_topic:
+            self._rejections[source] += 1
+            self.rejected += 1
+            return None
+        result = parse_record(record.value)
+        self._results.setdefault(source, []).append(result["alert_id"])
+        self.objects.add(object_key(Survey(result["survey"]), result["object_id"]))
+        if result["status"] == "classified":
+            self.classified += 1
+        else:
+            self.abstained[result["reason"]] += 1
+        return result
+
+    @property
+    def results(self) -> int:
+        """Results so far, of every kind."""
+        return self.classified + self.abstained.total() + self.rejected
+
+    @property
+    def consumed(self) -> int:
+        """Alerts in the messages sent; a rejected message counts as one."""
+        return sum(1 if source in self._rejections else n for source, n in self.expected.items())
+
+    @property
+    def answered(self) -> int:
+        """Messages that have a result."""
+        return len(self._answered)
+
+    def problems(self) -> list[str]:
+        """List what does not add up, a few words per kind; empty where everything does."""
+        wrong = Counter(self._problem(source) for source in self._sources())
+        wrong.pop("", None)
+        return [f"{count} messages {what}" for what, count in wrong.items()]
+
+    def _sources(self) -> set[Position]:
+        return self.expected.keys() | self._answered
+
+    def _problem(self, source: Position) -> str:
+        alert_ids, rejections = self._results.get(source, []), self._rejections[source]
+        if source not in self.expected:
+            return "have results but were not sent"
+        if not alert_ids and not rejections:
+            return "have no result"
+        if rejections and alert_ids:
+            return "are both rejected and classified"
+        if rejections > 1 or len(alert_ids) > self.expected[source]:
+            return "have a result twice"
+        if not rejections and len(set(alert_ids)) < self.expected[source]:
+            return "have fewer results than alerts"
+        return ""
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        """Make the report of a whole run."""
+        return {
+            "consumed": self.consumed,
+            "classified": self.classified,
+            "abstained": dict(sorted(self.abstained.items())),
+            "rejected": self.rejected,
+            "objects": len(self.objects),
+            "seconds": round(seconds, 2),
+        }
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every message has its results, once each, and the totals agree."""
+        return not self.problems() and self.consumed == self.results

@@ -1,0 +1,1 @@
+"""The worker: its poll-process-commit loop and the processing of one batch."""

@@ -1,0 +1,217 @@
+"""The worker: batches in, results out, each alert's result exactly once."""
+
+import gc
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from threading import Event
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from service.core.ports.messages import MessageSink, MessageSource, SourceMessage
+from service.errors import TransientError
+from service.worker.metrics import WorkerMetrics
+from service.worker.outage import Outage
+from service.worker.publish import BatchResult
+from service.worker.trace import NO_TRACE, Tracer
+
+__all__ = ["Worker"]
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE = timedelta(milliseconds=100)
+# Short enough that nobody waits long for us when what was away is back.
+LONGEST_PAUSE = timedelta(seconds=2)
+LAG_INTERVAL = timedelta(seconds=1)
+GARBAGE_THRESHOLD = 100_000  # objects more than when the collector last ran
+
+
+class Processor(Protocol):
+    """What is done with a batch: `service.worker.batch`, or `service.worker.filters`."""
+
+    def prepare(self) -> None:
+        """Make ready; may be repeated."""
+
+    def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
+        """Process a batch; safe to be repeated with the same messages."""
+
+    def idle(self) -> None:
+        """Do what is to be done where nothing comes; called every few milliseconds."""
+
+
+class Unsettled(NamedTuple):
+    """A batch whose results may or may not be committed."""
+
+    messages: Sequence[SourceMessage]
+    result: BatchResult
+    started_s: float
+
+
+class Worker:
+    """One member of the group of workers.
+
+    Parameters
+    ----------
+    source, sink
+        Where batches come from and results go, for instance Kafka.
+    processor
+        What is done with a batch.
+    metrics
+        Counts.
+    stop
+        Set from outside to end `run`: the batch in hand is finished, or aborted where it cannot be.
+    tracer
+        Times each batch and its steps.
+    """
+
+    def __init__(
+        self,
+        source: MessageSource,
+        sink: MessageSink,
+        processor: Processor,
+        metrics: WorkerMetrics,
+        stop: Event,
+        tracer: Tracer = NO_TRACE,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._processor = processor
+        self._metrics = metrics
+        self._stop = stop
+        self._tracer = tracer
+        self._outage = Outage(metrics)
+        self._holds_a_batch = False
+        self._unsettled: Unsettled | None = None
+        self._pause = FIRST_PAUSE
+        self._lag_told_s = 0.0
+
+    def run(self) -> None:
+        """Process batches until told to stop.
+
+        1. Poll a batch.
+        2. Decode, merge, classify and store it. What is stored is keyed by measurement and by alert, so
+           doing this twice changes nothing and gives the same results.
+        3. Begin a transaction.
+        4. Produce the results and the dead letters.
+        5. Put the source's offsets into the transaction.
+        6. Commit. From here on the alerts count as answered; a failure anywhere before leaves the
+           transaction behind, goes back to the last commit and does it all again.
+
+        Raises
+        ------
+        FencedError
+            The broker has done with us: start anew.
+        FatalError
+            No retry can help.
+        """
+        try:
+            self._prepare()
+            while not self._stop.is_set():
+                try:
+                    self._metrics.pulse.beat()
+                    started_s = time.monotonic()
+                    messages = self._source.poll()
+                    if messages:
+                        with self._tracer.span("batch", len(messages)):
+                            self._answer(messages, started_s)
+                    else:
+                        self._processor.idle()
+                    self._outage.ends(by_commit=bool(messages))
+                    self._tell_lag()
+                except TransientError as error:
+                    self._wait_after(error)
+                    self._persist(self._back_to_last_commit)
+        finally:
+            self._sink.close()
+            self._source.close()
+
+    def _answer(self, messages: Sequence[SourceMessage], started_s: float) -> None:
+        """Do steps 2 to 6 of `run`."""
+        self._holds_a_batch = True
+        with self._tracer.span("process", len(messages)):
+            result = self._processor.process(messages)
+        self._unsettled = Unsettled(messages, result, started_s)
+        with self._tracer.span("produce", len(result.outgoing)):
+            self._sink.begin()
+            self._sink.produce(result.outgoing)
+        with self._tracer.span("commit"):
+            self._sink.send_offsets(self._source.progress(), self._on_wait)
+            self._sink.commit(self._on_wait)
+        self._source.committed()
+        self._settle()
+
+    def _prepare(self) -> None:
+        """Wait for the store and the broker, in this order, then join the group."""
+        for step in (self._processor.prepare, self._source.check, self._sink.connect):
+            self._persist(step)
+        if not self._stop.is_set():
+            self._outage.ends(by_commit=True)
+            self._settle_down()
+            self._source.open()
+            self._metrics.pulse.starts()
+            log.info("ready")
+
+    def _settle_down(self) -> None:
+        """Take what lives as long as the process, the compiler above all, out of the collector's sight."""
+        gc.collect()
+        gc.freeze()
+        # A batch makes thousands of objects, none in a cycle: at the default of 700 the collector looks
+        # through them again and again, which was a fifth of a worker's time.
+        gc.set_threshold(GARBAGE_THRESHOLD, *gc.get_threshold()[1:])
+
+    def _persist(self, step: Callable[[], None]) -> None:
+        """Do something until it works or we are told to stop."""
+        while not self._stop.is_set():
+            try:
+                return step()
+            except TransientError as error:
+                self._wait_after(error)
+        return None
+
+    def _wait_after(self, error: TransientError) -> None:
+        """Pause, longer after each failure since the last commit."""
+        self._outage.goes_on(error, holds_a_batch=self._holds_a_batch)
+        # By chance, so that the workers of a group do not all come at once.
+        self._stop.wait(self._pause.total_seconds() * random.uniform(0.5, 1.0))  # noqa: S311
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _back_to_last_commit(self) -> None:
+        self._sink.reset()
+        is_committed = self._source.rewind()
+        if is_committed:
+            self._settle()  # only the answer to the commit was lost
+        self._sink.settle(is_committed=is_committed)
+        self._unsettled = None
+        if is_committed:
+            self._outage.ends(by_commit=True)
+
+    def _on_wait(self, error: TransientError) -> None:
+        """Wait on for the broker's answer, unless we are to stop."""
+        self._outage.goes_on(error, holds_a_batch=True)
+        if self._stop.is_set():
+            raise error
+
+    def _settle(self) -> None:
+        """Count the batch that was committed."""
+        self._holds_a_batch = False
+        self._pause = FIRST_PAUSE
+        if self._unsettled is None:
+            return
+        messages, result, started_s = self._unsettled
+        self._unsettled = None
+        for (topic, partition), count in result.consumed.items():
+            self._metrics.count_consumed(topic, partition, count)
+        for outcome, count in result.outcomes.items():
+            self._metrics.count_outcome(*outcome, count)
+        self._metrics.count_classes(result.classes)
+        for survey, published_ms in result.published_ms.items():
+            self._metrics.time_alerts(survey, time.time() - published_ms / 1000)
+        self._metrics.time_batch(timedelta(seconds=time.monotonic() - started_s), len(messages))
+
+    def _tell_lag(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._lag_told_s >= LAG_INTERVAL.total_seconds():
+            self._lag_told_s = now_s
+            self._metrics.set_lag(self._source.lag())

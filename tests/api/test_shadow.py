@@ -1,0 +1,40 @@
+from dataclasses import replace
+
+import httpx
+
+from service.core.ports.store import RegisteredModel
+from service.core.state.shadow_history import remember
+from service.redis.store import RedisStore
+from tests.api.test_objects import KEY, get, problem
+from tests.support.bundles import random_bundle
+from tests.support.objects import classification, object_state, put
+
+
+def test_results_of_other_models_stand_beside_and_not_among_those_of_the_one_at_work(
+    client: httpx.Client, store: RedisStore
+) -> None:
+    put(store, KEY, object_state([classification(5, 1, [0.5, 0.5])]))
+    bundle = random_bundle(seed=9, name="next", version="2", class_names=("Ia", "II"))
+    store.register_model(RegisteredModel.of(bundle))
+    late, early = (
+        replace(classification(number, bundle.digest, [0.25, 0.75]), mjd_tai=60000.0 + number)
+        for number in (7, 5)
+    )
+    remember(store.beside(bundle.digest), {KEY: [late, early]}, limit=10)
+
+    answer = get(client, f"/v1/objects/{KEY}/others")
+
+    (model,) = answer["models"]
+    assert (model["classifier"]["name"], model["classifier"]["version"]) == ("next", "2")
+    assert [epoch["alert_id"] for epoch in model["classifications"]] == [5, 7]
+    assert model["classifications"][0]["top_class"] == {"class_name": "II", "probability": 0.75}
+    history = get(client, f"/v1/objects/{KEY}/classifications")
+    assert [epoch["alert_id"] for epoch in history["classifications"]] == [5]
+
+
+def test_object_without_other_results_has_none_and_an_unknown_one_is_a_problem(
+    client: httpx.Client, store: RedisStore
+) -> None:
+    put(store, KEY, object_state())
+    assert get(client, f"/v1/objects/{KEY}/others")["models"] == []
+    problem(client.get("/v1/objects/ZTF18aaaaaaa/others"), 404, "unknown-object")

@@ -1,0 +1,107 @@
+"""Published records are read back, filtered and written for people."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from service.cli.commands.listen import line
+from service.core.records.encoding import encode_avro, encode_json
+from service.core.records.published import Filter, parse_record, top_class
+from service.errors import InputError
+
+Record = dict[str, Any]
+
+
+def record(**values: Any) -> Record:
+    probabilities = {"Ia": 0.7, "II": 0.2, "TDE": 0.1}
+    return {
+        "schema_version": "1.0",
+        "survey": "ztf",
+        "object_id": "ZTF21abiuvdk",
+        "alert_id": 1642404680815015001,
+        "ra_deg": 10.0,
+        "dec_deg": -5.0,
+        "mjd_tai": 59400.25,
+        "band": "r",
+        "n_detections": 7,
+        "n_observations": 12,
+        "status": "classified",
+        "reason": None,
+        "classifier": {"name": "ztf", "version": "1", "feature_version": 1},
+        "classifications": [
+            {"class_id": 2222 + index, "class_name": name, "probability": p, "raw_probability": p}
+            for index, (name, p) in enumerate(probabilities.items())
+        ],
+        "timestamps": {"alert_published": 1_700_000_000_000, "ingested": 1, "classified": 1_700_000_000_500},
+    } | values
+
+
+ABSTAINED = record(status="abstained", reason="star", classifications=[], classifier=None)
+
+
+@pytest.mark.parametrize("original", [record(), ABSTAINED])
+def test_both_encodings_read_back(original: Record) -> None:
+    (as_json,), (as_avro,) = encode_json([original]), encode_avro([original])
+    assert parse_record(as_json) == original
+    read = parse_record(as_avro)
+    assert line(read).plain == line(original).plain
+    assert [entry.pop("probability") for entry in read["classifications"]] == pytest.approx(
+        [entry["probability"] for entry in original["classifications"]], abs=1e-7
+    )
+    left_out = {"classifications"}
+    assert {k: v for k, v in read.items() if k not in left_out} == {
+        k: v for k, v in original.items() if k not in left_out
+    }
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"Obj\x01", b"{}", b"[1]", b'"x"', b'{"status": "other"}', b"\xc3\x01"]
+)
+def test_something_else_is_an_error_that_names_the_setting(value: bytes) -> None:
+    with pytest.raises(InputError, match="NIGHTJAR_OUTPUT_TOPIC"):
+        parse_record(value)
+
+
+@pytest.mark.parametrize(
+    ("criteria", "passes"),
+    [
+        (Filter(), True),
+        (Filter(classes=frozenset({"ia"})), True),
+        (Filter(classes=frozenset({"II"})), False),
+        (Filter(classes=frozenset({"II"}), min_probability=0.2), True),
+        (Filter(classes=frozenset({"II"}), min_probability=0.3), False),
+        (Filter(classes=frozenset({"II", "Ia"}), min_probability=0.7), True),
+        (Filter(min_probability=0.7), True),
+        (Filter(min_probability=0.71), False),
+        (Filter(surveys=frozenset({"lsst"})), False),
+        (Filter(surveys=frozenset({"lsst", "ztf"})), True),
+        (Filter(statuses=frozenset({"abstained"})), False),
+        (Filter(statuses=frozenset({"classified"})), True),
+        (Filter(objects=frozenset({"ZTF21abiuvdk"})), True),
+        (Filter(objects=frozenset({"ztf:ZTF21abiuvdk", "x"})), True),
+        (Filter(objects=frozenset({"lsst:ZTF21abiuvdk"})), False),
+        (Filter(objects=frozenset({"x"}), min_probability=0.1), False),
+    ],
+)
+def test_filter_lets_pass_what_fits_all_criteria(criteria: Filter, passes: bool) -> None:
+    assert criteria.passes(record()) is passes
+
+
+def test_abstention_has_no_class_and_passes_only_filters_without_one() -> None:
+    assert top_class(ABSTAINED) == ("", 0.0)
+    assert Filter().passes(ABSTAINED)
+    assert not Filter(min_probability=0.1).passes(ABSTAINED)
+    assert not Filter(classes=frozenset({"TDE"})).passes(ABSTAINED)
+
+
+def test_line_for_people_has_the_object_and_its_likeliest_classes() -> None:
+    assert line(record()).plain == (
+        "2023-11-14 22:13:20  ztf      ZTF21abiuvdk         "
+        "Ia 0.70, II 0.20, TDE 0.10  mjd 59400.2500 r  7 detections"
+    )
+    assert "abstained: star" in line(ABSTAINED).plain
+
+
+def test_records_here_have_the_form_that_is_published() -> None:
+    assert orjson.loads(encode_json([record()])[0]) == record()
