@@ -123,7 +123,7 @@ class Settings(BaseSettings):
         "earliest", pattern="^(earliest|latest)$", description="Where a new group begins"
     )
     batch_size: int = Field(500, ge=1, le=100_000, description="Alerts per transaction at most")
-    batch_bytes: int = Field(
+    fetch_max_bytes: int = Field(
         64 * 2**20, ge=2**20, description="Bytes of messages fetched ahead per worker at most"
     )
     batch_wait: Duration = Field(
@@ -167,7 +167,7 @@ class Settings(BaseSettings):
     )
     redis_certificate_file: FilePath = Field(None, description="PEM file of our own certificate")
     redis_key_file: FilePath = Field(None, description="PEM file of its key")
-    redis_replicas: int = Field(
+    redis_wait_replicas: int = Field(
         0,
         ge=0,
         le=10,
@@ -175,7 +175,7 @@ class Settings(BaseSettings):
         "with 1, a server that fails over takes nothing with it",
     )
     redis_timeout: Duration = Field(timedelta(seconds=5), description="Longest wait for one reply")
-    object_expiry: Duration = Field(
+    object_ttl: Duration = Field(
         timedelta(days=400), description="An object is forgotten this long after its last alert"
     )
     history_length: int = Field(
@@ -211,7 +211,7 @@ class Settings(BaseSettings):
     # API
     api_host: str = Field("127.0.0.1", description="Address the API listens on")
     api_port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 for any free one")
-    api_core: int = Field(
+    api_cpu_affinity: int = Field(
         -1,
         ge=-1,
         description="Core that an API process keeps to, where it answers a little more requests, and evenly: "
@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     stream_buffer_bytes: int = Field(
         2**20, ge=2**14, description="What may wait for one of them before it is dropped as too slow"
     )
-    stream_kept: int = Field(
+    stream_replay_size: int = Field(
         20_000,
         ge=0,
         description="Latest results kept in memory for clients that come back; older come from Kafka",
@@ -239,10 +239,10 @@ class Settings(BaseSettings):
         200.0, ge=0.0, description="Requests a second that one client address may make for long; 0 any number"
     )
     api_burst: int = Field(1000, ge=1, description="Requests it may make at once before that counts")
-    api_time_limit: Duration = Field(
+    api_request_timeout: Duration = Field(
         timedelta(seconds=30), description="A request that takes longer to begin its answer is given up"
     )
-    api_concurrency: int = Field(
+    api_max_concurrent_requests: int = Field(
         1000, ge=1, description="Requests in work at once per process; more are asked to come again"
     )
     api_max_body_bytes: int = Field(

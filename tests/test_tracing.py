@@ -11,7 +11,8 @@ from opentelemetry.trace import StatusCode
 
 from service.settings import Settings
 from service.tracing import BatchTracer
-from service.wiring import processor, store
+from service.wiring.stores import object_store
+from service.wiring.worker import batch_processor
 from service.worker.loop import Worker
 from service.worker.metrics import WorkerMetrics
 from service.worker.trace import NO_TRACE
@@ -68,7 +69,7 @@ def test_processing_shows_where_its_time_goes(
     models: dict[str, str],
 ) -> None:
     settings = settings_factory(None, redis_url, ztf_topics=("ztf",), lsst_topics=("lsst",), **models)
-    made = processor(settings, store(settings), None, tracer)
+    made = batch_processor(settings, object_store(settings), None, tracer)
     made.prepare()
     exporter.clear()
     made.process(source_messages(simulated_packets()[:20]))

@@ -9,18 +9,18 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
 from service.api import page, problems
-from service.api.context import Resources
+from service.api.context import Context
 from service.api.live.streams import LiveStreams
-from service.api.middleware.limits import BodyLimitMiddleware, PatienceMiddleware, RateLimitMiddleware
+from service.api.middleware.limits import BodyLimitMiddleware, RateLimitMiddleware, TimeoutMiddleware
 from service.api.middleware.metrics import RequestMetrics, RequestMetricsMiddleware, StoreCollector
 from service.api.registry import ModelRegistry
-from service.api.request_coalescing import JointLoads
-from service.api.routes import classify, filters, health, objects, stream
+from service.api.request_coalescing import BatchLoader
+from service.api.routes import classify, filters, health, models, objects, search, shadow, stream
 from service.api.security import Reader
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
 from service.core.ports.result_feed import ResultFeed
-from service.core.ports.store import ObjectStore, RegisteredModel
+from service.core.ports.store import ModelInfo, ObjectStore
 from service.settings import Settings
 
 __all__ = ["create_app"]
@@ -61,11 +61,11 @@ def create_app(
     )
     metrics = RequestMetrics()
     metrics.registry.register(StoreCollector(store))
-    loaded = [RegisteredModel.of(classifier.bundle) for classifier in classifiers.values()]
-    app.state.resources = Resources(
+    loaded = [ModelInfo.of(classifier.bundle) for classifier in classifiers.values()]
+    app.state.context = Context(
         settings=settings,
         store=store,
-        loads=JointLoads(store),
+        loader=BatchLoader(store),
         registry=ModelRegistry(store, loaded),
         classifiers=classifiers,
         metrics=metrics.registry,
@@ -79,7 +79,9 @@ def create_app(
     # The last one added is the outermost.
     app.add_middleware(BodyLimitMiddleware, most_bytes=settings.api_max_body_bytes)
     app.add_middleware(
-        PatienceMiddleware, time_limit=settings.api_time_limit, most_at_once=settings.api_concurrency
+        TimeoutMiddleware,
+        time_limit=settings.api_request_timeout,
+        most_at_once=settings.api_max_concurrent_requests,
     )
     app.add_middleware(RateLimitMiddleware, rate_hz=settings.api_rate_hz, burst=settings.api_burst)
     if settings.api_cors_origins:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from service.core.state.object_state import ObjectState
 
-__all__ = ["IfNoneMatch", "kept", "state_tag", "tagged"]
+__all__ = ["IfNoneMatch", "conditional_response", "state_tag", "with_etag"]
 
 IfNoneMatch = Annotated[
     str | None,
@@ -44,7 +44,9 @@ def _version() -> str:
     return version("nightjar")
 
 
-def kept(if_none_match: str | None, tag: str, make: Callable[[Mapping[str, str]], Response]) -> Response:
+def conditional_response(
+    if_none_match: str | None, tag: str, make: Callable[[Mapping[str, str]], Response]
+) -> Response:
     """Answer, unless the client has the answer already.
 
     Parameters
@@ -61,7 +63,7 @@ def kept(if_none_match: str | None, tag: str, make: Callable[[Mapping[str, str]]
     return Response(status_code=304, headers=headers) if tag in given or "*" in given else make(headers)
 
 
-def tagged(response: Response, if_none_match: str | None, *, cache_control: str = REVALIDATE) -> Response:
+def with_etag(response: Response, if_none_match: str | None, *, cache_control: str = REVALIDATE) -> Response:
     """Tag an answer by its own bytes, and send them only to those who do not have them."""
     tag = f'"{hashlib.blake2b(bytes(response.body), digest_size=12).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": cache_control}

@@ -9,17 +9,17 @@ from prometheus_client import CollectorRegistry
 
 from service.api.live.streams import LiveStreams
 from service.api.registry import ModelRegistry
-from service.api.request_coalescing import JointLoads
+from service.api.request_coalescing import BatchLoader
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
 from service.core.ports.store import ObjectStore
 from service.settings import Settings
 
-__all__ = ["Needs", "Resources"]
+__all__ = ["Context", "ContextDependency"]
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
+class Context:
     """What the endpoints work with.
 
     Attributes
@@ -42,20 +42,20 @@ class Resources:
 
     settings: Settings
     store: ObjectStore
-    loads: JointLoads
+    loader: BatchLoader
     registry: ModelRegistry
     classifiers: Mapping[Survey, ObjectClassifier]
     metrics: CollectorRegistry
     live: LiveStreams | None = None
 
 
-async def resources(request: Request) -> Resources:
+async def request_context(request: Request) -> Context:
     """Give the resources of the app that serves a request.
 
     A coroutine, since the framework would start a thread for a plain function.
     """
-    return cast("Resources", request.app.state.resources)
+    return cast("Context", request.app.state.context)
 
 
-Needs = Annotated[Resources, Depends(resources)]
+ContextDependency = Annotated[Context, Depends(request_context)]
 """The type of an endpoint's parameter that is to be given them."""

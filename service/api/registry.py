@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from service.core.ports.store import ObjectStore, RegisteredModel
+from service.core.ports.store import ModelInfo, ObjectStore
 
 __all__ = ["ModelRegistry"]
 
@@ -18,7 +18,7 @@ class ModelRegistry:
         Models that this process itself has loaded; they need no registration.
     """
 
-    def __init__(self, store: ObjectStore, loaded: Iterable[RegisteredModel] = ()) -> None:
+    def __init__(self, store: ObjectStore, loaded: Iterable[ModelInfo] = ()) -> None:
         self._store = store
         self.loaded = {model.digest: model for model in loaded}
         self._known = dict(self.loaded)
@@ -27,7 +27,7 @@ class ModelRegistry:
         """Say whether `find` gives each of these without asking the store."""
         return all(digest in self._known for digest in digests if digest)
 
-    def find(self, digest: int) -> RegisteredModel | None:
+    def find(self, digest: int) -> ModelInfo | None:
         """Give the model of a digest; None for 0, which stands for no model, and for one never registered.
 
         Raises
@@ -39,7 +39,7 @@ class ModelRegistry:
             self._known.update(self._store.models())
         return self._known.get(digest)
 
-    def all(self) -> list[RegisteredModel]:
+    def all(self) -> list[ModelInfo]:
         """Read every model ever registered, and those loaded here, by survey, name and version.
 
         Raises

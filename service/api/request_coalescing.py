@@ -8,7 +8,7 @@ import anyio.to_thread
 from service.core.ports.store import ObjectStore
 from service.errors import ServiceError
 
-__all__ = ["JointLoads"]
+__all__ = ["BatchLoader"]
 
 Waiting = tuple[Sequence[str], asyncio.Future[list[bytes | None]]]
 
@@ -16,7 +16,7 @@ MOST_AT_ONCE = 100
 """Requests in one round trip; with objects of a thousand observations these are 3 MB."""
 
 
-class JointLoads:
+class BatchLoader:
     """Reads objects for coroutines, in a thread.
 
     To hand a request to a thread and back costs as much as all that is done with the object. So only one

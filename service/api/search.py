@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Survey
-from service.core.search.criteria import Criteria, Found, ObjectIndex, Span
+from service.core.search.criteria import Criteria, IndexEntry, ObjectIndex, ScoreRange
 from service.core.sky import cone_ranges
 from service.core.state.summary import ClassNames, IndexName, Summaries, read_summaries
 
@@ -56,7 +56,7 @@ class Query:
     criteria: Criteria
     sort: Sort
     limit: int
-    after: Found | None
+    after: IndexEntry | None
     class_names: Callable[[], Sequence[str]]
 
 
@@ -76,7 +76,7 @@ class Page:
 
     keys: list[str]
     summaries: Summaries
-    next_after: Found | None
+    next_after: IndexEntry | None
 
 
 def find(query: Query, index: ObjectIndex, class_names: ClassNames) -> Page:
@@ -115,11 +115,11 @@ def _few_candidates(query: Query, index: ObjectIndex) -> list[str] | None:
     names: list[IndexName] = [("c", survey.value, criteria.class_name) for survey in _surveys(query)]
     if sum(index.count(name, math.inf, least) for name in names) > FEW:
         return None
-    spans = [Span(name, math.inf, least, 0, FEW) for name in names]
+    spans = [ScoreRange(name, math.inf, least, 0, FEW) for name in names]
     return [one.key for found in index.ranked(spans) for one in found]
 
 
-def _by_time(query: Query, index: ObjectIndex) -> Iterator[Found]:
+def _by_time(query: Query, index: ObjectIndex) -> Iterator[IndexEntry]:
     criteria, after = query.criteria, query.after
     most = math.inf if criteria.until_mjd_tai is None else criteria.until_mjd_tai
     least = -math.inf if criteria.since_mjd_tai is None else criteria.since_mjd_tai
@@ -127,7 +127,7 @@ def _by_time(query: Query, index: ObjectIndex) -> Iterator[Found]:
     return _merged(query, index, names, min(most, after.score) if after else most, least)
 
 
-def _by_class(query: Query, index: ObjectIndex) -> Iterator[Found]:
+def _by_class(query: Query, index: ObjectIndex) -> Iterator[IndexEntry]:
     """Go through classes by probability; an object that stands in several comes with its greatest first."""
     criteria, after = query.criteria, query.after
     classes = [criteria.class_name] if criteria.class_name is not None else query.class_names()
@@ -138,16 +138,16 @@ def _by_class(query: Query, index: ObjectIndex) -> Iterator[Found]:
 
 def _merged(
     query: Query, index: ObjectIndex, names: Sequence[IndexName], most: float, least: float
-) -> Iterator[Found]:
+) -> Iterator[IndexEntry]:
     """Go through several indexes as one; what a page usually needs is read in one round trip."""
-    spans = [Span(name, most, least, 0, query.limit + 1) for name in names]
+    spans = [ScoreRange(name, most, least, 0, query.limit + 1) for name in names]
     firsts = index.ranked(spans)
     streams = [_ranked(index, span, first) for span, first in zip(spans, firsts, strict=True)]
     merged = heapq.merge(*streams, reverse=True)
     return (one for one in merged if query.after is None or one < query.after)
 
 
-def _ranked(index: ObjectIndex, span: Span, chunk: list[Found]) -> Iterator[Found]:
+def _ranked(index: ObjectIndex, span: ScoreRange, chunk: list[IndexEntry]) -> Iterator[IndexEntry]:
     yield from chunk
     while len(chunk) == span.count:
         span = replace(span, skip=span.skip + span.count, count=CHUNK)
@@ -155,9 +155,11 @@ def _ranked(index: ObjectIndex, span: Span, chunk: list[Found]) -> Iterator[Foun
         yield from chunk
 
 
-def _scanned_page(query: Query, ranked: Iterator[Found], index: ObjectIndex, class_names: ClassNames) -> Page:
+def _scanned_page(
+    query: Query, ranked: Iterator[IndexEntry], index: ObjectIndex, class_names: ClassNames
+) -> Page:
     """Read an index in its order until the page is full."""
-    places: list[Found] = []
+    places: list[IndexEntry] = []
     found: list[Summaries] = []
     scanned = 0
     while chunk := list(islice(ranked, CHUNK if scanned else query.limit + 1)):
@@ -174,16 +176,18 @@ def _scanned_page(query: Query, ranked: Iterator[Found], index: ObjectIndex, cla
     return _page_of(places, found, None)
 
 
-def _page_of(places: Sequence[Found], summaries: Sequence[Summaries], next_after: Found | None) -> Page:
-    heads = np.concatenate([read_summaries([]).heads, *(one.heads for one in summaries)])
+def _page_of(
+    places: Sequence[IndexEntry], summaries: Sequence[Summaries], next_after: IndexEntry | None
+) -> Page:
+    heads = np.concatenate([read_summaries([]).columns, *(one.columns for one in summaries)])
     vectors = [vector for one in summaries for vector in one.vectors]
     n = len(places)
     return Page([one.key for one in places], Summaries(heads[:n], vectors[:n]), next_after)
 
 
-def _stands_there(query: Query, place: Found, summaries: Summaries, i: int) -> bool:
+def _stands_there(query: Query, place: IndexEntry, summaries: Summaries, i: int) -> bool:
     """Say whether an object is where the index has it: else it comes, or came, elsewhere in the order."""
-    head = summaries.heads[i]
+    head = summaries.columns[i]
     if query.sort == "-last_alert":
         return bool(head["last_mjd_tai"] == place.score)
     if query.criteria.class_name is None:
@@ -197,7 +201,7 @@ def _sorted_page(query: Query, keys: Sequence[str], index: ObjectIndex, class_na
     passing, summaries = _passing(keys, query, index, class_names)
     chosen = [keys[at] for at in passing]
     scores, is_descending = _scores(query, summaries, class_names)
-    places = [Found(score, key) for score, key in zip(scores, chosen, strict=True)]
+    places = [IndexEntry(score, key) for score, key in zip(scores, chosen, strict=True)]
     # Equal ones by name; backwards where the order is descending, as the store has them.
     ranked = sorted(zip(places, range(len(places)), strict=True), reverse=is_descending)
     if query.after is not None:
@@ -214,9 +218,9 @@ def _scores(query: Query, summaries: Summaries, class_names: ClassNames) -> tupl
     if query.sort == "distance":
         return query.criteria.distance_deg(summaries).tolist(), False
     if query.sort == "-last_alert":
-        return np.nan_to_num(summaries.heads["last_mjd_tai"]).tolist(), True
+        return np.nan_to_num(summaries.columns["last_mjd_tai"]).tolist(), True
     if query.criteria.class_name is None:
-        return summaries.heads["best_probability"].tolist(), True
+        return summaries.columns["best_probability"].tolist(), True
     return query.criteria.class_probability(summaries, class_names)[0].tolist(), True
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.api.context import Needs
+from service.api.context import ContextDependency
 from service.api.problems import ProblemError, ProblemType
 from service.settings import Settings
 
@@ -22,7 +22,7 @@ _bearer = HTTPBearer(
 Given = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
-async def require_reader(needs: Needs, credentials: Given) -> None:
+async def require_reader(needs: ContextDependency, credentials: Given) -> None:
     """Let a request pass that carries a token, or any where the operator has set none.
 
     Raises
@@ -35,7 +35,7 @@ async def require_reader(needs: Needs, credentials: Given) -> None:
         raise _unauthorized(credentials)
 
 
-async def require_admin(needs: Needs, credentials: Given) -> None:
+async def require_admin(needs: ContextDependency, credentials: Given) -> None:
     """Let a request pass that carries the operator's token.
 
     Raises

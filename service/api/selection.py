@@ -14,7 +14,7 @@ from service.core.alerts import Survey
 from service.core.search.criteria import Criteria
 from service.core.sky import Cone
 
-__all__ = ["Conditions", "Moment", "Selection", "known_classes"]
+__all__ = ["Moment", "SearchConditions", "Selection", "known_classes"]
 
 LARGEST_RADIUS_ARCSEC = 36_000.0
 
@@ -38,12 +38,12 @@ Moment = Annotated[float, BeforeValidator(_moment), Field(ge=0, lt=1e6, allow_in
 """A time, MJD TAI in days."""
 
 
-class Conditions(BaseModel):
+class SearchConditions(BaseModel):
     """What objects, or results, must have, whenever that is."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
-    place: ClassVar[str] = "query"
+    cone: ClassVar[str] = "query"
     """Where in a request this stands."""
 
     survey: list[Survey] = Field([], description="One of these; may be given several times")
@@ -105,12 +105,12 @@ class Conditions(BaseModel):
         found = known.get(name.lower())
         if found is None:
             message = f"no class {name!r}; there are {', '.join(sorted(known.values())) or 'none yet'}"
-            fault = Fault(location=f"{self.place}.class", message=message)
+            fault = Fault(location=f"{self.cone}.class", message=message)
             raise ProblemError(ProblemType.INVALID_REQUEST, message, errors=[fault])
         return found
 
 
-class Selection(Conditions):
+class Selection(SearchConditions):
     """What objects, or results, must have, and when."""
 
     since: Moment | None = Field(

@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End streams, which would otherwise be waited for, then all else."""
-        live = self._app.state.resources.live
+        live = self._app.state.context.live
         if live is not None:
             live.close()
         await super().shutdown(sockets)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION
-from service.core.state.history import ENTRY_HEAD, History, entry_dtype
+from service.core.state.history import ENTRY_COLUMNS, History, entry_dtype
 from service.core.state.object_state import ObjectState
 
 __all__ = ["StoredObject", "objects_of", "table_of"]
@@ -20,7 +20,7 @@ ARROW = {"<f8": pa.float64(), "<f4": pa.float32(), "<u8": pa.uint64(), "<i8": pa
 ARROW |= {"|u1": pa.uint8(), "<u2": pa.uint16()}
 
 # Fields of a stored classification; `n_classes` is the length of its vectors, `reserved` says nothing.
-HEAD_NAMES = [name for name in ENTRY_HEAD.names or () if name not in {"n_classes", "reserved"}]
+HEAD_NAMES = [name for name in ENTRY_COLUMNS.names or () if name not in {"n_classes", "reserved"}]
 VECTORS = ("raw_probability", "probability")
 
 # Numbers of a state that stand alone, in the order of their columns.
@@ -95,8 +95,8 @@ def _histories(histories: Sequence[History]) -> pa.Array:
 
 
 def _heads(history: History) -> NDArray[np.void]:
-    heads = np.zeros(len(history), ENTRY_HEAD)
-    for name in ENTRY_HEAD.names or ():
+    heads = np.zeros(len(history), ENTRY_COLUMNS)
+    for name in ENTRY_COLUMNS.names or ():
         heads[name] = history.entries[name]
     return heads
 

@@ -88,7 +88,7 @@ class ArchiveWriter:
         """Take objects, each for the night of its latest alert."""
         self._take(OBJECTS, [(night_of(one.state.last_alert_mjd_tai), one) for one in objects])
 
-    def add_beside(self, digest: int, objects: Sequence[tuple[date, StoredObject]]) -> None:
+    def add_shadow(self, digest: int, objects: Sequence[tuple[date, StoredObject]]) -> None:
         """Take what a model said aside, each for the night in which its object lies."""
         self._take(BESIDE / f"{MODEL}{digest:016x}", objects)
 
@@ -145,7 +145,7 @@ class ArchiveReader:
             raise InputError(f"no objects below {self.directory}: name the directory of an export")
         return paths
 
-    def files_beside(self, *, since: date | None = None) -> dict[int, list[Path]]:
+    def shadow_files(self, *, since: date | None = None) -> dict[int, list[Path]]:
         """List the files of what models said aside, by the model's digest, the newest night first.
 
         Raises

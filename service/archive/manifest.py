@@ -8,7 +8,7 @@ import orjson
 
 from service.archive.directory import make_directory, writing
 from service.core.alerts import Survey
-from service.core.ports.store import RegisteredModel
+from service.core.ports.store import ModelInfo
 from service.core.records.encoding import Classifier
 from service.core.search.filters import FilterSpec, read_filter, write_filter
 from service.errors import InputError
@@ -21,7 +21,7 @@ FILTERS = "filters.json"
 Item = TypeVar("Item")
 
 
-def write_models(directory: Path, models: Mapping[int, RegisteredModel]) -> None:
+def write_models(directory: Path, models: Mapping[int, ModelInfo]) -> None:
     """Write the models that classifications name, beside those of earlier exports: results stay.
 
     Raises
@@ -33,7 +33,7 @@ def write_models(directory: Path, models: Mapping[int, RegisteredModel]) -> None
     _write(directory / MODELS, [_model_as_json(known[digest]) for digest in sorted(known)])
 
 
-def read_models(directory: Path) -> dict[int, RegisteredModel]:
+def read_models(directory: Path) -> dict[int, ModelInfo]:
     """Read the models; none where there is no such file.
 
     Raises
@@ -85,7 +85,7 @@ def _read(path: Path, read: Callable[[dict[str, Any]], Item]) -> list[Item]:
         raise InputError(f"{path} is none of an export: {error}") from error
 
 
-def _model_as_json(model: RegisteredModel) -> dict[str, Any]:
+def _model_as_json(model: ModelInfo) -> dict[str, Any]:
     return {
         "digest": f"{model.digest:016x}",
         "survey": model.survey.value,
@@ -96,7 +96,7 @@ def _model_as_json(model: RegisteredModel) -> dict[str, Any]:
     }
 
 
-def _read_model(value: dict[str, Any]) -> RegisteredModel:
+def _read_model(value: dict[str, Any]) -> ModelInfo:
     classes = tuple((int(number), str(name)) for number, name in value["classes"])
     classifier = Classifier(value["name"], value["version"], value["feature_version"], classes)
-    return RegisteredModel(int(value["digest"], 16), Survey(value["survey"]), classifier)
+    return ModelInfo(int(value["digest"], 16), Survey(value["survey"]), classifier)

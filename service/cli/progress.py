@@ -7,11 +7,11 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-__all__ = ["Counting"]
+__all__ = ["ProgressBar"]
 
 
 @dataclass(slots=True)
-class Counting:
+class ProgressBar:
     """Counts objects; a context manager that shows a bar where there is a terminal.
 
     Parameters

@@ -140,7 +140,7 @@ class AlertBatch:
         """Give the rows that alert `index` brought."""
         return self.observations[self.offsets[index] : self.offsets[index + 1]]
 
-    def heads(self, index: Sequence[int]) -> Self:
+    def without_rows(self, index: Sequence[int]) -> Self:
         """Give some of the alerts without their light curves."""
         chosen = np.array(index, np.int64)
         columns = {one.name: getattr(self, one.name) for one in fields(self)}

@@ -12,10 +12,10 @@ from service.core.models.bundle import Bundle
 from service.core.models.calibration import softmax
 from service.core.network.inference import StepNetwork
 from service.core.network.spec import encode_metadata
-from service.core.state.checkpoint import N_STEPS, begin
-from service.core.state.object_state import NOTHING_SETTLED, ObjectState, Settled
+from service.core.state.checkpoint import N_STEPS, initial_checkpoints
+from service.core.state.object_state import NO_ARCHIVED_ROWS, ArchivedRows, ObjectState
 
-__all__ = ["BegunBatch", "ClassifiedBatch", "LightCurveBatch", "ObjectClassifier", "StoredBatch"]
+__all__ = ["CheckpointBatch", "ClassifiedBatch", "LightCurveBatch", "ObjectClassifier", "StoredBatch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class LightCurveBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class BegunBatch:
+class CheckpointBatch:
     """How far n light curves were gone over.
 
     Attributes
@@ -82,7 +82,7 @@ class StoredBatch:
     hidden: NDArray[np.float32]
     hidden_step: NDArray[np.int64]
     unchanged: NDArray[np.int64] | None = None
-    begun: BegunBatch | None = None
+    checkpoints: CheckpointBatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +136,9 @@ class ObjectClassifier:
         row["band"], row["flux_err_njy"] = 1, 1.0
         nothing = np.full(1, np.nan, np.float32)
         batch = LightCurveBatch(row, np.array([0, 1]), np.zeros(1), nothing, nothing)
-        self.classify(batch, self.no_states(1))
+        self.classify(batch, self.empty_batch(1))
 
-    def no_states(self, n: int) -> StoredBatch:
+    def empty_batch(self, n: int) -> StoredBatch:
         """Give the stored form of n objects that are not stored."""
         return StoredBatch(
             rows=np.zeros(0, OBSERVATION),
@@ -147,7 +147,7 @@ class ObjectClassifier:
             hidden_step=np.zeros(n, np.int64),
         )
 
-    def recall(
+    def stored_batch(
         self,
         states: Sequence[ObjectState],
         light_curves: tuple[Observations, NDArray[np.int64]] | None = None,
@@ -171,19 +171,23 @@ class ObjectClassifier:
         steps = [state.hidden_step if fit else 0 for state, fit in zip(states, fits, strict=True)]
         stacked = np.concatenate([nothing[:0], *hidden]).reshape(len(states), len(nothing))
         begun = None
-        if not all(state.is_whole for state in states):
-            begun = self.begun([NOTHING_SETTLED if one.is_whole else one.settled for one in states])
+        if not all(state.has_all_rows for state in states):
+            begun = self.checkpoint_batch(
+                [NO_ARCHIVED_ROWS if one.has_all_rows else one.archived for one in states]
+            )
         return StoredBatch(rows, offsets, stacked, np.array(steps, np.int64), unchanged, begun)
 
-    def begun(self, settled: Sequence[Settled]) -> BegunBatch:
+    def checkpoint_batch(self, settled: Sequence[ArchivedRows]) -> CheckpointBatch:
         """Give how far light curves were gone over: to the end of their settled rows, if they have some."""
-        made = BegunBatch(begin(len(settled)), self._network.initial_hidden(len(settled)))
+        made = CheckpointBatch(initial_checkpoints(len(settled)), self._network.initial_hidden(len(settled)))
         for place, one in enumerate(settled):
             if one.n_rows:
                 made.checkpoints[place], made.hidden[place] = one.checkpoint, one.hidden
         return made
 
-    def settle(self, rows: Observations, offsets: NDArray[np.int64], begun: BegunBatch) -> BegunBatch:
+    def advance_checkpoints(
+        self, rows: Observations, offsets: NDArray[np.int64], begun: CheckpointBatch
+    ) -> CheckpointBatch:
         """Go over rows for good: what follows them can be classified without them.
 
         Parameters
@@ -201,8 +205,8 @@ class ObjectClassifier:
         first = begun.checkpoints[:, N_STEPS].astype(np.int64)
         features = self.bundle.featuriser.encode(rows, offsets, first, summary, begun.checkpoints)
         hidden, _ = self._network.replay(features.x, features.offsets, begun.hidden, nobody[:-1])
-        checkpoints = self.bundle.featuriser.settle(rows, offsets, begun.checkpoints, summary)
-        return BegunBatch(checkpoints, hidden)
+        checkpoints = self.bundle.featuriser.advance_checkpoints(rows, offsets, begun.checkpoints, summary)
+        return CheckpointBatch(checkpoints, hidden)
 
     def classify(self, batch: LightCurveBatch, stored: StoredBatch) -> ClassifiedBatch:
         """Classify each light curve as of its time and advance its hidden state to its end.
@@ -215,7 +219,7 @@ class ObjectClassifier:
             The same objects as they were stored.
         """
         featuriser = self.bundle.featuriser
-        begun = stored.begun or self.begun([NOTHING_SETTLED] * len(stored.hidden))
+        begun = stored.checkpoints or self.checkpoint_batch([NO_ARCHIVED_ROWS] * len(stored.hidden))
         summary, known = featuriser.compare(
             stored.rows,
             stored.offsets,

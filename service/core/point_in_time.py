@@ -37,7 +37,7 @@ def classify_as_of(
         redshift=np.array([state.redshift for state in states], np.float32),
         mwebv=np.array([state.mwebv for state in states], np.float32),
     )
-    return classifier.classify(batch, classifier.no_states(len(states)))
+    return classifier.classify(batch, classifier.empty_batch(len(states)))
 
 
 def classifications(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from service.decoding.columns import ColumnType, Layout, RawAlerts, RawTable
 from service.decoding.vm.interpreter import run_programs
 from service.decoding.vm.primitives import FAULTS
-from service.decoding.vm.program import INSTRUCTION_LENGTH, compile_program, place_of
+from service.decoding.vm.program import INSTRUCTION_LENGTH, compile_program, register_of
 from service.decoding.vm.storage import (
     CAPACITY,
     FLOAT_BASE,
@@ -32,13 +32,13 @@ from service.decoding.wire.avro import MAX_DEPTH
 from service.decoding.wire.schemas import WriterSchema
 from service.errors import RejectedAlertError, RejectionCode
 
-__all__ = ["CompiledReader", "ReadBodies"]
+__all__ = ["CompiledReader", "ReadRecords"]
 
 FIRST_CAPACITY = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class ReadBodies:
+class ReadRecords:
     """What bodies became.
 
     Attributes
@@ -71,7 +71,7 @@ class CompiledReader:
         self.layout = layout
         self._empty = empty
         self._column_sets = (layout.columns, *(table.columns for table in layout.tables))
-        self._places = [[place_of(column, columns) for column in columns] for columns in self._column_sets]
+        self._places = [[register_of(column, columns) for column in columns] for columns in self._column_sets]
         self._starts: dict[WriterSchema, int] = {}
         self._code = np.empty((0, INSTRUCTION_LENGTH), np.int64)
         self._items = np.empty(0, np.int64)
@@ -106,7 +106,7 @@ class CompiledReader:
         self._starts[schema] = start
         return start
 
-    def read(self, bodies: NDArray[np.int64]) -> ReadBodies:
+    def read(self, bodies: NDArray[np.int64]) -> ReadRecords:
         """Read bodies, each whole or not at all.
 
         Parameters
@@ -122,7 +122,7 @@ class CompiledReader:
         n_alerts = int(self._tables[0, N_ROWS])
         body = self._storage.body[:n_alerts].copy()
         raw = RawAlerts(n_alerts, self._alert_columns(bodies[body, PROGRAM]), self._raw_tables(n_alerts))
-        return ReadBodies(
+        return ReadRecords(
             raw, body, {n: self._error(*faults[n].tolist()) for n in np.flatnonzero(faults[:, 0]).tolist()}
         )
 

@@ -22,8 +22,8 @@ from service.decoding.wire.framing import (
     schema_id_of,
 )
 from service.decoding.wire.prefix_cache import UNKNOWN
-from service.decoding.wire.record_spans import Bodies
-from service.decoding.wire.schema_cache import WITHOUT_PROGRAM, MetSchemas
+from service.decoding.wire.record_spans import RecordSpans
+from service.decoding.wire.schema_cache import WITHOUT_PROGRAM, SchemaCache
 from service.decoding.wire.schemas import SchemaStore
 from service.errors import RejectedAlertError, RejectionCode
 
@@ -77,7 +77,7 @@ class Decoder:
         self._store = schemas
         self._max_message_bytes = max_message_bytes
         self._compiled = compiled
-        self._met = MetSchemas(LAYOUTS, compiled=compiled)
+        self._met = SchemaCache(LAYOUTS, compiled=compiled)
 
     def warm_up(self) -> None:
         """Compile, or load from the disk's cache, all that decoding runs: seconds at the first time."""
@@ -106,7 +106,7 @@ class Decoder:
             bytes.
         """
         if len(self._met.schemas) >= MAX_SCHEMAS:
-            self._met = MetSchemas(LAYOUTS, compiled=self._compiled)
+            self._met = SchemaCache(LAYOUTS, compiled=self._compiled)
         errors: dict[int, RejectedAlertError] = {}
         bodies = self._find(messages, errors)
         parts: list[Part] = []
@@ -115,7 +115,7 @@ class Decoder:
         parts += self._read_bare_again(messages, errors)
         return assemble(parts, errors)
 
-    def _find(self, messages: Sequence[RawMessage], errors: dict[int, RejectedAlertError]) -> Bodies:
+    def _find(self, messages: Sequence[RawMessage], errors: dict[int, RejectedAlertError]) -> RecordSpans:
         """Find the records of every message, looking closely at those not like any before."""
         values = [message.value for message in messages]
         surveys = [message.survey for message in messages]
@@ -135,7 +135,7 @@ class Decoder:
             blocks += found
             schemas += [schema] * len(found)
             owners += [index] * len(found)
-        everything = Bodies(
+        everything = RecordSpans(
             values,
             matches.address,
             matches.start,
@@ -144,8 +144,8 @@ class Decoder:
             matches.key,
             np.arange(len(values)),
         )
-        like_before = everything.chosen(np.flatnonzero(matches.key != UNKNOWN))
-        return like_before.and_(Bodies.of(blocks, schemas, owners))
+        like_before = everything.take(np.flatnonzero(matches.key != UNKNOWN))
+        return like_before.concat(RecordSpans.of(blocks, schemas, owners))
 
     def _open(self, message: RawMessage) -> tuple[int, tuple[Block, ...]]:
         """Take one message apart, and know those that begin like it from now on."""
@@ -173,27 +173,27 @@ class Decoder:
                 known.learn_bare(number)
                 return number, (Block(value, 0, len(value), 1),)
 
-    def _by_survey(self, bodies: Bodies) -> Iterator[tuple[Survey, Bodies]]:
+    def _by_survey(self, bodies: RecordSpans) -> Iterator[tuple[Survey, RecordSpans]]:
         surveys = list(Survey)
         survey_of_schema = np.array([surveys.index(schema.survey) for schema in self._met.schemas], np.int64)
         survey_of_body = survey_of_schema[bodies.schema]
         for number in np.unique(survey_of_body).tolist():
-            yield surveys[number], bodies.chosen(np.flatnonzero(survey_of_body == number))
+            yield surveys[number], bodies.take(np.flatnonzero(survey_of_body == number))
 
-    def _read(self, survey: Survey, bodies: Bodies, errors: dict[int, RejectedAlertError]) -> list[Part]:
+    def _read(self, survey: Survey, bodies: RecordSpans, errors: dict[int, RejectedAlertError]) -> list[Part]:
         """Read bodies of one survey, by programs where there are any."""
         programs = np.array(self._met.programs, np.int64)[bodies.schema]
         parts = []
         if len(chosen := np.flatnonzero(programs != WITHOUT_PROGRAM)):
-            parts.append(self._read_compiled(survey, bodies.chosen(chosen), programs[chosen], errors))
+            parts.append(self._read_compiled(survey, bodies.take(chosen), programs[chosen], errors))
         if len(chosen := np.flatnonzero(programs == WITHOUT_PROGRAM)):
-            parts.append(self._read_plainly(survey, bodies.chosen(chosen), errors))
+            parts.append(self._read_plainly(survey, bodies.take(chosen), errors))
         return parts
 
     def _read_compiled(
         self,
         survey: Survey,
-        bodies: Bodies,
+        bodies: RecordSpans,
         programs: NDArray[np.int64],
         errors: dict[int, RejectedAlertError],
     ) -> Part:
@@ -202,7 +202,9 @@ class Decoder:
             errors.setdefault(int(bodies.message[body]), error)
         return Part(MAPPINGS[survey](result.raw), bodies.message[result.body])
 
-    def _read_plainly(self, survey: Survey, bodies: Bodies, errors: dict[int, RejectedAlertError]) -> Part:
+    def _read_plainly(
+        self, survey: Survey, bodies: RecordSpans, errors: dict[int, RejectedAlertError]
+    ) -> Part:
         """Read bodies with fastavro."""
         reader = RecordReader(next(layout for layout in LAYOUTS if layout.survey is survey))
         owners: list[int] = []
@@ -226,7 +228,7 @@ class Decoder:
         parts: list[Part] = []
         for schema in self._store.bare:
             blocks = [Block(messages[index].value, 0, len(messages[index].value), 1) for index in left]
-            bodies = Bodies.of(blocks, [self._met.number(schema)] * len(left), left)
+            bodies = RecordSpans.of(blocks, [self._met.number(schema)] * len(left), left)
             failed: dict[int, RejectedAlertError] = {}
             parts += self._read(schema.survey, bodies, failed) if left else []
             for index in left:

@@ -5,15 +5,15 @@ from typing import Any
 
 from confluent_kafka import TopicPartition
 
-from service.kafka.source import Progress
+from service.kafka.source import Positions
 from service.kafka.topic_writer import groupless_consumer
 
-__all__ = ["progress_of"]
+__all__ = ["group_positions"]
 
 
-def progress_of(
+def group_positions(
     options: Mapping[str, Any], group_id: str, positions: Mapping[tuple[str, int], int]
-) -> Progress:
+) -> Positions:
     """Say where a group will stand, for `service.kafka.sink.KafkaSink.send_offsets`.
 
     `service.kafka.topic_writer.committed_positions` reads it back.
@@ -30,6 +30,6 @@ def progress_of(
     consumer = groupless_consumer(options, group_id)
     try:
         offsets = [TopicPartition(topic, number, offset) for (topic, number), offset in positions.items()]
-        return Progress(offsets, consumer.consumer_group_metadata())
+        return Positions(offsets, consumer.consumer_group_metadata())
     finally:
         consumer.close()

@@ -5,12 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 from service.core.ports.messages import OutgoingMessage
-from service.kafka.topic_ranges import RangeReader, extents
+from service.kafka.topic_ranges import RangeReader, offset_ranges
 
-__all__ = ["any_is_unmarked"]
+__all__ = ["has_hanging_records"]
 
 
-def any_is_unmarked(
+def has_hanging_records(
     options: Mapping[str, Any], messages: Sequence[OutgoingMessage], patience: timedelta
 ) -> bool:
     """Tell whether any of some messages may be in the log without an end of its transaction.
@@ -33,8 +33,10 @@ def any_is_unmarked(
         The broker does not answer, or a topic does not exist.
     """
     topics = sorted({message.topic for message in messages})
-    shown = extents(options, topics, isolation="read_committed")
-    ranges = {place: range(shown[place].high, end.high) for place, end in extents(options, topics).items()}
+    shown = offset_ranges(options, topics, isolation="read_committed")
+    ranges = {
+        place: range(shown[place].high, end.high) for place, end in offset_ranges(options, topics).items()
+    }
     wanted = {(message.topic, message.value) for message in messages}
     with RangeReader(options, ranges, patience, isolation="read_uncommitted") as reader:
         return any((record.topic, record.value) in wanted for record in reader)

@@ -83,7 +83,7 @@ def consumer_options(settings: Settings) -> Options:
         "heartbeat.interval.ms": max(session_ms // 6, 100),
         # The broker answers a fetch after this even where few bytes wait: half a second by default.
         "fetch.wait.max.ms": 10,
-        "queued.max.messages.kbytes": max(settings.batch_bytes // 1024, 1),
+        "queued.max.messages.kbytes": max(settings.fetch_max_bytes // 1024, 1),
         # The time bounds how long a partition is left alone once its queue was full: 1 s by default.
         "fetch.queue.backoff.ms": 5,
         # ZTF opens a topic every night; a pattern finds it within this time.

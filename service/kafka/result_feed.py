@@ -9,11 +9,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from service.core.ports.result_feed import FeedChunk, FeedRecord, Positions
 from service.kafka.errors import translate
-from service.kafka.topic_ranges import RangeReader, extents
-from service.kafka.topic_writer import PASSING, groupless_consumer
-from service.kafka.watchdog import Silence, leave_behind
+from service.kafka.topic_ranges import RangeReader, offset_ranges
+from service.kafka.topic_writer import TRANSIENT_CODES, groupless_consumer
+from service.kafka.watchdog import StuckClientWatchdog, close_in_background
 
-__all__ = ["OutputFeed"]
+__all__ = ["KafkaResultFeed"]
 
 CHUNK = 500
 POLL_S = 0.2
@@ -29,7 +29,7 @@ FOLLOWING = {
 }
 
 
-class OutputFeed:
+class KafkaResultFeed:
     """One topic, read without a group.
 
     Parameters
@@ -45,7 +45,7 @@ class OutputFeed:
         self._topic = topic
         self._consumer: Consumer | None = None
         self._followed: frozenset[int] = frozenset()
-        self._silence = Silence(partial(groupless_consumer, options))
+        self._silence = StuckClientWatchdog(partial(groupless_consumer, options))
 
     def check(self) -> None:
         """Try the options, which says nothing of whether the broker is there.
@@ -59,7 +59,7 @@ class OutputFeed:
 
     def extents(self) -> dict[int, range]:
         """Give the offsets that each partition holds."""
-        found = extents(self._options, [self._topic])
+        found = offset_ranges(self._options, [self._topic])
         return {number: range(extent.low, extent.high) for (_, number), extent in found.items()}
 
     def open(self, starts: Positions) -> None:
@@ -85,7 +85,7 @@ class OutputFeed:
                 chunk.records.append(FeedRecord(partition, offset, message.value() or b""))
             elif error.code() == KafkaError._PARTITION_EOF:
                 chunk.ends[partition] = offset
-            elif error.code() not in PASSING and (error.fatal() or not error.retriable()):
+            elif error.code() not in TRANSIENT_CODES and (error.fatal() or not error.retriable()):
                 raise translate(error, f"read {self._topic}")
         return chunk
 
@@ -102,12 +102,12 @@ class OutputFeed:
         try:
             found = self._consumer.list_topics(self._topic, timeout=GROWTH_TIMEOUT_S).topics[self._topic]
         except KafkaException as error:
-            if self._silence.successor() is not None:
+            if self._silence.replacement() is not None:
                 left_behind, self._consumer = [self._consumer], None
-                leave_behind(left_behind)
+                close_in_background(left_behind)
                 raise translate(error, f"reach Kafka at {self._options['bootstrap.servers']}") from error
             return False
-        self._silence.ends()
+        self._silence.record_answer()
         return bool(found.partitions.keys() - self._followed)
 
     def read(self, ranges: Mapping[int, range]) -> Iterator[FeedRecord]:

@@ -22,16 +22,16 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from service.core.ports.messages import OnWait, OutgoingMessage
 from service.errors import BrokerUnavailableError, FatalError
 from service.kafka.errors import describe, may_be_retried, translate, translate_configuration
-from service.kafka.hanging_transactions import any_is_unmarked
+from service.kafka.hanging_transactions import has_hanging_records
 from service.kafka.options import reading_options
-from service.kafka.source import Progress
-from service.kafka.watchdog import ANSWER_TIMEOUT, Silence, leave_behind
+from service.kafka.source import Positions
+from service.kafka.watchdog import ANSWER_TIMEOUT, StuckClientWatchdog, close_in_background
 
 __all__ = ["KafkaSink"]
 
 log = structlog.get_logger(__name__)
 
-SEARCH_PATIENCE = timedelta(seconds=10)
+SEARCH_TIMEOUT = timedelta(seconds=10)
 
 
 class KafkaSink:
@@ -54,12 +54,12 @@ class KafkaSink:
 
     def __init__(self, options: Mapping[str, Any], patience: timedelta, logger: Logger) -> None:
         self._options = dict(options)
-        self._patience_s = patience.total_seconds()
+        self._timeout_s = patience.total_seconds()
         self._logger = logger
         self._is_connected = self._is_open = False
         self._produced: list[OutgoingMessage] = []  # in the transaction that is open or was left behind
         self._refused: FatalError | None = None
-        self._silence = Silence(self._new_producer)
+        self._watchdog = StuckClientWatchdog(self._new_producer)
         self._producer = self._new_producer()
 
     def connect(self) -> None:
@@ -75,11 +75,11 @@ class KafkaSink:
                 self._producer.init_transactions, ANSWER_TIMEOUT.total_seconds(), doing="start transactions"
             )
         except BrokerUnavailableError:
-            successor = self._silence.successor()
+            successor = self._watchdog.replacement()
             if successor is not None:
                 self._replace_producer(successor)
             raise
-        self._silence.ends()
+        self._watchdog.record_answer()
         self._is_connected = True
 
     def begin(self) -> None:
@@ -95,13 +95,13 @@ class KafkaSink:
             self._call(self._produce, message, doing=f"produce to {message.topic}")
         self._producer.poll(0)
 
-    def send_offsets(self, progress: Progress, on_wait: OnWait) -> None:
+    def send_offsets(self, progress: Positions, on_wait: OnWait) -> None:
         """Put the source's offsets into the transaction."""
         producer = self._producer
         self._until_answered(
             lambda timeout_s: _in_background(
                 lambda: producer.send_offsets_to_transaction(progress.offsets, progress.member, timeout_s),
-                self._patience_s,
+                self._timeout_s,
                 on_wait,
             ),
             "send offsets",
@@ -137,7 +137,7 @@ class KafkaSink:
         if not self._is_connected:
             self.connect()
 
-    def settle(self, *, is_committed: bool) -> None:
+    def abort_hanging(self, *, is_committed: bool) -> None:
         """Make sure that what we left behind is never seen, unless it turned out to be committed.
 
         A lone Apache Kafka 4.3.1 that starts takes transactions for ended, committed or aborted, without
@@ -155,7 +155,7 @@ class KafkaSink:
             self._produced.clear()
         if not self._produced:
             return
-        if not any_is_unmarked(reading_options(self._options), self._produced, SEARCH_PATIENCE):
+        if not has_hanging_records(reading_options(self._options), self._produced, SEARCH_TIMEOUT):
             self._produced.clear()
             return
         log.info("aborting once more what was left behind", records=len(self._produced))
@@ -181,7 +181,7 @@ class KafkaSink:
     def _replace_producer(self, successor: Producer) -> None:
         left_behind, self._producer = [self._producer], successor
         self._is_open = self._is_connected = False
-        leave_behind(left_behind)
+        close_in_background(left_behind)
 
     def _new_producer(self) -> Producer:
         try:
@@ -191,7 +191,7 @@ class KafkaSink:
 
     def _until_answered(self, call: Callable[[float], Any], doing: str, on_wait: OnWait) -> None:
         """Make a call again and again while librdkafka says that it may yet succeed."""
-        deadline = time.monotonic() + self._patience_s
+        deadline = time.monotonic() + self._timeout_s
         while True:
             try:
                 call(ANSWER_TIMEOUT.total_seconds())

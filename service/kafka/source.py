@@ -16,9 +16,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from service.core.ports.messages import SourceMessage
 from service.errors import BrokerUnavailableError, FencedError
 from service.kafka.errors import describe, translate, translate_configuration
-from service.kafka.watchdog import ANSWER_TIMEOUT, QUIET_AFTER, Silence, leave_behind
+from service.kafka.watchdog import ANSWER_TIMEOUT, QUIET_AFTER, StuckClientWatchdog, close_in_background
 
-__all__ = ["BatchLimits", "KafkaSource", "Progress"]
+__all__ = ["BatchLimits", "KafkaSource", "Positions"]
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class BatchLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Positions:
     """How far the source topics were read, and as which member of the group."""
 
     offsets: list[TopicPartition]
@@ -81,7 +81,7 @@ class KafkaSource:
         self._trouble: KafkaError | None = None
         self._assigned: list[TopicPartition] = []
         self._heard_s = time.monotonic()
-        self._silence = Silence(self._new_consumer)
+        self._watchdog = StuckClientWatchdog(self._new_consumer)
         self._is_new = True  # the consumer: not assigned anything yet
         self._consumer = self._new_consumer()
 
@@ -122,11 +122,11 @@ class KafkaSource:
             self._begun.setdefault((message.topic, message.partition), message.offset)
         return self._batch
 
-    def progress(self) -> Progress:
+    def positions(self) -> Positions:
         """Say where the batch just polled ends."""
-        return Progress(self._ends(), self._consumer.consumer_group_metadata())
+        return Positions(self._ends(), self._consumer.consumer_group_metadata())
 
-    def committed(self) -> None:
+    def mark_committed(self) -> None:
         """Note that the batch just polled was committed."""
         self._begun.clear()
 
@@ -187,12 +187,12 @@ class KafkaSource:
         try:
             self._consumer.list_topics(timeout=ANSWER_TIMEOUT.total_seconds())
         except KafkaException as error:
-            self._replace_if_lost()
+            self._replace_if_stuck()
             cause = describe(self._trouble or error.args[0])
             servers = self._options["bootstrap.servers"]
             raise BrokerUnavailableError(f"no answer from Kafka at {servers}: {cause}") from error
         if not self._assigned:
-            self._silence.ends()
+            self._watchdog.record_answer()
 
     def _ends(self) -> list[TopicPartition]:
         """Give where the batch just polled ends."""
@@ -206,20 +206,20 @@ class KafkaSource:
         try:
             known = self._consumer.committed(places, ANSWER_TIMEOUT.total_seconds())
         except KafkaException as error:
-            self._replace_if_lost()
+            self._replace_if_stuck()
             raise translate(error, "read the last commit") from error
-        self._silence.ends()
+        self._watchdog.record_answer()
         return known
 
-    def _replace_if_lost(self) -> None:
-        successor = self._silence.successor()
+    def _replace_if_stuck(self) -> None:
+        successor = self._watchdog.replacement()
         if successor is not None:
             self._replace_consumer(successor)
 
     def _replace_consumer(self, successor: Consumer) -> None:
         left_behind, self._consumer = [self._consumer], successor
         self._is_new = True
-        leave_behind(left_behind)
+        close_in_background(left_behind)
         self.open()
 
     def _new_consumer(self) -> Consumer:

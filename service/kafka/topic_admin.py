@@ -20,9 +20,9 @@ from confluent_kafka.cimpl import NewTopic
 
 from service.errors import BrokerUnavailableError, FatalError
 from service.kafka.errors import translate_configuration
-from service.kafka.watchdog import leave_behind
+from service.kafka.watchdog import close_in_background
 
-__all__ = ["BROKERS_DEFAULT", "Done", "Outcome", "TopicAdmin", "TopicPlan"]
+__all__ = ["BROKERS_DEFAULT", "Outcome", "TopicAction", "TopicAdmin", "TopicPlan"]
 
 BROKERS_DEFAULT = -1
 """Stands for the broker's own number of copies of each partition."""
@@ -37,7 +37,7 @@ PROPAGATION_PAUSE_S = 0.05
 Result = TypeVar("Result")
 
 
-class Done(StrEnum):
+class TopicAction(StrEnum):
     """What was done about a topic."""
 
     MADE = "made"
@@ -57,7 +57,7 @@ class Outcome:
         Of each setting that was changed the value before, None for none, and after.
     """
 
-    done: Done
+    done: TopicAction
     changes: Mapping[str, tuple[str | None, str]] = field(default_factory=dict)
 
 
@@ -180,9 +180,9 @@ class TopicAdmin:
         made = self._make(plans, replication)
         self._await_leaders(made)
         changed = self._change([plan for plan in plans if plan.config and plan.name not in made])
-        outcomes = {plan.name: Outcome(Done.KEPT) for plan in plans}
-        outcomes |= {name: Outcome(Done.CHANGED, changes) for name, changes in changed.items()}
-        return outcomes | {name: Outcome(Done.MADE) for name in made}
+        outcomes = {plan.name: Outcome(TopicAction.KEPT) for plan in plans}
+        outcomes |= {name: Outcome(TopicAction.CHANGED, changes) for name, changes in changed.items()}
+        return outcomes | {name: Outcome(TopicAction.MADE) for name in made}
 
     def _make(self, plans: Sequence[TopicPlan], replication: int) -> set[str]:
         new = [NewTopic(plan.name, plan.partitions, replication, config=dict(plan.config)) for plan in plans]
@@ -246,7 +246,7 @@ class TopicAdmin:
     def _unavailable(self, error: KafkaException) -> BrokerUnavailableError:
         # It may be this client that has lost its way: the next call is a new one's.
         left_behind, self._admin = [self._admin], self._client()
-        leave_behind(left_behind)
+        close_in_background(left_behind)
         return BrokerUnavailableError(f"no answer from Kafka at {self._address}: {error.args[0].str()}")
 
 

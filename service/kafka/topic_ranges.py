@@ -10,9 +10,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from service.errors import BrokerUnavailableError
 from service.kafka.errors import translate
-from service.kafka.topic_writer import METADATA_TIMEOUT_S, PASSING, TopicRecord, groupless_consumer, record_of
+from service.kafka.topic_writer import (
+    METADATA_TIMEOUT_S,
+    TRANSIENT_CODES,
+    TopicRecord,
+    groupless_consumer,
+    to_topic_record,
+)
 
-__all__ = ["Extent", "Partition", "RangeReader", "cluster_id", "extents", "offsets_at"]
+__all__ = ["OffsetRange", "Partition", "RangeReader", "cluster_id", "offset_ranges", "offsets_at"]
 
 CHUNK = 500
 POLL_S = 0.2
@@ -24,16 +30,16 @@ Isolation = Literal["read_committed", "read_uncommitted"]
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class OffsetRange:
     """What a partition holds: offsets from `low` to before `high`."""
 
     low: int
     high: int
 
 
-def extents(
+def offset_ranges(
     options: Mapping[str, Any], topics: Sequence[str], *, isolation: Isolation = "read_uncommitted"
-) -> dict[Partition, Extent]:
+) -> dict[Partition, OffsetRange]:
     """Ask where the partitions of some topics begin and end.
 
     Parameters
@@ -52,11 +58,11 @@ def extents(
     """
     consumer = groupless_consumer({**options, "isolation.level": isolation})
     try:
-        found: dict[Partition, Extent] = {}
+        found: dict[Partition, OffsetRange] = {}
         for topic in topics:
             for number in _partitions(consumer, topic):
                 place = TopicPartition(topic, number)
-                found[topic, number] = Extent(*consumer.get_watermark_offsets(place, METADATA_TIMEOUT_S))
+                found[topic, number] = OffsetRange(*consumer.get_watermark_offsets(place, METADATA_TIMEOUT_S))
         return found
     except KafkaException as error:
         raise translate(error, f"reach Kafka at {options['bootstrap.servers']}") from error
@@ -117,7 +123,7 @@ class RangeReader:
     Parameters
     ----------
     options
-        As for `extents`.
+        As for `offset_ranges`.
     ranges
         What to read; empty ranges cost nothing.
     patience
@@ -183,7 +189,7 @@ class RangeReader:
         """Note how far a message brings us; gives its record if that is asked for."""
         place, error = (message.topic() or "", message.partition() or 0), message.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            if error.code() not in PASSING and (error.fatal() or not error.retriable()):
+            if error.code() not in TRANSIENT_CODES and (error.fatal() or not error.retriable()):
                 raise translate(error, f"read {place[0]}")
             return None
         stop, offset = self._stops.get(place), message.offset() or 0
@@ -196,7 +202,7 @@ class RangeReader:
         if reached >= stop:
             del self._stops[place]
             self._consumer.incremental_unassign([TopicPartition(*place)])
-        return record_of(message) if error is None and offset < stop else None
+        return to_topic_record(message) if error is None and offset < stop else None
 
     def close(self) -> None:
         """Leave the broker."""

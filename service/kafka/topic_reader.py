@@ -10,8 +10,14 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaExcep
 
 from service.errors import BrokerUnavailableError
 from service.kafka.errors import translate
-from service.kafka.topic_writer import METADATA_TIMEOUT_S, PASSING, TopicRecord, groupless_consumer, record_of
-from service.kafka.watchdog import ANSWER_TIMEOUT, QUIET_AFTER, Silence, leave_behind
+from service.kafka.topic_writer import (
+    METADATA_TIMEOUT_S,
+    TRANSIENT_CODES,
+    TopicRecord,
+    groupless_consumer,
+    to_topic_record,
+)
+from service.kafka.watchdog import ANSWER_TIMEOUT, QUIET_AFTER, StuckClientWatchdog, close_in_background
 
 __all__ = ["TopicReader"]
 
@@ -44,7 +50,7 @@ class TopicReader:
             "fetch.wait.max.ms": 50,
         }
         make = partial(groupless_consumer, {**ours, **options})
-        self._silence = Silence(make)
+        self._silence = StuckClientWatchdog(make)
         self._heard_s = time.monotonic()
         self._consumer = make()
         self.waiting = False  # for a broker that does not answer
@@ -85,14 +91,14 @@ class TopicReader:
             self._heard_s = time.monotonic()
         elif time.monotonic() - self._heard_s > QUIET_AFTER.total_seconds():
             self._heard_s = time.monotonic()
-            self._replace_if_lost()
+            self._replace_if_stuck()
         for message in messages:
             error = message.error()
-            self.waiting = error is not None and error.code() in PASSING
+            self.waiting = error is not None and error.code() in TRANSIENT_CODES
             place = message.topic() or "", message.partition() or 0
             if error is None:
                 self._next[place] = (message.offset() or 0) + 1
-                yield record_of(message)
+                yield to_topic_record(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._next[place] = message.offset() or 0
                 self._unfinished.discard(place)
@@ -102,18 +108,18 @@ class TopicReader:
     def _assign(self) -> None:
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._next.items()])
 
-    def _replace_if_lost(self) -> None:
+    def _replace_if_stuck(self) -> None:
         """Go on with a new client where ours gets no answer and a new one does."""
         try:
             self._consumer.list_topics(timeout=ANSWER_TIMEOUT.total_seconds())
         except KafkaException:
-            successor = self._silence.successor()
+            successor = self._silence.replacement()
             if successor is not None:
                 left_behind, self._consumer = [self._consumer], successor
-                leave_behind(left_behind)
+                close_in_background(left_behind)
                 self._assign()
         else:
-            self._silence.ends()
+            self._silence.record_answer()
 
     def close(self) -> None:
         """Leave the broker."""

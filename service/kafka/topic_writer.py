@@ -20,13 +20,13 @@ from service.kafka.options import LARGEST_MESSAGE_BYTES
 
 __all__ = [
     "METADATA_TIMEOUT_S",
-    "PASSING",
+    "TRANSIENT_CODES",
     "Position",
     "TopicRecord",
     "TopicWriter",
     "committed_positions",
     "groupless_consumer",
-    "record_of",
+    "to_topic_record",
 ]
 
 DELIVERY_TIMEOUT = timedelta(minutes=2)
@@ -38,7 +38,12 @@ GROUP_ID = "nightjar-tools"  # librdkafka wants one; nothing is ever committed t
 QUIET = {"log_level": 0}
 
 # librdkafka goes on trying by itself after these.
-PASSING = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
+TRANSIENT_CODES = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+}
 
 # (topic, partition, offset)
 Position = tuple[str, int, int]
@@ -140,7 +145,7 @@ class TopicRecord:
     key: bytes | None = None
 
 
-def record_of(message: KafkaMessage) -> TopicRecord:
+def to_topic_record(message: KafkaMessage) -> TopicRecord:
     """Read a message that carries no error."""
     headers = message.headers() or []
     pairs = headers.items() if isinstance(headers, Mapping) else headers

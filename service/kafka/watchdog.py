@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 
-__all__ = ["ANSWER_TIMEOUT", "QUIET_AFTER", "Silence", "leave_behind"]
+__all__ = ["ANSWER_TIMEOUT", "QUIET_AFTER", "StuckClientWatchdog", "close_in_background"]
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ STUCK_AFTER = timedelta(seconds=10)
 Client = TypeVar("Client", bound=Consumer | Producer)
 
 
-class Silence(Generic[Client]):
+class StuckClientWatchdog(Generic[Client]):
     """How long a client has gone without an answer.
 
     Parameters
@@ -44,11 +44,11 @@ class Silence(Generic[Client]):
         self._make = make
         self._since_s: float | None = None
 
-    def ends(self) -> None:
+    def record_answer(self) -> None:
         """Note an answer."""
         self._since_s = None
 
-    def successor(self) -> Client | None:
+    def replacement(self) -> Client | None:
         """Note that no answer came; where that has lasted, give a new client if one is answered.
 
         Where it is not either the broker is away, and the time begins anew.
@@ -63,12 +63,12 @@ class Silence(Generic[Client]):
         try:
             made[0].list_topics(timeout=ANSWER_TIMEOUT.total_seconds())
         except KafkaException:
-            leave_behind(made)
+            close_in_background(made)
             return None
         log.warning("leaving a Kafka client that lost its way")
         return made[0]
 
 
-def leave_behind(clients: list[Any]) -> None:
+def close_in_background(clients: list[Any]) -> None:
     """Let go of the clients in a list, to which nothing else refers; their end may take long, or for ever."""
     Thread(target=clients.clear, daemon=True).start()

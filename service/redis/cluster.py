@@ -24,9 +24,9 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from service.redis.connection import Access, Command, require_copies
+from service.redis.connection import Command, Credentials, require_replicas
 
-__all__ = ["CLUSTER_SCHEMES", "ClusterLink", "route"]
+__all__ = ["CLUSTER_SCHEMES", "ClusterConnection", "route"]
 
 CLUSTER_SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 """Schemes of a cluster's URL, and those that redis-py knows them by."""
@@ -41,7 +41,7 @@ MOST_REDIRECTIONS = 5
 KEY_PLACES = {"EVALSHA": 3, "EVAL": 3}
 
 
-class ClusterLink:
+class ClusterConnection:
     """A cluster of Redis servers; the map of slots is read when it is first needed.
 
     Parameters
@@ -62,7 +62,7 @@ class ClusterLink:
 
     objects_per_command = 1  # two objects have their keys in two slots
 
-    def __init__(self, url: str, *, access: Access, timeout_s: float) -> None:
+    def __init__(self, url: str, *, access: Credentials, timeout_s: float) -> None:
         self._url, self._nodes = read_url(url)
         self._options: dict[str, Any] = {
             **access.options(url),
@@ -109,7 +109,7 @@ class ClusterLink:
         """Read many values; by one command each, since one for several would have to stay within a slot."""
         return self._read_all([("GET", key) for key in keys])
 
-    def get_together(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
+    def get_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
         """Read pairs of values, by one command for each pair."""
         return [tuple(both) for both in self._read_all([("MGET", *pair) for pair in pairs])]
 
@@ -165,7 +165,7 @@ class ClusterLink:
                 for index in members:
                     replies[index] = _read(connection)
                 if replicas:
-                    require_copies(_read(connection), replicas)
+                    require_replicas(_read(connection), replicas)
 
     def _redirected(
         self, client: RedisCluster, commands: Sequence[Command], replies: list[Any], replicas: int

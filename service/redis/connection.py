@@ -8,15 +8,15 @@ from typing import Any, Protocol
 from redis import Redis, RedisCluster
 from redis.exceptions import TimeoutError  # noqa: A004  its own name
 
-__all__ = ["Access", "Command", "Link", "ServerLink", "require_copies"]
+__all__ = ["Command", "Connection", "Credentials", "ServerConnection", "require_replicas"]
 
 Command = tuple[Any, ...]
 """A command's name and arguments, as they are sent; it names one key, or several of one hash tag where
-`Link.objects_per_command` is 1."""
+`Connection.objects_per_command` is 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class Credentials:
     """Who we are to Redis, and how we know that it is Redis.
 
     Attributes
@@ -57,7 +57,7 @@ class Access:
         return login | given | {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 
 
-class Link(Protocol):
+class Connection(Protocol):
     """A way to one server or to many; safe to be shared between threads, raises redis-py's own errors.
 
     Attributes
@@ -78,7 +78,7 @@ class Link(Protocol):
     def get_many(self, keys: Sequence[str]) -> list[Any]:
         """Read many values, None for each that is not stored, in one round trip."""
 
-    def get_together(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
+    def get_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
         """Read pairs of values, each pair of one hash tag and as of one moment."""
 
     def send(self, commands: Sequence[Command], *, replicas: int = 0) -> list[Any]:
@@ -109,7 +109,7 @@ class Link(Protocol):
         """Give up the connections."""
 
 
-class ServerLink:
+class ServerConnection:
     """One Redis server.
 
     Parameters
@@ -133,7 +133,7 @@ class ServerLink:
         values: list[Any] = self.client.mget(keys)
         return values
 
-    def get_together(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
+    def get_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
         """Read pairs of values by one command."""
         values = self.get_many([key for pair in pairs for key in pair])
         return list(zip(values[::2], values[1::2], strict=True))
@@ -147,7 +147,7 @@ class ServerLink:
             return list(pipeline.execute(raise_on_error=False))
         pipeline.execute_command("WAIT", replicas, self._wait_ms)
         *replies, copies = pipeline.execute(raise_on_error=False)
-        require_copies(copies, replicas)
+        require_replicas(copies, replicas)
         return list(replies)
 
     def servers(self) -> list[Redis]:
@@ -159,7 +159,7 @@ class ServerLink:
         self.client.close()
 
 
-def require_copies(reply: Any, replicas: int) -> None:
+def require_replicas(reply: Any, replicas: int) -> None:
     """Check what a server answered to WAIT.
 
     Raises

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from service.core.search.filters import FilterSpec, read_filter, write_filter
-from service.redis.connection import Link
+from service.redis.connection import Connection
 from service.redis.errors import translated
 
 __all__ = ["RedisFilters"]
@@ -22,7 +22,7 @@ class RedisFilters:
         To a server or a cluster.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Connection) -> None:
         self._link = link
 
     def all(self) -> list[FilterSpec]:

@@ -1,8 +1,8 @@
 """The index of objects in Redis: sorted sets, and a summary beside each object's state.
 
 =========================  ================================================================================
-``nj:s:{ztf:ZTF21...}``     summary of one object, `service.core.state.summary`; with the hash tag of its state,
-                           so that one script writes both
+``nj:s:{ztf:ZTF21...}``     summary of one object, `service.core.state.summary`; with the hash tag of its
+                           state, so that one script writes both
 ``nj:i:t:ztf``             sorted set: object -> time of its latest alert, MJD TAI
 ``nj:i:p:ztf``             sorted set: object -> nested HEALPix pixel of its latest alert
 ``nj:i:c:ztf:Ia``          sorted set: object -> probability of the class
@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.core.alerts import Survey
-from service.core.search.criteria import Found, Span
+from service.core.search.criteria import IndexEntry, ScoreRange
 from service.core.state.summary import IndexName
-from service.redis.connection import Command, Link
+from service.redis.connection import Command, Connection
 from service.redis.errors import translate, translated
 
 __all__ = ["RedisIndex", "summary_key"]
@@ -35,7 +35,7 @@ class RedisIndex:
         To a server or a cluster.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Connection) -> None:
         self._link = link
         self._named: set[str] = set()
 
@@ -76,17 +76,26 @@ class RedisIndex:
         with translated(self._link.address):
             return self._link.get_many([summary_key(key) for key in keys])
 
-    def ranked(self, spans: Sequence[Span]) -> list[list[Found]]:
+    def ranked(self, spans: Sequence[ScoreRange]) -> list[list[IndexEntry]]:
         """Give objects between two scores, of several indexes in one round trip."""
         options = "BYSCORE", "REV", "LIMIT"
         replies = self._send(
             [
-                ("ZRANGE", _key(one.index), one.most, one.least, *options, one.skip, one.count, "WITHSCORES")
+                (
+                    "ZRANGE",
+                    _key(one.index),
+                    one.maximum,
+                    one.minimum,
+                    *options,
+                    one.skip,
+                    one.count,
+                    "WITHSCORES",
+                )
                 for one in spans
             ]
         )
         return [
-            [Found(float(score), f"{one.index[1]}:{name.decode()}") for name, score in _pairs(reply)]
+            [IndexEntry(float(score), f"{one.index[1]}:{name.decode()}") for name, score in _pairs(reply)]
             for one, reply in zip(spans, replies, strict=True)
         ]
 

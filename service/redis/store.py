@@ -5,7 +5,7 @@
                       braces are a hash tag, so that a cluster keeps all keys of one object on one node
 ``nj:o:{ztf:...}``     settled rows of that object, where it has some: its oldest
 ``nj:{ztf:...}:0123`` what the model of that digest said of the object aside, in the same form
-``nj:models``         hash: digest as 16 hex digits -> JSON of `RegisteredModel`
+``nj:models``         hash: digest as 16 hex digits -> JSON of `ModelInfo`
 ``nj:filters``        hash: name -> JSON of `service.core.search.filters.FilterSpec`
 ====================  =====================================================================
 
@@ -29,12 +29,12 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from service.core.alerts import Survey
-from service.core.ports.store import RegisteredModel, StateWrite, StoreUsage
+from service.core.ports.store import ModelInfo, StateWrite, StoreUsage
 from service.core.records.encoding import Classifier
-from service.core.state.layout import has_settled, head_length, stored_counter
+from service.core.state.layout import has_archived_rows, recent_length, stored_counter
 from service.errors import SettingsError
-from service.redis.cluster import CLUSTER_SCHEMES, ClusterLink
-from service.redis.connection import Access, Command, Link, ServerLink
+from service.redis.cluster import CLUSTER_SCHEMES, ClusterConnection
+from service.redis.connection import Command, Connection, Credentials, ServerConnection
 from service.redis.errors import translate, translated
 from service.redis.filters import RedisFilters
 from service.redis.index import RedisIndex, summary_key
@@ -43,7 +43,7 @@ __all__ = ["RedisStore"]
 
 MODELS_KEY = "nj:models"
 
-NO_LOGIN = Access()
+NO_LOGIN = Credentials()
 
 # Of the letters that the script knows.
 NO_ROWS = "-"
@@ -71,7 +71,7 @@ class RedisStore:
         So many replicas must have what was saved, or it counts as not saved.
     """
 
-    def __init__(self, link: Link, *, expiry: timedelta, replicas: int = 0) -> None:
+    def __init__(self, link: Connection, *, expiry: timedelta, replicas: int = 0) -> None:
         self._link = link
         self._index = RedisIndex(link)
         self._filters = RedisFilters(link)
@@ -102,7 +102,7 @@ class RedisStore:
         cls,
         url: str,
         *,
-        access: Access = NO_LOGIN,
+        access: Credentials = NO_LOGIN,
         timeout: timedelta,
         expiry: timedelta,
         replicas: int = 0,
@@ -134,7 +134,7 @@ class RedisStore:
             raise SettingsError(f"NIGHTJAR_REDIS_URL cannot be used: {error}") from error
         return cls(link, expiry=expiry, replicas=replicas)
 
-    def beside(self, digest: int) -> Self:
+    def for_model(self, digest: int) -> Self:
         """Give the store of what one model said aside, over the same connections."""
         other = copy(self)
         other._suffix = f":{digest:016x}"
@@ -156,19 +156,19 @@ class RedisStore:
 
         In one round trip, and a second one where some have settled rows.
         """
-        values = self.load_heads(keys)
-        long = [place for place, value in enumerate(values) if has_settled(value)]
+        values = self.load_recent(keys)
+        long = [place for place, value in enumerate(values) if has_archived_rows(value)]
         if not long:
             return values
         # The head is read again with them: both have to be of one write.
-        names = [(self._state_key(keys[place]), self._settled_key(keys[place])) for place in long]
+        names = [(self._state_key(keys[place]), self._archived_rows_key(keys[place])) for place in long]
         with translated(self._address):
-            pairs = self._link.get_together(names)
+            pairs = self._link.get_pairs(names)
         for place, (head, rows) in zip(long, pairs, strict=True):
-            values[place] = head + (rows or b"") if has_settled(head) else head
+            values[place] = head + (rows or b"") if has_archived_rows(head) else head
         return values
 
-    def load_heads(self, keys: Sequence[str]) -> list[bytes | None]:
+    def load_recent(self, keys: Sequence[str]) -> list[bytes | None]:
         """Read the values of many objects without their settled rows, in one round trip."""
         if not keys:
             return []
@@ -224,7 +224,7 @@ class RedisStore:
         fates = [_fate(write, len(head)) for head, write in zip(heads, writes, strict=True)]
         letters = "".join(letter for letter, _ in fates)
         if letters.strip(NO_ROWS):
-            keys += [self._settled_key(write.key) for write in writes]
+            keys += [self._archived_rows_key(write.key) for write in writes]
             arguments += [rows for letter, rows in fates if letter in BRINGS_ROWS]
         fixed = (self._expiry_ms, len(writes), int(bool(writes[0].summary)), letters)
         return ("EVALSHA", self._script_sha, len(keys), *keys, *fixed, *arguments)
@@ -246,7 +246,7 @@ class RedisStore:
 
     def _names(self, key: str) -> tuple[str, ...]:
         """Name all values of an object; what was said aside has no summary."""
-        own = (self._state_key(key), self._settled_key(key))
+        own = (self._state_key(key), self._archived_rows_key(key))
         return own if self._suffix else (*own, summary_key(key))
 
     def _send_all(self, commands: Sequence[Command]) -> list[Any]:
@@ -260,14 +260,14 @@ class RedisStore:
                 raise translate(reply, self._address)
         return replies
 
-    def register_model(self, model: RegisteredModel) -> None:
+    def register_model(self, model: ModelInfo) -> None:
         """Remember a model for as long as the store lives."""
         value = orjson.dumps({"survey": model.survey, **asdict(model.classifier)})
         self._registered[f"{model.digest:016x}"] = value
         with translated(self._address):
             self._client.hset(MODELS_KEY, f"{model.digest:016x}", value)
 
-    def models(self) -> Mapping[int, RegisteredModel]:
+    def models(self) -> Mapping[int, ModelInfo]:
         """Read all models ever registered, by digest."""
         with translated(self._address):
             stored = self._client.hgetall(MODELS_KEY)
@@ -294,7 +294,7 @@ class RedisStore:
     def _state_key(self, key: str) -> str:
         return f"nj:{{{key}}}{self._suffix}"
 
-    def _settled_key(self, key: str) -> str:
+    def _archived_rows_key(self, key: str) -> str:
         return f"nj:o:{{{key}}}{self._suffix}"
 
     def close(self) -> None:
@@ -303,21 +303,21 @@ class RedisStore:
 
 
 def _head(blob: bytes) -> bytes:
-    return blob[: head_length(blob)] if has_settled(blob) else blob
+    return blob[: recent_length(blob)] if has_archived_rows(blob) else blob
 
 
 def _fate(write: StateWrite, end: int) -> tuple[str, bytes]:
     """Say what becomes of an object's settled rows, as the script has it, and which rows that takes."""
-    if not has_settled(write.blob):
-        return ("d" if has_settled(write.replaces) else NO_ROWS), b""
+    if not has_archived_rows(write.blob):
+        return ("d" if has_archived_rows(write.replaces) else NO_ROWS), b""
     if len(write.blob) > end:
         return "s", write.blob[end:]
-    return ("a", write.settled) if write.settled else ("k", b"")
+    return ("a", write.archived_rows) if write.archived_rows else ("k", b"")
 
 
-def _link(url: str, access: Access, timeout_s: float) -> Link:
+def _link(url: str, access: Credentials, timeout_s: float) -> Connection:
     if url.partition("://")[0] in CLUSTER_SCHEMES:
-        return ClusterLink(url, access=access, timeout_s=timeout_s)
+        return ClusterConnection(url, access=access, timeout_s=timeout_s)
     client = Redis.from_url(
         url,
         **access.options(url),
@@ -325,10 +325,10 @@ def _link(url: str, access: Access, timeout_s: float) -> Link:
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
     )
-    return ServerLink(client)
+    return ServerConnection(client)
 
 
-def _read_model(digest: int, value: dict[str, Any]) -> RegisteredModel:
+def _read_model(digest: int, value: dict[str, Any]) -> ModelInfo:
     classes = tuple((int(number), str(name)) for number, name in value["classes"])
     classifier = Classifier(value["name"], value["version"], value["feature_version"], classes)
-    return RegisteredModel(digest, Survey(value["survey"]), classifier)
+    return ModelInfo(digest, Survey(value["survey"]), classifier)

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.core.ports.messages import OutgoingMessage
 from service.errors import InputError, RejectionCode
-from service.kafka.group_offsets import progress_of
+from service.kafka.group_offsets import group_positions
 from service.kafka.sink import KafkaSink
 from service.kafka.topic_admin import TopicAdmin
 from service.kafka.topic_ranges import Partition, RangeReader
@@ -17,9 +17,9 @@ from service.kafka.topic_writer import TopicRecord, committed_positions
 from service.settings import Settings
 from service.tools.audit.topic_extents import true_extents
 from service.tools.demo.accounting import SOURCE_HEADER, source_of
-from service.tools.transactions import connected_sink, give_up
+from service.tools.transactions import abort_and_close, connected_sink
 
-__all__ = ["REPLAYED_HEADER", "Resender"]
+__all__ = ["REPLAYED_HEADER", "DeadLetterReplay"]
 
 CLASS_HEADER = "error_class"
 REPLAYED_HEADER = "replayed"
@@ -31,7 +31,7 @@ PATIENCE = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
-class Resender:
+class DeadLetterReplay:
     """Sends dead letters again, each once.
 
     How far the letters of each error class were sent is kept in a consumer group of its own, and written
@@ -121,9 +121,9 @@ class Resender:
         for letter in batch:
             self._positions[_class_of(letter)][letter.topic, letter.partition] = letter.offset + 1
         for code in {_class_of(letter) for letter in batch}:
-            progress = progress_of(self.options, self._group(code), self._positions[code])
-            sink.send_offsets(progress, give_up)
-        sink.commit(give_up)
+            progress = group_positions(self.options, self._group(code), self._positions[code])
+            sink.send_offsets(progress, abort_and_close)
+        sink.commit(abort_and_close)
 
     def _letters(self) -> Iterator[TopicRecord]:
         """Read the letters that are due."""

@@ -17,17 +17,17 @@ from service.core.classification import Classification, Reason
 from service.core.classifier import ObjectClassifier
 from service.core.point_in_time import classifications, classify_as_of
 from service.core.ports.messages import OutgoingMessage
-from service.core.ports.store import ObjectStore, RegisteredModel
+from service.core.ports.store import ModelInfo, ObjectStore
 from service.core.records.encoding import AlertTimes, encode_avro, encode_json, native_records
 from service.core.state.object_state import ObjectState, StateError, decode_state
-from service.core.state.shadow_history import answered, remember
+from service.core.state.shadow_history import add_results, read_histories
 from service.kafka.sink import KafkaSink
 from service.kafka.topic_ranges import RangeReader
 from service.settings import OutputFormat
 from service.tools.audit.topic_extents import true_extents
-from service.tools.transactions import give_up
+from service.tools.transactions import abort_and_close
 
-__all__ = ["AsideHistory", "Due", "Reclassifier", "ResultTopic", "Results", "surveys_of"]
+__all__ = ["PendingObject", "Reclassifier", "ResultStore", "ShadowResults", "TopicResults", "surveys_of"]
 
 OBJECTS_AT_A_TIME = 200
 PATIENCE = timedelta(minutes=2)
@@ -38,7 +38,7 @@ ALERT_HEADER = "alert"
 OF_THE_ALERT = frozenset({Reason.SOLAR_SYSTEM, Reason.LOW_REAL_BOGUS, Reason.STAR})
 
 
-class Due(NamedTuple):
+class PendingObject(NamedTuple):
     """One alert of an object as of which it is to be classified.
 
     Attributes
@@ -56,13 +56,13 @@ class Due(NamedTuple):
     earlier: Classification
 
 
-class Results(Protocol):
+class ResultStore(Protocol):
     """Where answers go, each alert's once however often the command is called."""
 
-    def known(self, due: Sequence[Due]) -> list[bool]:
+    def known(self, due: Sequence[PendingObject]) -> list[bool]:
         """Say which alerts have their answer there already."""
 
-    def write(self, due: Sequence[Due], made: Sequence[Classification]) -> None:
+    def write(self, due: Sequence[PendingObject], made: Sequence[Classification]) -> None:
         """Write answers, all or none where the place can do that."""
 
 
@@ -71,7 +71,7 @@ def surveys_of(survey: Survey) -> tuple[Survey, ...]:
     return (Survey.ZTF,) if survey is Survey.ZTF else (Survey.LSST, Survey.ELASTICC)
 
 
-class AsideHistory:
+class ShadowResults:
     """Results beside the objects, in a history of the model's own.
 
     Parameters
@@ -84,26 +84,26 @@ class AsideHistory:
         Answers kept per object.
     """
 
-    def __init__(self, store: ObjectStore, model: RegisteredModel, limit: int) -> None:
+    def __init__(self, store: ObjectStore, model: ModelInfo, limit: int) -> None:
         store.register_model(model)
-        self._store = store.beside(model.digest)
+        self._store = store.for_model(model.digest)
         self._limit = limit
 
-    def known(self, due: Sequence[Due]) -> list[bool]:
+    def known(self, due: Sequence[PendingObject]) -> list[bool]:
         """Look the alerts up in the history."""
         keys = list(dict.fromkeys(one.key for one in due))
-        histories = dict(zip(keys, answered(self._store, keys), strict=True))
+        histories = dict(zip(keys, read_histories(self._store, keys), strict=True))
         return [histories[one.key].find(one.earlier.alert_id) is not None for one in due]
 
-    def write(self, due: Sequence[Due], made: Sequence[Classification]) -> None:
+    def write(self, due: Sequence[PendingObject], made: Sequence[Classification]) -> None:
         """Add to the histories; an answer that is there stays."""
         by_key: dict[str, list[Classification]] = {}
         for one, answer in zip(due, made, strict=True):
             by_key.setdefault(one.key, []).append(answer)
-        remember(self._store, by_key, self._limit)
+        add_results(self._store, by_key, self._limit)
 
 
-class ResultTopic:
+class TopicResults:
     """Results in a topic, in transactions; what it holds already is read at the start.
 
     Parameters
@@ -127,7 +127,7 @@ class ResultTopic:
         topic: str,
         options: Mapping[str, Any],
         sink: KafkaSink,
-        model: RegisteredModel,
+        model: ModelInfo,
         output_format: OutputFormat,
         *,
         again: bool,
@@ -150,11 +150,11 @@ class ResultTopic:
                 if record.headers.get(MODEL_HEADER) == self._digest
             }
 
-    def known(self, due: Sequence[Due]) -> list[bool]:
+    def known(self, due: Sequence[PendingObject]) -> list[bool]:
         """Look the alerts up among what the topic holds."""
         return [_short(_alert_header(one)) in self._written for one in due]
 
-    def write(self, due: Sequence[Due], made: Sequence[Classification]) -> None:
+    def write(self, due: Sequence[PendingObject], made: Sequence[Classification]) -> None:
         """Publish in one transaction."""
         alerts = _heads(due)
         now_ms = max(one.classified_at_ms for one in made)
@@ -171,7 +171,7 @@ class ResultTopic:
             )
             for one, object_id, value in zip(due, alerts.object_id, values, strict=True)
         )
-        self._sink.commit(give_up)
+        self._sink.commit(abort_and_close)
         self._written |= {_short(_alert_header(one)) for one in due}
 
 
@@ -203,8 +203,8 @@ class Reclassifier:
 
     store: ObjectStore
     classifier: ObjectClassifier
-    results: Results
-    every_alert: bool = False
+    results: ResultStore
+    all_epochs: bool = False
     since_mjd_tai: float = -np.inf
     objects: Counter[str] = field(default_factory=Counter)
     alerts: Counter[str] = field(default_factory=Counter)
@@ -238,7 +238,7 @@ class Reclassifier:
             self.results.write(due, made)
             self.alerts.update(one.reason.label for one in made)
 
-    def _due(self, key: str, blob: bytes | None) -> list[Due]:
+    def _due(self, key: str, blob: bytes | None) -> list[PendingObject]:
         """Give the alerts of an object that are to be classified, and count what the object is."""
         state, fate = _read(blob, self.since_mjd_tai)
         self.objects[fate] += 1
@@ -246,9 +246,11 @@ class Reclassifier:
             return []
         history = state.history
         order = np.argsort(history.entries["mjd_tai"], kind="stable").tolist()
-        return [Due(key, state, history[place]) for place in (order if self.every_alert else order[-1:])]
+        return [
+            PendingObject(key, state, history[place]) for place in (order if self.all_epochs else order[-1:])
+        ]
 
-    def _classify(self, due: Sequence[Due], now_ms: int) -> list[Classification]:
+    def _classify(self, due: Sequence[PendingObject], now_ms: int) -> list[Classification]:
         bundle = self.classifier.bundle
         times = np.array([one.earlier.mjd_tai for one in due])
         outcome = classify_as_of(self.classifier, [one.state for one in due], times)
@@ -282,7 +284,7 @@ def _read(blob: bytes | None, since_mjd_tai: float) -> tuple[ObjectState | None,
     return state, "read"
 
 
-def _heads(due: Sequence[Due]) -> AlertBatch:
+def _heads(due: Sequence[PendingObject]) -> AlertBatch:
     """Give what is stored of alerts in the form in which they came."""
     n = len(due)
     names = [one.key.partition(":") for one in due]
@@ -308,7 +310,7 @@ def _heads(due: Sequence[Due]) -> AlertBatch:
     )
 
 
-def _bands(due: Sequence[Due]) -> NDArray[np.uint8]:
+def _bands(due: Sequence[PendingObject]) -> NDArray[np.uint8]:
     """Give the band of each alert: that of its own detection, else of the row nearest in time."""
     bands = np.zeros(len(due), np.uint8)
     for place, one in enumerate(due):
@@ -319,7 +321,7 @@ def _bands(due: Sequence[Due]) -> NDArray[np.uint8]:
     return bands
 
 
-def _alert_header(one: Due) -> bytes:
+def _alert_header(one: PendingObject) -> bytes:
     return f"{one.key}:{one.earlier.alert_id}".encode()
 
 

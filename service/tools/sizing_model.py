@@ -12,7 +12,7 @@ __all__ = ["MEASURED", "SCENARIOS", "Measured", "Need", "ObjectShape", "Scenario
 GB = 10**9
 SECONDS_PER_HOUR = 3600.0
 
-# Formats: service.core.state (object_state, history, summary), service.core.alerts.
+# Formats: service.core.state.object_state (object_state, history, summary), service.core.alerts.
 STATE_HEAD, ROW, ENTRY_HEAD, SUMMARY_HEAD, FLOAT = 88, 30, 44, 64, 4
 
 

@@ -31,7 +31,7 @@ nightjar sizing --alerts 280 --objects 60e6 --observations 25 --results 8 --year
 NOTES = """
 Alerts a second are means over a night. LSST sends some 10,000 at once after each visit: they wait in Kafka
 for the time that the mean rate takes, half a minute, or less with more workers. Objects are those with an
-alert within `NIGHTJAR_OBJECT_EXPIRY`, 400 days; how many there will be of LSST nobody knows yet, and memory
+alert within `NIGHTJAR_OBJECT_TTL`, 400 days; how many there will be of LSST nobody knows yet, and memory
 is in proportion to them. The last column is arithmetic, not a plan: at that size state belongs on disk, and
 the index of objects, whose sorted sets lie on one server each, has to be divided first.
 

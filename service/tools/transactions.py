@@ -10,7 +10,7 @@ from service.kafka.options import librdkafka_logger, producer_options
 from service.kafka.sink import KafkaSink
 from service.settings import Settings
 
-__all__ = ["connected_sink", "give_up"]
+__all__ = ["abort_and_close", "connected_sink"]
 
 PATIENCE = timedelta(minutes=1)
 PAUSE_S = 0.2
@@ -48,6 +48,6 @@ def connected_sink(settings: Settings, options: Mapping[str, Any], name: str) ->
             return sink
 
 
-def give_up(error: TransientError) -> None:
+def abort_and_close(error: TransientError) -> None:
     """End a tool instead of waiting on: it can be called again."""
     raise error

@@ -12,28 +12,28 @@ from service.core.alerts import AlertBatch, DecodedBatch, object_key
 from service.core.classification import Classification
 from service.core.ports.messages import SourceMessage
 from service.core.ports.store import ObjectStore
-from service.core.state.layout import head_length, next_counter
+from service.core.state.layout import next_counter, recent_length
 from service.core.state.object_state import (
     EMPTY_STATE,
-    NOTHING_SETTLED,
+    NO_ARCHIVED_ROWS,
     ObjectState,
     StateError,
-    decode_head,
+    decode_recent,
     decode_state,
 )
-from service.core.state.summary import placements, summarise
+from service.core.state.summary import index_entries, summarise
 from service.decoding.decoder import RawMessage
 from service.errors import StoreUnavailableError
 from service.logs import compiling
 from service.worker.clock import Clock
 from service.worker.index_sweep import IndexSweep
 from service.worker.models import ModelShelf
-from service.worker.object_update import Work
+from service.worker.object_update import ObjectUpdate
 from service.worker.publish import BatchResult, Publisher
-from service.worker.shadow import Shadow
+from service.worker.shadow import ShadowClassifier
 from service.worker.topics import SourceTopics
 from service.worker.trace import NO_TRACE, Tracer
-from service.worker.update import Advancer
+from service.worker.update import ObjectUpdater
 
 __all__ = ["BatchProcessor", "MessageDecoder"]
 
@@ -91,10 +91,10 @@ class BatchProcessor:
         decoder: MessageDecoder,
         store: ObjectStore,
         models: ModelShelf,
-        advancer: Advancer,
+        advancer: ObjectUpdater,
         publisher: Publisher,
         clock: Clock,
-        shadow: Shadow | None = None,
+        shadow: ShadowClassifier | None = None,
         tracer: Tracer = NO_TRACE,
     ) -> None:
         self._topics = topics
@@ -145,7 +145,7 @@ class BatchProcessor:
         with self._tracer.span("encode", len(results)):
             batch = self._publisher.publish(messages, decoded, results, self._models.known, ingested_ms)
         if self._shadow is not None:
-            aside = self._shadow.messages(messages, decoded.alerts, self._aside, ingested_ms)
+            aside = self._shadow.store_and_encode(messages, decoded.alerts, self._aside, ingested_ms)
             batch.outgoing.extend(aside)
         self._sweep.step(ingested_ms)
         return batch
@@ -177,14 +177,14 @@ class BatchProcessor:
         with self._tracer.span("save", len(objects)):
             return {one.key: one.alerts for one in self._save(objects)}
 
-    def _load(self, alerts: AlertBatch, todo: dict[str, list[int]]) -> list[Work]:
+    def _load(self, alerts: AlertBatch, todo: dict[str, list[int]]) -> list[ObjectUpdate]:
         """Read objects; the settled rows only of those whose alerts reach back to them."""
-        blobs = self._store.load_heads(list(todo))
+        blobs = self._store.load_recent(list(todo))
         objects = [
-            Work(key, own, blob, next_counter(blob), _read_head(key, blob))
+            ObjectUpdate(key, own, blob, next_counter(blob), _read_head(key, blob))
             for (key, own), blob in zip(todo.items(), blobs, strict=True)
         ]
-        behind = [place for place, one in enumerate(objects) if not one.state.is_whole]
+        behind = [place for place, one in enumerate(objects) if not one.state.has_all_rows]
         if not behind:
             return objects
         reaching = self._reaching(alerts, [objects[place] for place in behind])
@@ -192,10 +192,10 @@ class BatchProcessor:
         whole = self._store.load([objects[place].key for place in chosen])
         for place, blob in zip(chosen, whole, strict=True):
             key, own = objects[place].key, objects[place].alerts
-            objects[place] = Work(key, own, blob, next_counter(blob), _read(key, blob))
+            objects[place] = ObjectUpdate(key, own, blob, next_counter(blob), _read(key, blob))
         return objects
 
-    def _reaching(self, alerts: AlertBatch, objects: Sequence[Work]) -> list[bool]:
+    def _reaching(self, alerts: AlertBatch, objects: Sequence[ObjectUpdate]) -> list[bool]:
         """Say for which objects an alert cannot be processed without the settled rows."""
         if self._shadow is not None:  # it reads whole light curves
             return [True] * len(objects)
@@ -203,13 +203,13 @@ class BatchProcessor:
         earliest = np.minimum(brought, alerts.mjd_tai)
         own = [index for one in objects for index in one.alerts]
         starts = np.cumsum([0, *(len(one.alerts) for one in objects[:-1])])
-        return self._advancer.reach_back(
+        return self._advancer.needs_archived_rows(
             [alerts.survey[one.alerts[0]] for one in objects],
             [one.state for one in objects],
             np.minimum.reduceat(earliest[own], starts),
         )
 
-    def _save(self, objects: Sequence[Work]) -> list[Work]:
+    def _save(self, objects: Sequence[ObjectUpdate]) -> list[ObjectUpdate]:
         """Write what changed, and where every object stands; gives those that another worker changed.
 
         Objects that did not change are placed again: this may be the second time for a batch that was cut
@@ -222,45 +222,49 @@ class BatchProcessor:
         is_kept = [not one.changed or next(written) for one in objects]
         kept = [place for place, keep in enumerate(is_kept) if keep]
         keys = [objects[place].key for place in kept]
-        self._store.index.add(placements(keys, summaries.take(kept), self._models.class_names))
+        self._store.index.add(index_entries(keys, summaries.take(kept), self._models.class_names))
         return [one for one, keep in zip(objects, is_kept, strict=True) if not keep]
 
-    def _run(self, alerts: AlertBatch, objects: list[Work], results: dict[int, Classification]) -> None:
+    def _run(
+        self, alerts: AlertBatch, objects: list[ObjectUpdate], results: dict[int, Classification]
+    ) -> None:
         """Process the first alert of every object, then the second of those that have one, and so on."""
         now_ms = self._clock.now_ms()
         alert_ids = alerts.alert_id.tolist()
         everything, turn = objects, 0
         while objects := [one for one in objects if len(one.alerts) > turn]:
             repeated = self._answer_again(objects, turn, alert_ids, results)
-            fresh = [one for one in objects if not one.repeats] + self._with_news(alerts, repeated, turn)
+            fresh = [one for one in objects if not one.is_repeat] + self._with_news(alerts, repeated, turn)
             index = [one.alerts[turn] for one in fresh]
-            made = self._advancer.advance(alerts, index, fresh, now_ms)
+            made = self._advancer.update(alerts, index, fresh, now_ms)
             answers = zip(fresh, index, made, strict=True)
-            results.update({place: result for one, place, result in answers if not one.repeats})
+            results.update({place: result for one, place, result in answers if not one.is_repeat})
             if self._shadow is not None:
                 everyone = [one.alerts[turn] for one in objects]
                 self._aside |= self._shadow.classify(alerts, everyone, objects, now_ms)
             turn += 1
-        self._advancer.settle(everything)
+        self._advancer.compact(everything)
 
     def _answer_again(
         self,
-        objects: Sequence[Work],
+        objects: Sequence[ObjectUpdate],
         turn: int,
         alert_ids: Sequence[int],
         results: dict[int, Classification],
-    ) -> list[Work]:
+    ) -> list[ObjectUpdate]:
         """Give the stored results of alerts that were processed before; gives the objects of those."""
         for one in objects:
             index = one.alerts[turn]
             known = self._result_of(one.state, alert_ids[index])
-            one.repeats = known is not None
+            one.is_repeat = known is not None
             if known is not None:
                 results[index] = known
-        return [one for one in objects if one.repeats]
+        return [one for one in objects if one.is_repeat]
 
-    def _with_news(self, alerts: AlertBatch, repeated: Sequence[Work], turn: int) -> list[Work]:
-        news = self._advancer.bring_news(alerts, [one.alerts[turn] for one in repeated], repeated)
+    def _with_news(
+        self, alerts: AlertBatch, repeated: Sequence[ObjectUpdate], turn: int
+    ) -> list[ObjectUpdate]:
+        news = self._advancer.changes_light_curve(alerts, [one.alerts[turn] for one in repeated], repeated)
         return [one for one, is_new in zip(repeated, news, strict=True) if is_new]
 
     def _result_of(self, state: ObjectState, alert_id: int) -> Classification | None:
@@ -269,7 +273,7 @@ class BatchProcessor:
         is_readable = result is not None and (result.model == 0 or result.model in self._models.known)
         return result if is_readable else None
 
-    def _learn_models(self, objects: Sequence[Work]) -> None:
+    def _learn_models(self, objects: Sequence[ObjectUpdate]) -> None:
         """Ask the store for models that results name and we do not know: a worker with another one runs."""
         named = {model for one in objects for model in one.state.history.entries["model"].tolist()}
         if not named <= {0, *self._models.known}:
@@ -288,7 +292,7 @@ def _read_head(key: str, blob: bytes | None) -> ObjectState:
     if blob is None:
         return EMPTY_STATE
     try:
-        return decode_head(blob)
+        return decode_recent(blob)
     except StateError as error:
         # The packet carries the light curve: the object is built anew from it.
         log.warning("stored object cannot be read and is replaced", object=key, error=str(error))
@@ -301,8 +305,8 @@ def _read(key: str, blob: bytes | None) -> ObjectState:
     try:
         return decode_state(blob)
     except StateError as error:
-        head = _read_head(key, blob[: head_length(blob)])
-        if head.settled.n_rows:  # so it is these that cannot be read, and everything else is good
+        head = _read_head(key, blob[: recent_length(blob)])
+        if head.archived.n_rows:  # so it is these that cannot be read, and everything else is good
             log.warning("settled rows cannot be read and are given up", object=key, error=str(error))
-            return replace(head, settled=NOTHING_SETTLED, is_whole=True, model=0)
+            return replace(head, archived=NO_ARCHIVED_ROWS, has_all_rows=True, model=0)
         return head

@@ -20,7 +20,7 @@ from service.errors import (
     TransientError,
 )
 
-__all__ = ["Pulse", "serve"]
+__all__ = ["WorkerStatus", "serve"]
 
 Status = Literal["starting", "working", "waiting", "stalled"]
 
@@ -28,14 +28,14 @@ Status = Literal["starting", "working", "waiting", "stalled"]
 LONGEST_START = timedelta(minutes=10)
 
 # What an error is about, in the words of the report.
-PARTS: Mapping[type[TransientError], str] = {
+DEPENDENCIES: Mapping[type[TransientError], str] = {
     BrokerUnavailableError: "broker",
     StoreUnavailableError: "store",
     RegistryUnavailableError: "schema_registry",
 }
 
 
-class Pulse:
+class WorkerStatus:
     """What the loop tells of itself; written by the loop, read by the thread that answers questions.
 
     Parameters
@@ -53,34 +53,34 @@ class Pulse:
         self._lags: dict[tuple[str, int], int] = {}
         self._models: list[dict[str, str]] = []
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Give a sign of life: once in each turn of the loop, waiting or not."""
         self._beat_s = time.monotonic()
 
-    def starts(self) -> None:
+    def set_ready(self) -> None:
         """Note that preparations are over."""
         self._is_started = True
-        self.beat()
+        self.heartbeat()
 
-    def waits_for(self, error: TransientError) -> None:
+    def set_waiting(self, error: TransientError) -> None:
         """Note what is away; a sign of life too."""
-        part = next((name for kind, name in PARTS.items() if isinstance(error, kind)), "other")
+        part = next((name for kind, name in DEPENDENCIES.items() if isinstance(error, kind)), "other")
         with self._lock:
             self._waits[part] = str(error)
-        self.beat()
+        self.heartbeat()
 
-    def works(self) -> None:
+    def clear_waiting(self) -> None:
         """Note that nothing is away any more."""
         if self._waits:
             with self._lock:
                 self._waits = {}
 
-    def tell_lag(self, lags: Mapping[tuple[str, int], int]) -> None:
+    def set_lag(self, lags: Mapping[tuple[str, int], int]) -> None:
         """Note how far behind each partition is, messages."""
         with self._lock:
             self._lags = dict(lags)
 
-    def tell_models(self, models: Iterable[Mapping[str, str]]) -> None:
+    def set_models(self, models: Iterable[Mapping[str, str]]) -> None:
         """Note the models at work."""
         with self._lock:
             self._models = [dict(model) for model in models]
@@ -134,7 +134,7 @@ class PlainServer(ThreadingWSGIServer):
         self.setup_environ()
 
 
-def serve(registry: CollectorRegistry, pulse: Pulse, host: str, port: int) -> WSGIServer:
+def serve(registry: CollectorRegistry, pulse: WorkerStatus, host: str, port: int) -> WSGIServer:
     """Answer ``/metrics``, ``/healthz`` and ``/readyz`` from a thread of its own.
 
     ``/healthz`` answers 503 only where the loop has stalled, which a restart may mend; ``/readyz`` also

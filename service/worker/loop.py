@@ -41,7 +41,7 @@ class Processor(Protocol):
         """Do what is to be done where nothing comes; called every few milliseconds."""
 
 
-class Unsettled(NamedTuple):
+class UncommittedBatch(NamedTuple):
     """A batch whose results may or may not be committed."""
 
     messages: Sequence[SourceMessage]
@@ -83,9 +83,9 @@ class Worker:
         self._tracer = tracer
         self._outage = Outage(metrics)
         self._holds_a_batch = False
-        self._unsettled: Unsettled | None = None
+        self._uncommitted: UncommittedBatch | None = None
         self._pause = FIRST_PAUSE
-        self._lag_told_s = 0.0
+        self._lag_reported_s = 0.0
 
     def run(self) -> None:
         """Process batches until told to stop.
@@ -110,50 +110,50 @@ class Worker:
             self._prepare()
             while not self._stop.is_set():
                 try:
-                    self._metrics.pulse.beat()
+                    self._metrics.status.heartbeat()
                     started_s = time.monotonic()
                     messages = self._source.poll()
                     if messages:
                         with self._tracer.span("batch", len(messages)):
-                            self._answer(messages, started_s)
+                            self._process(messages, started_s)
                     else:
                         self._processor.idle()
-                    self._outage.ends(by_commit=bool(messages))
-                    self._tell_lag()
+                    self._outage.record_success(by_commit=bool(messages))
+                    self._report_lag()
                 except TransientError as error:
                     self._wait_after(error)
-                    self._persist(self._back_to_last_commit)
+                    self._retry_until_done(self._back_to_last_commit)
         finally:
             self._sink.close()
             self._source.close()
 
-    def _answer(self, messages: Sequence[SourceMessage], started_s: float) -> None:
+    def _process(self, messages: Sequence[SourceMessage], started_s: float) -> None:
         """Do steps 2 to 6 of `run`."""
         self._holds_a_batch = True
         with self._tracer.span("process", len(messages)):
             result = self._processor.process(messages)
-        self._unsettled = Unsettled(messages, result, started_s)
+        self._uncommitted = UncommittedBatch(messages, result, started_s)
         with self._tracer.span("produce", len(result.outgoing)):
             self._sink.begin()
             self._sink.produce(result.outgoing)
         with self._tracer.span("commit"):
-            self._sink.send_offsets(self._source.progress(), self._on_wait)
+            self._sink.send_offsets(self._source.positions(), self._on_wait)
             self._sink.commit(self._on_wait)
-        self._source.committed()
-        self._settle()
+        self._source.mark_committed()
+        self._record_commit()
 
     def _prepare(self) -> None:
         """Wait for the store and the broker, in this order, then join the group."""
         for step in (self._processor.prepare, self._source.check, self._sink.connect):
-            self._persist(step)
+            self._retry_until_done(step)
         if not self._stop.is_set():
-            self._outage.ends(by_commit=True)
-            self._settle_down()
+            self._outage.record_success(by_commit=True)
+            self._freeze_collector()
             self._source.open()
-            self._metrics.pulse.starts()
+            self._metrics.status.set_ready()
             log.info("ready")
 
-    def _settle_down(self) -> None:
+    def _freeze_collector(self) -> None:
         """Take what lives as long as the process, the compiler above all, out of the collector's sight."""
         gc.collect()
         gc.freeze()
@@ -161,7 +161,7 @@ class Worker:
         # through them again and again, which was a fifth of a worker's time.
         gc.set_threshold(GARBAGE_THRESHOLD, *gc.get_threshold()[1:])
 
-    def _persist(self, step: Callable[[], None]) -> None:
+    def _retry_until_done(self, step: Callable[[], None]) -> None:
         """Do something until it works or we are told to stop."""
         while not self._stop.is_set():
             try:
@@ -172,7 +172,7 @@ class Worker:
 
     def _wait_after(self, error: TransientError) -> None:
         """Pause, longer after each failure since the last commit."""
-        self._outage.goes_on(error, holds_a_batch=self._holds_a_batch)
+        self._outage.record_failure(error, holds_a_batch=self._holds_a_batch)
         # By chance, so that the workers of a group do not all come at once.
         self._stop.wait(self._pause.total_seconds() * random.uniform(0.5, 1.0))  # noqa: S311
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
@@ -181,37 +181,37 @@ class Worker:
         self._sink.reset()
         is_committed = self._source.rewind()
         if is_committed:
-            self._settle()  # only the answer to the commit was lost
-        self._sink.settle(is_committed=is_committed)
-        self._unsettled = None
+            self._record_commit()  # only the answer to the commit was lost
+        self._sink.abort_hanging(is_committed=is_committed)
+        self._uncommitted = None
         if is_committed:
-            self._outage.ends(by_commit=True)
+            self._outage.record_success(by_commit=True)
 
     def _on_wait(self, error: TransientError) -> None:
         """Wait on for the broker's answer, unless we are to stop."""
-        self._outage.goes_on(error, holds_a_batch=True)
+        self._outage.record_failure(error, holds_a_batch=True)
         if self._stop.is_set():
             raise error
 
-    def _settle(self) -> None:
+    def _record_commit(self) -> None:
         """Count the batch that was committed."""
         self._holds_a_batch = False
         self._pause = FIRST_PAUSE
-        if self._unsettled is None:
+        if self._uncommitted is None:
             return
-        messages, result, started_s = self._unsettled
-        self._unsettled = None
+        messages, result, started_s = self._uncommitted
+        self._uncommitted = None
         for (topic, partition), count in result.consumed.items():
             self._metrics.count_consumed(topic, partition, count)
         for outcome, count in result.outcomes.items():
             self._metrics.count_outcome(*outcome, count)
-        self._metrics.count_classes(result.classes)
+        self._metrics.count_top_classes(result.top_classes)
         for survey, published_ms in result.published_ms.items():
             self._metrics.time_alerts(survey, time.time() - published_ms / 1000)
         self._metrics.time_batch(timedelta(seconds=time.monotonic() - started_s), len(messages))
 
-    def _tell_lag(self) -> None:
+    def _report_lag(self) -> None:
         now_s = time.monotonic()
-        if now_s - self._lag_told_s >= LAG_INTERVAL.total_seconds():
-            self._lag_told_s = now_s
+        if now_s - self._lag_reported_s >= LAG_INTERVAL.total_seconds():
+            self._lag_reported_s = now_s
             self._metrics.set_lag(self._source.lag())

@@ -17,7 +17,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from service.errors import SettingsError
-from service.worker.health import Pulse, serve
+from service.worker.health import WorkerStatus, serve
 
 __all__ = ["ModelLabels", "WorkerMetrics"]
 
@@ -98,17 +98,17 @@ class WorkerMetrics:
         stall_timeout: timedelta = timedelta(minutes=2),
     ) -> None:
         self.registry = registry or CollectorRegistry()
-        self.pulse = Pulse(stall_timeout)
+        self.status = WorkerStatus(stall_timeout)
         self._consumed = self._counter("consumed", "Alerts taken from a topic", "topic", "partition")
         self._alerts = self._counter(
             "alerts", "Alerts by what became of them", "survey", "topic", "partition", "outcome"
         )
         self._abstained = self._counter("abstained", "Alerts not classified, by reason", "survey", "reason")
         self._rejected = self._counter("rejected", "Dead letters, by cause", "survey", "error_class")
-        self._classes = self._counter(
+        self._top_classes = self._counter(
             "classified", "Classified alerts by their most probable class", "survey", "model", "class_name"
         )
-        self._waits = self._counter("waits", "Times the worker had to wait for Kafka or Redis", "cause")
+        self._outages = self._counter("waits", "Times the worker had to wait for Kafka or Redis", "cause")
         self._duration = Histogram(
             "nightjar_batch_seconds",
             "From a batch's arrival to its commit",
@@ -143,7 +143,7 @@ class WorkerMetrics:
             The port cannot be listened on.
         """
         try:
-            serve(self.registry, self.pulse, host, port)
+            serve(self.registry, self.status, host, port)
         except OSError as error:
             raise SettingsError(
                 f"cannot listen on {host}:{port}: {error.strerror}; see NIGHTJAR_METRICS_PORT"
@@ -163,14 +163,14 @@ class WorkerMetrics:
         elif status == "rejected":
             self._rejected.labels(survey, detail).inc(count)
 
-    def count_classes(self, counts: Mapping[tuple[str, str, str], int]) -> None:
+    def count_top_classes(self, counts: Mapping[tuple[str, str, str], int]) -> None:
         """Count classified alerts by survey, model and most probable class."""
         for (survey, model, class_name), count in counts.items():
-            self._classes.labels(survey, model, class_name).inc(count)
+            self._top_classes.labels(survey, model, class_name).inc(count)
 
-    def count_wait(self, cause: str) -> None:
+    def count_outage(self, cause: str) -> None:
         """Count the beginning of an outage."""
-        self._waits.labels(cause).inc()
+        self._outages.labels(cause).inc()
 
     def time_batch(self, duration: timedelta, n_messages: int) -> None:
         """Note how long a batch took."""
@@ -187,11 +187,11 @@ class WorkerMetrics:
         named = list(models)
         for model in named:
             self._models.labels(*model).set(1)
-        self.pulse.tell_models(model._asdict() for model in named)
+        self.status.set_models(model._asdict() for model in named)
 
     def set_lag(self, lags: Mapping[tuple[str, int], int]) -> None:
         """Note how far behind we are; partitions that are no longer ours disappear."""
-        self.pulse.tell_lag(lags)
+        self.status.set_lag(lags)
         self._lag.clear()
         for (topic, partition), lag in lags.items():
             self._lag.labels(topic, partition).set(lag)

@@ -7,7 +7,7 @@ import structlog
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
 from service.core.models.bundle import Bundle
-from service.core.ports.store import ObjectStore, RegisteredModel
+from service.core.ports.store import ModelInfo, ObjectStore
 from service.core.records.encoding import Classifier
 
 __all__ = ["ModelShelf"]
@@ -52,7 +52,7 @@ class ModelShelf:
             The store does not answer.
         """
         for digest, bundle in self._bundles.items():
-            self._store.register_model(RegisteredModel(digest, bundle.survey, _described(bundle)))
+            self._store.register_model(ModelInfo(digest, bundle.survey, _described(bundle)))
         self.learn()
 
     def learn(self) -> None:

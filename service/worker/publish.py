@@ -96,7 +96,7 @@ class BatchResult:
     outgoing: list[OutgoingMessage]
     consumed: Counter[tuple[str, int]]
     outcomes: Counter[Outcome]
-    classes: Counter[tuple[str, str, str]]
+    top_classes: Counter[tuple[str, str, str]]
     published_ms: dict[Survey, NDArray[np.int64]]
 
 
@@ -154,7 +154,7 @@ class Publisher:
             _published(alerts, times.published_ms),
         )
 
-    def some(
+    def records_for(
         self,
         messages: Sequence[SourceMessage],
         alerts: AlertBatch,
@@ -176,7 +176,7 @@ class Publisher:
         results
             Shape (n,), one for each.
         """
-        chosen, headers = alerts.heads(index), _source_headers(messages, alerts)
+        chosen, headers = alerts.without_rows(index), _source_headers(messages, alerts)
         published_ms = np.array([message.timestamp_ms for message in messages], np.int64)
         times = AlertTimes(published_ms[chosen.message], ingested_ms)
         return self._native(chosen, results, classifiers, times, [headers[place] for place in index])

@@ -16,15 +16,15 @@ from service.core.classifier import ObjectClassifier
 from service.core.models.bundle import Bundle
 from service.core.point_in_time import classifications, classify_as_of
 from service.core.ports.messages import OutgoingMessage, SourceMessage
-from service.core.ports.store import ObjectStore, RegisteredModel
-from service.core.state.shadow_history import remember
-from service.worker.object_update import Work
+from service.core.ports.store import ModelInfo, ObjectStore
+from service.core.state.shadow_history import add_results
+from service.worker.object_update import ObjectUpdate
 from service.worker.publish import Publisher
 
-__all__ = ["Shadow"]
+__all__ = ["ShadowClassifier"]
 
 
-class Shadow:
+class ShadowClassifier:
     """Models beside those at work.
 
     Parameters
@@ -51,7 +51,7 @@ class Shadow:
     ) -> None:
         loaded = {bundle.digest: ObjectClassifier(bundle) for bundle in bundles.values()}
         self._models = {survey: loaded[bundle.digest] for survey, bundle in bundles.items()}
-        self._names = {digest: RegisteredModel.of(one.bundle).classifier for digest, one in loaded.items()}
+        self._names = {digest: ModelInfo.of(one.bundle).classifier for digest, one in loaded.items()}
         self._policy = policy
         self._publisher = publisher
         self._store = store
@@ -66,11 +66,11 @@ class Shadow:
             The store does not answer.
         """
         for model in {id(one): one for one in self._models.values()}.values():
-            self._store.register_model(RegisteredModel.of(model.bundle))
+            self._store.register_model(ModelInfo.of(model.bundle))
             model.warm_up()
 
     def classify(
-        self, alerts: AlertBatch, index: Sequence[int], objects: Sequence[Work], now_ms: int
+        self, alerts: AlertBatch, index: Sequence[int], objects: Sequence[ObjectUpdate], now_ms: int
     ) -> dict[int, Classification]:
         """Classify alert ``index[i]`` by what is known of ``objects[i]`` now, of its own time and before.
 
@@ -102,7 +102,11 @@ class Shadow:
         return results
 
     def _classify(
-        self, model: ObjectClassifier, alerts: AlertBatch, pairs: Sequence[tuple[int, Work]], now_ms: int
+        self,
+        model: ObjectClassifier,
+        alerts: AlertBatch,
+        pairs: Sequence[tuple[int, ObjectUpdate]],
+        now_ms: int,
     ) -> dict[int, Classification]:
         index = np.array([place for place, _ in pairs], np.int64)
         times = alerts.mjd_tai[index]
@@ -119,7 +123,7 @@ class Shadow:
         )
         return dict(zip(index.tolist(), made, strict=True))
 
-    def messages(
+    def store_and_encode(
         self,
         messages: Sequence[SourceMessage],
         alerts: AlertBatch,
@@ -149,7 +153,7 @@ class Shadow:
         if not chosen:
             return []
         answers = [results[place] for place in chosen]
-        return self._publisher.some(messages, alerts, chosen, answers, self._names, ingested_ms)
+        return self._publisher.records_for(messages, alerts, chosen, answers, self._names, ingested_ms)
 
     def _remember(self, alerts: AlertBatch, made: Mapping[int, Classification]) -> dict[int, Classification]:
         """Store answers beside the objects; gives the ones that count."""
@@ -160,8 +164,8 @@ class Shadow:
             by_key: dict[str, dict[int, Classification]] = {}
             for place in own:  # of an alert that came twice the first answer counts
                 by_key.setdefault(keys[place], {}).setdefault(made[place].alert_id, made[place])
-            counted = remember(
-                self._store.beside(digest),
+            counted = add_results(
+                self._store.for_model(digest),
                 {key: list(answers.values()) for key, answers in by_key.items()},
                 self._history_length,
             )

@@ -14,16 +14,17 @@ from service.core.features.featuriser import pack
 from service.core.lightcurve.merge import MergedLightCurves, days, merge_many, one_per_exposure
 from service.core.state.history import packed_entries
 from service.core.state.object_state import ObjectState
+from service.worker.compaction import compact
 from service.worker.models import ModelShelf
-from service.worker.object_update import Work, settle
+from service.worker.object_update import ObjectUpdate
 
-__all__ = ["Advancer"]
+__all__ = ["ObjectUpdater"]
 
 NO_PROBABILITIES = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class UpdateResults:
     """What comes of n merged light curves; arrays of shape (n,) and (n, ...)."""
 
     reasons: list[int]
@@ -36,7 +37,7 @@ class Verdicts:
     hidden_step: list[int]
 
 
-class Advancer:
+class ObjectUpdater:
     """Takes objects one alert further, many objects per call.
 
     Parameters
@@ -54,8 +55,8 @@ class Advancer:
         self._policy = policy
         self._history_length = history_length
 
-    def advance(
-        self, alerts: AlertBatch, index: Sequence[int], objects: Sequence[Work], now_ms: int
+    def update(
+        self, alerts: AlertBatch, index: Sequence[int], objects: Sequence[ObjectUpdate], now_ms: int
     ) -> list[Classification]:
         """Process alert ``index[i]`` of object ``objects[i]``, whose state is replaced.
 
@@ -80,13 +81,15 @@ class Advancer:
             results.update(zip(members, made, strict=True))
         return [results[place] for place in range(len(index))]
 
-    def bring_news(self, alerts: AlertBatch, index: Sequence[int], objects: Sequence[Work]) -> list[bool]:
+    def changes_light_curve(
+        self, alerts: AlertBatch, index: Sequence[int], objects: Sequence[ObjectUpdate]
+    ) -> list[bool]:
         """Say which alerts would change the light curve of their object.
 
         Parameters
         ----------
         alerts, index, objects
-            As in `advance`.
+            As in `update`.
         """
         news = []
         for place, one in zip(index, objects, strict=True):
@@ -95,13 +98,13 @@ class Advancer:
             news.append(merged.rows.tobytes() != one.state.observations.tobytes())
         return news
 
-    def settle(self, objects: Sequence[Work]) -> None:
+    def compact(self, objects: Sequence[ObjectUpdate]) -> None:
         """Settle what objects have too many rows of, after the last of their alerts in a batch."""
         at_work = {one.bundle.digest: one for one in self._models.at_work.values()}
         for digest, classifier in at_work.items():
-            settle(classifier, [one for one in objects if one.state.model == digest])
+            compact(classifier, [one for one in objects if one.state.model == digest])
 
-    def reach_back(
+    def needs_archived_rows(
         self, surveys: Sequence[Survey], states: Sequence[ObjectState], earliest_mjd_tai: NDArray[np.float64]
     ) -> list[bool]:
         """Say which objects' alerts cannot be processed without the settled rows.
@@ -116,7 +119,7 @@ class Advancer:
         digests = {survey: one.bundle.digest for survey, one in self._models.at_work.items()}
         columns = zip(surveys, states, strict=True)
         is_other = np.array([state.model != digests.get(survey) for survey, state in columns])
-        end_mjd_tai = np.array([state.settled.end_mjd_tai for state in states])
+        end_mjd_tai = np.array([state.archived.end_mjd_tai for state in states])
         is_later = (earliest_mjd_tai > end_mjd_tai) & (days(earliest_mjd_tai) > days(end_mjd_tai))
         reaching: list[bool] = (is_other | ~is_later).tolist()
         return reaching
@@ -126,7 +129,7 @@ class Advancer:
         survey: Survey,
         alerts: AlertBatch,
         index: NDArray[np.int64],
-        objects: Sequence[Work],
+        objects: Sequence[ObjectUpdate],
         now_ms: int,
     ) -> list[Classification]:
         """Do the same for objects of one survey."""
@@ -138,7 +141,7 @@ class Advancer:
         if classifier is None:
             verdicts = _no_model(merged, alerts.mjd_tai[index])
         else:
-            known = classifier.recall(states, stored, merged.first_changed)
+            known = classifier.stored_batch(states, stored, merged.first_changed)
             verdicts = self._classify(classifier, alerts, index, known, merged, context)
         entries = _entries(alerts, index, verdicts, now_ms)
         self._replace_states(objects, alerts, index, merged, context, verdicts, entries)
@@ -152,7 +155,7 @@ class Advancer:
         known: StoredBatch,
         merged: MergedLightCurves,
         context: NDArray[np.float32],
-    ) -> Verdicts:
+    ) -> UpdateResults:
         batch = LightCurveBatch(merged.rows, merged.offsets, alerts.mjd_tai[index], context[0], context[2])
         outcome: ClassifiedBatch = classifier.classify(batch, known)
         reasons = self._policy.reasons(
@@ -162,7 +165,7 @@ class Advancer:
             window_days=classifier.bundle.window_days,
             min_detections=classifier.bundle.min_detections,
         )
-        return Verdicts(
+        return UpdateResults(
             reasons=reasons.tolist(),
             n_detections=outcome.summary.n_detections.tolist(),
             n_observations=outcome.summary.n_observations.tolist(),
@@ -175,12 +178,12 @@ class Advancer:
 
     def _replace_states(
         self,
-        objects: Sequence[Work],
+        objects: Sequence[ObjectUpdate],
         alerts: AlertBatch,
         index: NDArray[np.int64],
         merged: MergedLightCurves,
         context: NDArray[np.float32],
-        verdicts: Verdicts,
+        verdicts: UpdateResults,
         entries: Sequence[tuple[bytes, int]],
     ) -> None:
         bounds = merged.offsets.tolist()
@@ -213,12 +216,12 @@ class Advancer:
                 mwebv=mwebv,
                 observations=merged.rows[bounds[place] : bounds[place + 1]],
                 history=old.history
-                if one.repeats
+                if one.is_repeat
                 else old.history.with_entry(*entry, limit=self._history_length),
-                settled=old.settled,
-                is_whole=old.is_whole,
+                archived=old.archived,
+                has_all_rows=old.has_all_rows,
             )
-            one.take(state, first_changed)
+            one.apply(state, first_changed)
 
 
 def _merge(
@@ -252,12 +255,12 @@ def _context(
     return np.where(given, own, stored)
 
 
-def _no_model(merged: MergedLightCurves, as_of_mjd_tai: NDArray[np.float64]) -> Verdicts:
+def _no_model(merged: MergedLightCurves, as_of_mjd_tai: NDArray[np.float64]) -> UpdateResults:
     """Count rows, and nothing else."""
     n = len(as_of_mjd_tai)
     seen = merged.rows["mjd_tai"] <= np.repeat(as_of_mjd_tai, np.diff(merged.offsets))
     detected = seen & (merged.rows["kind"] == Kind.DETECTION)
-    return Verdicts(
+    return UpdateResults(
         reasons=[int(Reason.NO_MODEL)] * n,
         n_detections=_counts(detected, merged.offsets),
         n_observations=_counts(seen, merged.offsets),
@@ -276,7 +279,7 @@ def _counts(flags: NDArray[np.bool_], offsets: NDArray[np.int64]) -> list[int]:
 
 
 def _entries(
-    alerts: AlertBatch, index: NDArray[np.int64], verdicts: Verdicts, now_ms: int
+    alerts: AlertBatch, index: NDArray[np.int64], verdicts: UpdateResults, now_ms: int
 ) -> list[tuple[bytes, int]]:
     """Give the results as histories keep them."""
     columns: dict[str, ArrayLike] = {
@@ -292,7 +295,7 @@ def _entries(
 
 
 def _classifications(
-    alerts: AlertBatch, index: NDArray[np.int64], verdicts: Verdicts, now_ms: int
+    alerts: AlertBatch, index: NDArray[np.int64], verdicts: UpdateResults, now_ms: int
 ) -> list[Classification]:
     columns = zip(
         alerts.alert_id[index].tolist(),

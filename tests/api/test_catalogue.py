@@ -7,7 +7,7 @@ import pytest
 
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
-from service.core.ports.store import RegisteredModel
+from service.core.ports.store import ModelInfo
 from service.core.records.encoding import RecordSchema, record_schema
 from service.redis.store import RedisStore
 from tests.api.test_objects import get, problem
@@ -18,7 +18,7 @@ ALL_SCHEMAS = [schema.value for schema in RecordSchema]
 def test_models_are_those_workers_used_and_those_loaded_here(
     client: httpx.Client, store: RedisStore, classifiers: dict[Survey, ObjectClassifier]
 ) -> None:
-    loaded = RegisteredModel.of(classifiers[Survey.ZTF].bundle)
+    loaded = ModelInfo.of(classifiers[Survey.ZTF].bundle)
     older = dataclasses.replace(
         loaded, digest=7, classifier=dataclasses.replace(loaded.classifier, name="aaa", version="-1")
     )

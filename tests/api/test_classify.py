@@ -54,7 +54,7 @@ def test_a_light_curve_gets_what_the_model_says_of_it(
         redshift=np.array([0.1], np.float32),
         mwebv=np.array([0.02], np.float32),
     )
-    expected = model.classify(batch, model.no_states(1))
+    expected = model.classify(batch, model.empty_batch(1))
 
     answer = classify(client, FLUXES, redshift=0.1, mwebv=0.02)
     assert (answer["status"], answer["reason"]) == ("classified", None)

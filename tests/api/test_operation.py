@@ -137,9 +137,9 @@ def test_requests_are_counted_by_pattern_not_by_path(client: httpx.Client, store
 def test_an_app_is_made_without_talking_to_redis(app: FastAPI) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
-        store = RedisStore.connect(url, timeout=Settings().redis_timeout, expiry=Settings().object_expiry)
+        store = RedisStore.connect(url, timeout=Settings().redis_timeout, expiry=Settings().object_ttl)
         create_app(Settings(), store, {})
         server.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody has knocked
             server.accept()
-    assert app.state.resources is not None
+    assert app.state.context is not None

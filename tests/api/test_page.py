@@ -100,14 +100,14 @@ def test_nothing_else_is_served(client: httpx.Client, path: str) -> None:
 
 def test_brokers_and_topic_are_told_to_the_page_as_text(app: FastAPI) -> None:
     settings = Settings(public_brokers='a:1"><script>', output_topic="results")
-    with serve(create_app(settings, app.state.resources.store, {})) as client:
+    with serve(create_app(settings, app.state.context.store, {})) as client:
         html = client.get("/").text
     assert 'data-brokers="a:1&quot;&gt;&lt;script&gt;" data-topic="results" data-access="open"' in html
 
 
 def test_page_is_told_whether_to_ask_for_a_token_and_not_which(app: FastAPI) -> None:
     settings = Settings(api_read_tokens=SecretStr("reader"))
-    with serve(create_app(settings, app.state.resources.store, {})) as client:
+    with serve(create_app(settings, app.state.context.store, {})) as client:
         for path in DOCUMENTS:
             html = client.get(path).text
             assert 'data-access="token"' in html

@@ -135,8 +135,8 @@ def test_kafka_options_that_are_none_are_said_in_one_line_at_the_start() -> None
 
 
 def test_a_core_that_is_not_there_is_said_in_one_line() -> None:
-    result = nightjar("api", NIGHTJAR_API_CORE="100000", NIGHTJAR_REDIS_URL=NO_REDIS)
+    result = nightjar("api", NIGHTJAR_API_CPU_AFFINITY="100000", NIGHTJAR_REDIS_URL=NO_REDIS)
 
     assert result.returncode != 0
-    assert "NIGHTJAR_API_CORE" in result.stderr
+    assert "NIGHTJAR_API_CPU_AFFINITY" in result.stderr
     assert "Traceback" not in result.stderr

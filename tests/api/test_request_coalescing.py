@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.api.request_coalescing import MOST_AT_ONCE, JointLoads
+from service.api.request_coalescing import MOST_AT_ONCE, BatchLoader
 from service.errors import SettingsError, StoreUnavailableError
 from service.redis.store import RedisStore
 from tests.support.objects import object_state, put
@@ -43,7 +43,7 @@ def answers(store: WatchedStore, wanted: Sequence[Sequence[str]]) -> list[Any]:
     """Ask for all at once, and let the store answer when all have asked."""
 
     async def ask() -> list[Any]:
-        loads = JointLoads(store)
+        loads = BatchLoader(store)
         asking: list[Coroutine[Any, Any, Any]] = [loads.load(keys) for keys in wanted]
         gathered = asyncio.gather(*asking, return_exceptions=True)
         while not store.asked:
@@ -68,7 +68,7 @@ def test_each_gets_its_own_objects_of_a_round_trip_with_others(
 
 def test_what_comes_during_a_round_trip_goes_into_the_next(watched: WatchedStore) -> None:
     async def ask() -> None:
-        loads = JointLoads(watched)
+        loads = BatchLoader(watched)
         first = asyncio.ensure_future(loads.load([KEYS[0]]))
         while not watched.asked:
             await asyncio.sleep(0.01)
@@ -111,7 +111,7 @@ def test_who_gave_up_takes_nothing_from_the_others(store: RedisStore, watched: W
     put(store, KEYS[1], object_state())
 
     async def ask() -> list[bytes | None]:
-        loads = JointLoads(watched)
+        loads = BatchLoader(watched)
         impatient = asyncio.ensure_future(loads.load([KEYS[0]]))
         patient = asyncio.ensure_future(loads.load([KEYS[1]]))
         while not watched.asked:

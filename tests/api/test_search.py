@@ -12,7 +12,7 @@ from redis import Redis
 from service.api.routes.search import ObjectList
 from service.core.alerts import Survey
 from service.core.classification import Reason
-from service.core.ports.store import RegisteredModel
+from service.core.ports.store import ModelInfo
 from service.core.records.encoding import Classifier
 from service.core.sky import separation_deg
 from service.core.state.object_state import ObjectState
@@ -31,7 +31,7 @@ from tests.support.objects import (
 
 CLASSES = ("Ia", "II", "TDE")
 MODELS = {
-    survey: RegisteredModel(
+    survey: ModelInfo(
         digest=0x1000 + place,
         survey=survey,
         classifier=Classifier(f"some-{survey.value}", "1.2", 1, tuple((2222, name) for name in CLASSES)),

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import httpx
 
-from service.core.ports.store import RegisteredModel
-from service.core.state.shadow_history import remember
+from service.core.ports.store import ModelInfo
+from service.core.state.shadow_history import add_results
 from service.redis.store import RedisStore
 from tests.api.test_objects import KEY, get, problem
 from tests.support.bundles import random_bundle
@@ -15,12 +15,12 @@ def test_results_of_other_models_stand_beside_and_not_among_those_of_the_one_at_
 ) -> None:
     put(store, KEY, object_state([classification(5, 1, [0.5, 0.5])]))
     bundle = random_bundle(seed=9, name="next", version="2", class_names=("Ia", "II"))
-    store.register_model(RegisteredModel.of(bundle))
+    store.register_model(ModelInfo.of(bundle))
     late, early = (
         replace(classification(number, bundle.digest, [0.25, 0.75]), mjd_tai=60000.0 + number)
         for number in (7, 5)
     )
-    remember(store.beside(bundle.digest), {KEY: [late, early]}, limit=10)
+    add_results(store.for_model(bundle.digest), {KEY: [late, early]}, limit=10)
 
     answer = get(client, f"/v1/objects/{KEY}/others")
 

@@ -16,14 +16,14 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 
 from service.api.app import create_app
 from service.core.alerts import Survey
-from service.core.ports.store import RegisteredModel
+from service.core.ports.store import ModelInfo
 from service.core.records.encoding import Classifier
 from service.core.search.criteria import Criteria
 from service.core.search.filters import FilterSpec
 from service.embedded.broker import Broker
 from service.redis.store import RedisStore
 from service.settings import Settings
-from service.wiring import output_feed
+from service.wiring.results import result_feed
 from tests.api.conftest import connect, serve
 from tests.api.test_objects import problem
 from tests.conftest import SettingsFactory
@@ -33,7 +33,7 @@ from tests.support.results import CLASSES, DIGEST, Epoch, object_after, records_
 from tests.support.sse import Received, listening
 
 IA, II = (0.8, 0.1, 0.1), (0.1, 0.8, 0.1)
-MODEL = RegisteredModel(
+MODEL = ModelInfo(
     DIGEST, Survey.ZTF, Classifier("some-model", "2.1", 1, tuple((2222, name) for name in CLASSES))
 )
 N_CLIENTS = 500 if os.environ.get("NIGHTJAR_LONG_TESTS") else 40
@@ -81,7 +81,7 @@ def topic(broker: Broker, settings_factory: SettingsFactory, redis_url: str) -> 
 
 @pytest.fixture
 def start(topic: Topic, store: RedisStore) -> Iterator[Start]:
-    """Start a server, ``start(stream_kept=10)``; gives its URL."""
+    """Start a server, ``start(stream_replay_size=10)``; gives its URL."""
     store.register_model(MODEL)
     with ExitStack() as stack:
 
@@ -89,7 +89,7 @@ def start(topic: Topic, store: RedisStore) -> Iterator[Start]:
             settings = topic.settings.model_copy(update=changes)
             own = connect(str(settings.redis_url))
             stack.callback(own.close)
-            app = create_app(settings, own, {}, output_feed(settings))
+            app = create_app(settings, own, {}, result_feed(settings))
             return str(stack.enter_context(serve(app, send_buffer_bytes=send_buffer_bytes)).base_url)
 
         yield run
@@ -149,14 +149,14 @@ async def test_light_comes_from_the_state_as_of_the_alert(
 async def test_a_client_that_was_cut_off_misses_nothing_and_hears_nothing_twice(
     topic: Topic, start: Start, kept: int, elsewhere: bool
 ) -> None:
-    url = start(stream_kept=kept)
+    url = start(stream_replay_size=kept)
     names = objects(12)
     async with listening(url, **{"class": "Ia"}) as client:
         await client.beat()
         topic.send(names, [IA, II, IA])
         events = await client.take(10)
     topic.send(names, [IA, IA], first=4)
-    url = start(stream_kept=kept) if elsewhere else url
+    url = start(stream_replay_size=kept) if elsewhere else url
     async with listening(url, client.last_id, **{"class": "Ia"}) as client:
         topic.send(names, [II, IA], first=6)
         expected = [(name, alert) for name, alert in topic.sent if alert not in {2, 6}]
@@ -284,7 +284,7 @@ def _read_all(connection: socket.socket) -> bytes:
 
 async def test_clients_are_told_when_the_server_stops(topic: Topic, store: RedisStore) -> None:
     store.register_model(MODEL)
-    app = create_app(topic.settings, store, {}, output_feed(topic.settings))
+    app = create_app(topic.settings, store, {}, result_feed(topic.settings))
     with ExitStack() as stack:
         url = str(stack.enter_context(serve(app)).base_url)
         async with listening(url) as client:
@@ -314,7 +314,7 @@ def test_without_kafka_the_stream_is_a_problem_and_all_else_works(
     settings_factory: SettingsFactory, store: RedisStore, redis_url: str
 ) -> None:
     settings = settings_factory(None, redis_url)
-    with serve(create_app(settings, store, {}, output_feed(settings))) as client:
+    with serve(create_app(settings, store, {}, result_feed(settings))) as client:
         answer = client.get("/v1/stream")
         problem(answer, 503, "stream-unavailable")
         assert int(answer.headers["retry-after"]) > 0

@@ -16,7 +16,7 @@ from astropy.io.votable import parse_single_table
 
 from service.core.alerts import Kind, Survey
 from service.core.classification import Reason
-from service.core.ports.store import RegisteredModel
+from service.core.ports.store import ModelInfo
 from service.core.records.encoding import Classifier
 from service.decoding.light_curve_table import read_light_curve_table
 from service.redis.store import RedisStore
@@ -24,7 +24,7 @@ from tests.api.test_objects import problem
 from tests.support.objects import abstention, classification, object_state, put
 
 KEY = "ztf:ZTF21abiuvdk"
-MODEL = RegisteredModel(7, Survey.ZTF, Classifier("some-model", "2.1", 1, ((2222, "Ia"), (2224, "II"))))
+MODEL = ModelInfo(7, Survey.ZTF, Classifier("some-model", "2.1", 1, ((2222, "Ia"), (2224, "II"))))
 HISTORY = [
     classification(1, 7, [0.25, 0.75], day=1),
     abstention(2, Reason.STAR, day=2),

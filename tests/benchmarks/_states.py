@@ -13,7 +13,8 @@ from service.core.ports.store import ObjectStore, StateWrite
 from service.core.state.history import History
 from service.core.state.object_state import EMPTY_STATE, ObjectState, encode_state
 from service.settings import Settings
-from service.worker.object_update import Work, settle
+from service.worker.compaction import compact
+from service.worker.object_update import ObjectUpdate
 from tests.support.objects import classification
 
 __all__ = ["LAST_MJD_TAI", "put", "remembered", "stored_states"]
@@ -41,7 +42,7 @@ def stored_states(n_objects: int, n_rows: int) -> list[ObjectState]:
     rows, offsets = pack(curves)
     nothing = np.full(n_objects, np.nan, np.float32)
     batch = LightCurveBatch(rows, offsets, np.full(n_objects, LAST_MJD_TAI), nothing, nothing)
-    made = classifier.classify(batch, classifier.no_states(n_objects))
+    made = classifier.classify(batch, classifier.empty_batch(n_objects))
     states = [
         dataclasses.replace(
             EMPTY_STATE,
@@ -56,8 +57,8 @@ def stored_states(n_objects: int, n_rows: int) -> list[ObjectState]:
         )
         for number, curve in enumerate(curves)
     ]
-    done = [Work("", [], None, state.counter, state, changed=True) for state in states]
-    settle(classifier, done)
+    done = [ObjectUpdate("", [], None, state.counter, state, changed=True) for state in states]
+    compact(classifier, done)
     return [one.state for one in done]
 
 

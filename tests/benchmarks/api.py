@@ -7,8 +7,8 @@ a server that falls behind does not look fast. Who asks runs in a process of its
 ``asker_share`` and ``api_share`` say what part of a core each of the two took while as many requests were
 made as can be: the one that is near 1 is the one that was measured.
 The baseline is the smallest answer that the same server gives, ``/healthz``. The server keeps to one core
-(``NIGHTJAR_API_CORE``); names that end in ``_any_core`` are of one that does not. Names that begin with
-``cone_`` are of a search by position among a million objects, as the benchmark ``search`` measures it.
+(``NIGHTJAR_API_CPU_AFFINITY``); names that end in ``_any_core`` are of one that does not. Names that begin
+with ``cone_`` are of a search by position among a million objects, as the benchmark ``search`` measures it.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ import psutil
 from service.embedded.processes import LOOPBACK, ChildProcess, accepts_connections, free_port
 from service.embedded.redis import EmbeddedRedis
 from service.settings import Settings
-from service.wiring import store
+from service.wiring.stores import object_store
 from tests.benchmarks import search
 from tests.benchmarks._report import options, publish, say
 from tests.benchmarks._states import put, remembered, stored_states
@@ -101,7 +101,7 @@ def measure(redis: EmbeddedRedis, core: int, seconds: float) -> dict[str, float]
         "NIGHTJAR_REDIS_URL": redis.url,
         "NIGHTJAR_API_PORT": str(port),
         "NIGHTJAR_API_RATE_HZ": "0",
-        "NIGHTJAR_API_CORE": str(core),
+        "NIGHTJAR_API_CPU_AFFINITY": str(core),
     }
     with TemporaryDirectory() as directory:
         api = ChildProcess("api", command_line("api"), Path(directory) / "log", environment)
@@ -143,7 +143,7 @@ def main() -> None:
     chosen = options(__doc__)
     seconds = 5.0 if chosen.quick else 20.0
     with EmbeddedRedis() as redis:
-        objects = store(Settings(redis_url=redis.url))
+        objects = object_store(Settings(redis_url=redis.url))
         put(objects, [remembered(state) for state in stored_states(1, 20)])
         objects.close()
         kept = measure(redis, (os.cpu_count() or 1) - 1, seconds)

@@ -21,7 +21,8 @@ from service.core.state.object_state import ObjectState
 from service.embedded.broker import Broker
 from service.embedded.redis import EmbeddedRedis
 from service.settings import Settings
-from service.wiring import processor, store
+from service.wiring.stores import object_store
+from service.wiring.worker import batch_processor
 from service.worker.allocator import keep_freed_memory
 from service.worker.loop import GARBAGE_THRESHOLD
 from tests.benchmarks._material import large_alert
@@ -40,8 +41,8 @@ def processing_us(alerts: Sequence[bytes], states: Sequence[ObjectState]) -> flo
     messages = [SourceMessage(TOPIC, 0, n, 0, None, value) for n, value in enumerate(alerts)]
     with EmbeddedRedis() as redis:
         settings = Settings(redis_url=redis.url, lsst_topics=(TOPIC,), batch_size=BATCH)
-        objects = store(settings)
-        made = processor(settings, objects)
+        objects = object_store(settings)
+        made = batch_processor(settings, objects)
         made.prepare()
         put(objects, states)
         # As a worker does when it is ready.
@@ -60,7 +61,7 @@ def whole_us(broker: Broker, topic: str, states: Sequence[ObjectState]) -> float
     """Give the CPU time of a worker process, in microseconds an alert."""
 
     def prepare(redis: EmbeddedRedis) -> None:
-        objects = store(Settings(redis_url=redis.url))
+        objects = object_store(Settings(redis_url=redis.url))
         put(objects, states)
         objects.close()
 

@@ -27,7 +27,7 @@ from service.core.state.object_state import ObjectState
 from service.embedded.broker import Broker
 from service.embedded.redis import EmbeddedRedis
 from service.settings import Settings
-from service.wiring import store
+from service.wiring.stores import object_store
 from tests.benchmarks._material import packets
 from tests.benchmarks._report import options, publish, say
 from tests.benchmarks._runs import PARTITIONS, committed, fill, follower, worker_settings
@@ -46,7 +46,7 @@ def bytes_per_object(states: list[ObjectState]) -> float:
     """Store objects in an empty Redis and ask what it uses."""
     with EmbeddedRedis() as redis:
         client: Any = Redis.from_url(redis.url)
-        objects = store(Settings(redis_url=redis.url))
+        objects = object_store(Settings(redis_url=redis.url))
         put(objects, states[:1])  # the script and the connection are not the objects'
         before = client.info("memory")["used_memory"]
         put(objects, states[1:], first=1)

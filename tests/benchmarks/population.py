@@ -45,12 +45,13 @@ from service.core.alerts import OBSERVATION, Survey
 from service.core.ports.store import StateWrite
 from service.core.state.history import History
 from service.core.state.object_state import EMPTY_STATE, ObjectState, encode_state
-from service.core.state.summary import placements, summarise
+from service.core.state.summary import index_entries, summarise
 from service.embedded.redis import EmbeddedRedis
 from service.redis.store import RedisStore
 from service.settings import Settings
 from service.tools.sizing_model import MEASURED, ObjectShape
-from service.wiring import processor, store
+from service.wiring.stores import object_store
+from service.wiring.worker import batch_processor
 from service.worker.index_sweep import IndexSweep
 from tests.benchmarks._report import publish, say
 from tests.support.objects import classification
@@ -129,7 +130,7 @@ def write(objects: RedisStore, lives: Lives, chosen: slice) -> None:
     before = objects.load(keys)
     columns = zip(keys, states, before, summaries.stored(), strict=True)
     objects.save([StateWrite(key, encode_state(state), old, summary) for key, state, old, summary in columns])
-    objects.index.add(placements(keys, summaries, lambda _: CLASS_NAMES))
+    objects.index.add(index_entries(keys, summaries, lambda _: CLASS_NAMES))
 
 
 def live_through(server: EmbeddedRedis, lives: Lives, day_s: float) -> tuple[list[float], int]:
@@ -200,8 +201,8 @@ def material() -> dict[str, float]:
     """Process the alerts that come with the service; lengths of what comes of them."""
     with EmbeddedRedis() as server, TemporaryDirectory() as directory:
         settings = Settings(redis_url=server.url, ztf_topics=("ztf",), lsst_topics=("lsst",))
-        objects = store(settings)
-        made = processor(settings, objects)
+        objects = object_store(settings)
+        made = batch_processor(settings, objects)
         made.prepare()
         batch = made.process(source_messages(simulated_packets()))
         kept = [

@@ -19,11 +19,11 @@ from redis import Redis
 
 from service.api.app import create_app
 from service.core.alerts import Survey
-from service.core.ports.store import RegisteredModel
+from service.core.ports.store import ModelInfo
 from service.core.records.encoding import Classifier
 from service.core.search.criteria import Criteria
 from service.core.sky import Cone
-from service.core.state.summary import HEAD, VERSION, Summaries, placements, read_summaries
+from service.core.state.summary import SUMMARY_COLUMNS, VERSION, Summaries, index_entries, read_summaries
 from service.embedded.redis import EmbeddedRedis
 from service.redis.index import summary_key
 from service.redis.store import RedisStore
@@ -57,7 +57,7 @@ REPEATS = 200
 def random_objects(count: int, seed: int) -> tuple[list[str], Summaries]:
     """Make summaries of objects with everything that a search asks for."""
     generator = np.random.default_rng(seed)
-    heads = np.zeros(count, HEAD)
+    heads = np.zeros(count, SUMMARY_COLUMNS)
     heads["version"], heads["model"], heads["band"] = VERSION, DIGEST, 1
     heads["alert_id"] = generator.integers(2**62, size=count)
     heads["ra_deg"] = generator.uniform(0, 360, count)
@@ -91,7 +91,7 @@ def fill(store: RedisStore, client: Redis, count: int) -> dict[str, float]:
         started_s = time.process_time()
         for first in range(0, len(keys), 500):  # in the batches of a worker
             part = list(range(first, min(first + 500, len(keys))))
-            store.index.add(placements([keys[i] for i in part], summaries.take(part), lambda _: CLASSES))
+            store.index.add(index_entries([keys[i] for i in part], summaries.take(part), lambda _: CLASSES))
         writing_s += time.process_time() - started_s
     n_bytes = client.info("memory")["used_memory"] - before
     return {"bytes_per_object": n_bytes / count, "index_client_us_per_alert": writing_s / count * 1e6}
@@ -153,7 +153,7 @@ def measure(n_objects: int) -> dict[str, Any]:
     with EmbeddedRedis() as server, Redis.from_url(server.url) as client:
         store = RedisStore.connect(server.url, timeout=timedelta(seconds=30), expiry=timedelta(days=1))
         classifier = Classifier("random", "1", 1, tuple((100, name) for name in CLASSES))
-        store.register_model(RegisteredModel(DIGEST, Survey.ZTF, classifier))
+        store.register_model(ModelInfo(DIGEST, Survey.ZTF, classifier))
         result: dict[str, Any] = {"objects": n_objects, **fill(store, client, n_objects)}
         result["plain_cone_ms"] = plain_ms(client)
         with serve(create_app(Settings(api_rate_hz=0), store, {})) as http:

@@ -131,7 +131,7 @@ def test_early_classification_sees_the_first_detections_only(table: Path, tmp_pa
     classifier = ObjectClassifier(load_bundle("ztf"))
     nothing = np.full(1, np.nan, np.float32)
     batch = LightCurveBatch(rows, np.array([0, count]), np.full(1, np.inf), nothing, nothing)
-    wanted = classifier.classify(batch, classifier.no_states(1)).probability[0]
+    wanted = classifier.classify(batch, classifier.empty_batch(1)).probability[0]
     np.testing.assert_allclose(probabilities(early[0]), wanted, atol=1e-5)
 
 

@@ -14,15 +14,16 @@ from service.core.alerts import Survey
 from service.core.classification import Classification
 from service.core.classifier import ObjectClassifier
 from service.core.models.bundle import load_bundle
-from service.core.ports.store import RegisteredModel
-from service.core.state.shadow_history import answered
+from service.core.ports.store import ModelInfo
+from service.core.state.shadow_history import read_histories
 from service.embedded.broker import Broker, create_topics
 from service.kafka.options import common_options
 from service.redis.store import RedisStore
 from service.settings import Settings
-from service.tools.reclassify import OBJECTS_AT_A_TIME, Reclassifier, ResultTopic
+from service.tools.reclassify import OBJECTS_AT_A_TIME, Reclassifier, TopicResults
 from service.tools.transactions import connected_sink
-from service.wiring import processor, store
+from service.wiring.stores import object_store
+from service.wiring.worker import batch_processor
 from tests.conftest import SettingsFactory
 from tests.support.bundles import write_random_bundle
 from tests.support.command import nightjar
@@ -53,7 +54,7 @@ def settings(
     topics = {f"{survey.value}_topics": (topic,) for survey, topic in TOPICS.items()}
     models = {name: path for name, path in bundles.items() if name != "next"}
     made = settings_factory(broker, redis_url, **(topics | models))
-    work = processor(made, store(made))
+    work = batch_processor(made, object_store(made))
     work.prepare()
     work.process(STREAM)
     return made
@@ -88,7 +89,7 @@ def aside(settings: Settings, bundle: str) -> dict[str, list[Classification]]:
         str(settings.redis_url), timeout=timedelta(seconds=5), expiry=timedelta(days=1)
     )
     keys = sorted(stored_states(str(settings.redis_url)))
-    found = answered(stored.beside(load_bundle(bundle).digest), keys)
+    found = read_histories(stored.for_model(load_bundle(bundle).digest), keys)
     stored.close()
     return {key: list(history) for key, history in zip(keys, found, strict=True) if len(history)}
 
@@ -99,7 +100,7 @@ def expected(bundles: dict[str, str], make: SettingsFactory, redis_url: str) -> 
     at_work = make(
         None, redis_url.removesuffix("/0") + "/1", ztf_model=bundles["next"], lsst_model="", **topics
     )
-    work = processor(at_work, store(at_work))
+    work = batch_processor(at_work, object_store(at_work))
     work.prepare()
     records = [read(message) for message in work.process(STREAM).outgoing]
     return {
@@ -201,7 +202,7 @@ def of_the_alert(record: dict[str, Any]) -> tuple[Any, ...]:
 
 def at_work(settings: Settings) -> list[dict[str, Any]]:
     """Let the service answer its stream once more; its records of ZTF."""
-    work = processor(settings, store(settings))
+    work = batch_processor(settings, object_store(settings))
     work.prepare()
     return [one for one in map(read, work.process(STREAM).outgoing) if one["survey"] == "ztf"]
 
@@ -209,8 +210,8 @@ def at_work(settings: Settings) -> list[dict[str, Any]]:
 def test_run_that_was_interrupted_goes_on_where_it_stopped(
     broker: Broker, settings: Settings, bundles: dict[str, str]
 ) -> None:
-    objects, topic = store(settings), f"{settings.group_id}-interrupted"
-    work = processor(settings, objects)
+    objects, topic = object_store(settings), f"{settings.group_id}-interrupted"
+    work = batch_processor(settings, objects)
     packets = [(Survey.LSST, value) for value in crowd(260, 1)]
     work.process(source_messages(packets))
     n_objects = sum(key.startswith("lsst:") for key in stored_states(str(settings.redis_url)))
@@ -218,7 +219,7 @@ def test_run_that_was_interrupted_goes_on_where_it_stopped(
     create_topics(settings.bootstrap_servers, {topic: 2})
     options = common_options(settings)
     sink = connected_sink(settings, options, f"reclassify-{topic}")
-    place = ResultTopic(topic, options, sink, RegisteredModel.of(bundle), settings.output_format, again=False)
+    place = TopicResults(topic, options, sink, ModelInfo.of(bundle), settings.output_format, again=False)
     begun = Reclassifier(objects, ObjectClassifier(bundle), place).run(
         (key for keys in objects.keys(Survey.LSST) for key in keys), 0
     )

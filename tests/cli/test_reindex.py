@@ -10,7 +10,7 @@ from redis import Redis
 
 from service.cli.commands.reindex import Reindexer
 from service.core.alerts import Survey
-from service.core.ports.store import RegisteredModel
+from service.core.ports.store import ModelInfo
 from service.core.records.encoding import Classifier
 from service.core.state.object_state import decode_state
 from service.redis.index import summary_key
@@ -18,7 +18,7 @@ from service.redis.store import RedisStore
 from tests.support.command import nightjar
 from tests.support.objects import classification, object_state, put, put_all
 
-MODEL = RegisteredModel(7, Survey.ZTF, Classifier("some-model", "2.1", 1, ((2222, "Ia"), (2224, "II"))))
+MODEL = ModelInfo(7, Survey.ZTF, Classifier("some-model", "2.1", 1, ((2222, "Ia"), (2224, "II"))))
 KEYS = [f"ztf:ZTF21aaaaa{a}{b}" for a in "abc" for b in "abcdefg"]
 
 

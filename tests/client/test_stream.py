@@ -13,7 +13,7 @@ import pytest
 from service.client import Nightjar
 from service.client.models import Candidate
 from service.embedded.broker import Broker
-from service.wiring import store as store_of
+from service.wiring.stores import object_store
 from tests.api.test_stream import IA, II, MODEL, Topic, objects
 from tests.conftest import SettingsFactory
 from tests.integration.conftest import models
@@ -29,7 +29,7 @@ PATIENCE_S = 60.0
 @pytest.fixture
 def topic(broker: Broker, redis_url: str, settings_factory: SettingsFactory, models: dict[str, str]) -> Topic:
     settings = settings_factory(broker, redis_url, stream_heartbeat=timedelta(seconds=0.5), **models)
-    store = store_of(settings)
+    store = object_store(settings)
     store.register_model(MODEL)
     store.close()
     return Topic(settings)

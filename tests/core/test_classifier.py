@@ -83,13 +83,13 @@ def test_any_history_of_alerts_gives_the_bits_of_a_full_recompute(
         curves = [one.rows for one in merged]
         batch = batch_of(curves, [as_of for _, as_of in new])
         unchanged = np.array([one.first_changed for one in merged]) if is_told_what_changed else None
-        stored = classifier.recall([states[index] for index in live], unchanged=unchanged)
+        stored = classifier.stored_batch([states[index] for index in live], unchanged=unchanged)
         result = classifier.classify(batch, stored)
-        whole = classifier.classify(batch, classifier.no_states(len(live)))
+        whole = classifier.classify(batch, classifier.empty_batch(len(live)))
         cut = batch_of(
             [curve[curve["mjd_tai"] <= as_of] for curve, (_, as_of) in zip(curves, new, strict=True)]
         )
-        seen = classifier.classify(cut, classifier.no_states(len(live)))
+        seen = classifier.classify(cut, classifier.empty_batch(len(live)))
         assert result.hidden.tobytes() == whole.hidden.tobytes()
         assert result.hidden_step.tobytes() == whole.hidden_step.tobytes() == whole.steps_run.tobytes()
         for name in ("logits", "raw_probability", "probability"):
@@ -105,18 +105,20 @@ def growing(n_rows: int) -> Observations:
 
 def test_appended_rows_cost_their_own_steps_alone() -> None:
     curve = growing(40)
-    first = ONE.classify(batch_of([curve[:37]]), ONE.no_states(1))
+    first = ONE.classify(batch_of([curve[:37]]), ONE.empty_batch(1))
     assert first.steps_run.tolist() == [37]
-    states = ONE.recall([state_after(ONE, curve[:37], first, 0)])
+    states = ONE.stored_batch([state_after(ONE, curve[:37], first, 0)])
     assert ONE.classify(batch_of([curve]), states).steps_run.tolist() == [3]
     assert ONE.classify(batch_of([curve[:37]]), states).steps_run.tolist() == [0]
 
 
 def test_alert_older_than_the_stored_state_is_classified_as_of_its_own_time() -> None:
     curve = growing(10)
-    stored = ONE.recall([state_after(ONE, curve, ONE.classify(batch_of([curve]), ONE.no_states(1)), 0)])
+    stored = ONE.stored_batch(
+        [state_after(ONE, curve, ONE.classify(batch_of([curve]), ONE.empty_batch(1)), 0)]
+    )
     old = ONE.classify(batch_of([curve], [float(curve["mjd_tai"][3])]), stored)
-    fresh = ONE.classify(batch_of([curve[:4]]), ONE.no_states(1))
+    fresh = ONE.classify(batch_of([curve[:4]]), ONE.empty_batch(1))
     assert old.probability.tobytes() == fresh.probability.tobytes()
     assert old.hidden.tobytes() == stored.hidden.tobytes()
     assert old.hidden_step.tolist() == [10]
@@ -127,9 +129,9 @@ def test_alert_older_than_the_stored_state_is_classified_as_of_its_own_time() ->
 )
 def test_state_of_another_model_or_another_length_is_not_used(change: dict[str, object]) -> None:
     curve = growing(6)
-    fresh = ONE.classify(batch_of([curve]), ONE.no_states(1))
-    state = state_after(ONE, curve[:5], ONE.classify(batch_of([curve[:5]]), ONE.no_states(1)), 0)
-    stale = ONE.recall([dataclasses.replace(state, **change)])  # type: ignore[arg-type]
+    fresh = ONE.classify(batch_of([curve]), ONE.empty_batch(1))
+    state = state_after(ONE, curve[:5], ONE.classify(batch_of([curve[:5]]), ONE.empty_batch(1)), 0)
+    stale = ONE.stored_batch([dataclasses.replace(state, **change)])  # type: ignore[arg-type]
     result = ONE.classify(batch_of([curve]), stale)
     assert result.steps_run.tolist() == [6]
     assert result.hidden.tobytes() == fresh.hidden.tobytes()
@@ -138,7 +140,7 @@ def test_state_of_another_model_or_another_length_is_not_used(change: dict[str, 
 def test_light_curve_without_a_step_has_no_probabilities() -> None:
     rows = growing(2)
     rows["kind"] = 1
-    result = ONE.classify(batch_of([rows, growing(3)], [np.inf, 0.0]), ONE.no_states(2))
+    result = ONE.classify(batch_of([rows, growing(3)], [np.inf, 0.0]), ONE.empty_batch(2))
     assert np.isnan(result.probability).all()
     assert result.summary.n_detections.tolist() == [0, 0]
     assert result.hidden_step.tolist() == [0, 3]
@@ -146,7 +148,7 @@ def test_light_curve_without_a_step_has_no_probabilities() -> None:
 
 def test_probabilities_sum_to_one_and_are_calibrated_by_number_of_detections() -> None:
     curve = growing(12)
-    result = ONE.classify(batch_of([curve[:1], curve[:4], curve]), ONE.no_states(3))
+    result = ONE.classify(batch_of([curve[:1], curve[:4], curve]), ONE.empty_batch(3))
     assert np.abs(result.probability.sum(axis=1) - 1).max() < 1e-6
     assert result.summary.n_detections.tolist() == [1, 4, 12]
     bundle = ONE.bundle
@@ -159,7 +161,7 @@ def test_probabilities_sum_to_one_and_are_calibrated_by_number_of_detections() -
 def test_redshift_changes_the_result_without_touching_the_state() -> None:
     batch = batch_of([growing(5)])
     near, far = (dataclasses.replace(batch, redshift=np.array([z], np.float32)) for z in (0.02, 0.9))
-    one, two = (ONE.classify(one, ONE.no_states(1)) for one in (near, far))
+    one, two = (ONE.classify(one, ONE.empty_batch(1)) for one in (near, far))
     assert (one.probability != two.probability).any()
     assert one.hidden.tobytes() == two.hidden.tobytes()
 
@@ -170,7 +172,7 @@ def test_empty_batch_and_warm_up_are_no_special_case(classifier: ObjectClassifie
     rows = np.zeros(0, OBSERVATION)
     nothing = np.zeros(0, np.float32)
     batch = LightCurveBatch(rows, np.zeros(1, np.int64), np.zeros(0), nothing, nothing)
-    assert classifier.classify(batch, classifier.no_states(0)).probability.shape == (0, 7)
+    assert classifier.classify(batch, classifier.empty_batch(0)).probability.shape == (0, 7)
 
 
 def test_plain_processor_gives_the_same_bits(tmp_path: Path) -> None:

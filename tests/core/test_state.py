@@ -13,16 +13,22 @@ from service.core.alerts import OBSERVATION
 from service.core.classification import Classification, Reason
 from service.core.state.checkpoint import CHECKPOINT_SIZE
 from service.core.state.history import History, packed_entries
-from service.core.state.layout import COUNTER_OFFSET, has_settled, head_length, next_counter, stored_counter
+from service.core.state.layout import (
+    COUNTER_OFFSET,
+    has_archived_rows,
+    next_counter,
+    recent_length,
+    stored_counter,
+)
 from service.core.state.object_state import (
     EMPTY_STATE,
-    NOTHING_SETTLED,
+    NO_ARCHIVED_ROWS,
+    ArchivedRows,
     ObjectState,
-    Settled,
     StateError,
-    decode_head,
+    decode_recent,
     decode_state,
-    encode_head,
+    encode_recent,
     encode_state,
 )
 
@@ -136,35 +142,37 @@ def test_every_state_comes_back_as_it_was(state: ObjectState) -> None:
 def test_a_head_is_a_state_without_its_settled_rows(state: ObjectState, n_settled: int) -> None:
     n_settled = min(n_settled, len(state.observations))
     raw = state.observations[:n_settled].tobytes()
-    settled = Settled(n_settled, zlib.crc32(raw), np.arange(CHECKPOINT_SIZE, dtype=np.float64), state.hidden)
-    state = dataclasses.replace(state, settled=settled if n_settled else NOTHING_SETTLED)
+    settled = ArchivedRows(
+        n_settled, zlib.crc32(raw), np.arange(CHECKPOINT_SIZE, dtype=np.float64), state.hidden
+    )
+    state = dataclasses.replace(state, archived=settled if n_settled else NO_ARCHIVED_ROWS)
     blob = encode_state(state)
 
-    head = decode_head(blob[: head_length(blob)])
+    head = decode_recent(blob[: recent_length(blob)])
     whole = decode_state(blob)
 
-    assert has_settled(blob) == has_settled(blob[: head_length(blob)]) == (n_settled > 0)
-    assert encode_head(head) == encode_head(whole) == encode_head(state) == blob[: head_length(blob)]
-    assert encode_head(state) + raw == blob
-    assert head.is_whole == (n_settled == 0)
-    assert head.observations.tobytes() == whole.unsettled.tobytes() == state.unsettled.tobytes()
+    assert has_archived_rows(blob) == has_archived_rows(blob[: recent_length(blob)]) == (n_settled > 0)
+    assert encode_recent(head) == encode_recent(whole) == encode_recent(state) == blob[: recent_length(blob)]
+    assert encode_recent(state) + raw == blob
+    assert head.has_all_rows == (n_settled == 0)
+    assert head.observations.tobytes() == whole.recent_rows.tobytes() == state.recent_rows.tobytes()
     assert whole.observations.tobytes() == state.observations.tobytes()
-    assert head.settled.checkpoint.tobytes() == state.settled.checkpoint.tobytes()
-    assert head.settled.hidden.tobytes() == state.settled.hidden.tobytes()
+    assert head.archived.checkpoint.tobytes() == state.archived.checkpoint.tobytes()
+    assert head.archived.hidden.tobytes() == state.archived.hidden.tobytes()
 
 
 def long_blob() -> bytes:
     state = typical_state(2)
     raw = state.observations[:7].tobytes()
-    settled = Settled(7, zlib.crc32(raw), np.zeros(CHECKPOINT_SIZE), state.hidden)
-    return encode_state(dataclasses.replace(state, settled=settled))
+    settled = ArchivedRows(7, zlib.crc32(raw), np.zeros(CHECKPOINT_SIZE), state.hidden)
+    return encode_state(dataclasses.replace(state, archived=settled))
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda blob: blob[:-1], "209 bytes of settled rows where the header tells of 210"),
-        (lambda blob: blob[: head_length(blob)], "0 bytes of settled rows"),
+        (lambda blob: blob[: recent_length(blob)], "0 bytes of settled rows"),
         (lambda blob: blob[:-1] + b"\xff", "settled rows does not fit"),
     ],
 )
@@ -178,7 +186,7 @@ def test_settled_rows_that_are_not_those_of_the_head_are_named(
 def test_a_state_whose_settled_rows_were_not_read_is_not_written_as_a_whole() -> None:
     blob = long_blob()
     with pytest.raises(ValueError, match="not read"):
-        encode_state(decode_head(blob[: head_length(blob)]))
+        encode_state(decode_recent(blob[: recent_length(blob)]))
 
 
 def test_twenty_observations_and_two_layers_of_a_hundred_fit_the_budget() -> None:

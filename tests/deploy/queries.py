@@ -70,8 +70,8 @@ def exposed(store: ObjectStore) -> dict[str, frozenset[str]]:
     worker.count_consumed("t", 0, 1)
     for status in ("classified", "abstained", "rejected"):
         worker.count_outcome("ztf", "t", 0, status, "detail", 1)
-    worker.count_classes({("ztf", "m 1", "Ia"): 1})
-    worker.count_wait("cause")
+    worker.count_top_classes({("ztf", "m 1", "Ia"): 1})
+    worker.count_outage("cause")
     worker.time_batch(timedelta(seconds=1), 1)
     worker.time_alerts("ztf", np.array([1.0]))
     worker.set_models([ModelLabels("ztf", "m", "1")])

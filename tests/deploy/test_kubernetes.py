@@ -113,7 +113,7 @@ def test_settings_exist_and_are_read_as_they_are_meant() -> None:
     assert given <= known
     values = {name.removeprefix(PREFIX).lower(): value for name, value in SETTINGS.items()}
     settings = Settings.model_validate(values)
-    assert settings.redis_replicas == 1
+    assert settings.redis_wait_replicas == 1
     assert str(settings.redis_url).startswith("redis+cluster://")
     assert all(topic.startswith("^") for topic in (*settings.ztf_topics, *settings.lsst_topics))
 

@@ -15,7 +15,7 @@ import pytest
 
 from service.embedded.broker import Broker
 from service.embedded.processes import LOOPBACK
-from service.wiring import store as store_of
+from service.wiring.stores import object_store
 from tests.api.test_stream import IA, II, MODEL, Topic, objects
 from tests.conftest import SettingsFactory
 from tests.deploy.proxies import PROXIES, ReverseProxy
@@ -49,7 +49,7 @@ def topic(
         stream_heartbeat=timedelta(seconds=0.5),
         **models,
     )
-    store = store_of(settings)
+    store = object_store(settings)
     store.register_model(MODEL)
     put(store, f"ztf:{NAME}", object_state())
     store.close()

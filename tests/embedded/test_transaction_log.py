@@ -6,7 +6,7 @@ from confluent_kafka import Producer
 from service.embedded.broker import Broker, EmbeddedBroker
 from service.embedded.transaction_log import EMBEDDED_CLUSTER_ID, TransactionLog
 from service.errors import BrokerUnavailableError
-from service.kafka.topic_ranges import cluster_id, extents
+from service.kafka.topic_ranges import cluster_id, offset_ranges
 from tests.conftest import TopicFactory
 from tests.support.kafka import produce, read_topic
 
@@ -44,7 +44,7 @@ def test_interleaved_transactions_are_told_apart(
         aborted.abort_transaction(30)
     produce(broker.bootstrap_servers, topic, [b"plain"])
 
-    (extent,) = extents({"bootstrap.servers": broker.bootstrap_servers}, [topic]).values()
+    (extent,) = offset_ranges({"bootstrap.servers": broker.bootstrap_servers}, [topic]).values()
     with TransactionLog(broker.bootstrap_servers) as log:
         records = list(log.committed(topic, 0, range(extent.low, extent.high)))
         assert (log.aborted, log.open_at) == (24, None)
@@ -66,13 +66,13 @@ def test_open_transaction_does_not_count_and_is_told(broker: Broker, unique_topi
     producer.begin_transaction()
     producer.produce(topic, b"open")
     producer.flush(10)
-    (extent,) = extents({"bootstrap.servers": broker.bootstrap_servers}, [topic]).values()
+    (extent,) = offset_ranges({"bootstrap.servers": broker.bootstrap_servers}, [topic]).values()
     with TransactionLog(broker.bootstrap_servers) as log:
         span = range(extent.low, extent.high)
         assert [record.value for record in log.committed(topic, 0, span)] == [b"plain"]
         assert log.open_at == 1
         producer.commit_transaction(30)
-        (extent,) = extents({"bootstrap.servers": broker.bootstrap_servers}, [topic]).values()
+        (extent,) = offset_ranges({"bootstrap.servers": broker.bootstrap_servers}, [topic]).values()
         span = range(extent.low, extent.high)
         assert [record.value for record in log.committed(topic, 0, span)] == [b"plain", b"open"]
         assert log.open_at is None

@@ -9,7 +9,7 @@ from typing import Any
 from service.core.alerts import Survey
 from service.embedded.broker import Broker
 from service.embedded.transaction_log import TransactionLog
-from service.kafka.topic_ranges import extents
+from service.kafka.topic_ranges import offset_ranges
 from tests.integration.deployment import Deployment, undisturbed_light_curves
 from tests.support.command import nightjar
 from tests.support.service import light_curves, settings_as_environment
@@ -70,6 +70,6 @@ def assert_same_light_curves(deployment: Deployment, alone_url: str, packets: Pa
 def aborted_records(broker: Broker, topic: str) -> int:
     """Count the records of a topic whose transactions were aborted."""
     with TransactionLog(broker.bootstrap_servers) as log:
-        for place, extent in extents({"bootstrap.servers": broker.bootstrap_servers}, [topic]).items():
+        for place, extent in offset_ranges({"bootstrap.servers": broker.bootstrap_servers}, [topic]).items():
             Counter(record.offset for record in log.committed(*place, range(extent.low, 2**62)))
         return log.aborted

@@ -15,7 +15,7 @@ from service.cli.commands.worker import run
 from service.embedded.processes import ChildProcess
 from service.logs import configure_logging
 from service.settings import read_settings
-from service.wiring import worker_factory
+from service.wiring.worker import worker_factory
 from service.worker.loop import Worker
 from service.worker.metrics import WorkerMetrics
 from tests.conftest import ROOT

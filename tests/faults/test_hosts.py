@@ -23,7 +23,7 @@ def test_master_of_the_cluster_that_dies_takes_nothing_with_it(
     fault_broker: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     with EmbeddedRedisCluster() as cluster:
-        deployment = deploy(fault_broker, cluster.url, batch_size=10, redis_replicas=1, **BRISK)
+        deployment = deploy(fault_broker, cluster.url, batch_size=10, redis_wait_replicas=1, **BRISK)
         for number in range(2):
             deployment.start_worker(f"worker-{number}")
         deployment.send(PACKETS, lambda index: index % 4)
@@ -33,7 +33,7 @@ def test_master_of_the_cluster_that_dies_takes_nothing_with_it(
         deployment.wait_until_done(timeout_s=180)
 
         assert_exactly_once(deployment, workers=2)
-        deployment.settings = deployment.settings.model_copy(update={"redis_replicas": 0})
+        deployment.settings = deployment.settings.model_copy(update={"redis_wait_replicas": 0})
         assert_same_light_curves(deployment, redis_url, PACKETS)
         for worker in deployment.workers:
             assert worker.running

@@ -15,7 +15,7 @@ from service.embedded.processes import LOOPBACK
 from service.embedded.redis import EmbeddedRedis
 from service.redis.store import RedisStore
 from service.settings import Settings
-from service.wiring import decoder
+from service.wiring.decoding import decoder
 from tests.faults.proof import BRISK, assert_exactly_once, assert_same_light_curves, lsst
 from tests.faults.proxy import Proxy
 from tests.integration.conftest import DeploymentFactory

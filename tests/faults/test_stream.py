@@ -17,7 +17,8 @@ import pytest
 from service.core.alerts import Survey
 from service.decoding.wire.shipped import shipped_schema
 from service.embedded.broker import Broker
-from service.wiring import processor, store
+from service.wiring.stores import object_store
+from service.wiring.worker import batch_processor
 from service.worker.batch import BatchProcessor
 from tests.conftest import SettingsFactory
 from tests.faults.proof import BRISK, assert_exactly_once, assert_same_light_curves, lsst
@@ -175,7 +176,7 @@ def make_processor(
     def make(redis_url: str) -> BatchProcessor:
         topics = {f"{survey.value}_topics": (topic,) for survey, topic in TOPICS.items()}
         settings = settings_factory(None, redis_url, **(topics | models))
-        made = processor(settings, store(settings))
+        made = batch_processor(settings, object_store(settings))
         made.prepare()
         return made
 

@@ -148,7 +148,7 @@ def main(n_objects: int) -> dict[str, Any]:
         settings = Settings(
             bootstrap_servers=broker.bootstrap_servers,
             redis_url=cluster.url,
-            redis_replicas=1,
+            redis_wait_replicas=1,
             ztf_topics=("ztf",),
             lsst_topics=("lsst",),
             elasticc_topics=("elasticc",),
@@ -165,7 +165,7 @@ def main(n_objects: int) -> dict[str, Any]:
         times = disturb(deployment, cluster, packets)
         assert_exactly_once(deployment, workers=len(deployment.workers))
         # The server of the undisturbed run has no replica.
-        deployment.settings = settings.model_copy(update={"redis_replicas": 0})
+        deployment.settings = settings.model_copy(update={"redis_wait_replicas": 0})
         assert_same_light_curves(deployment, alone.url, packets)
         _code, found = audit(deployment)
         running = {worker.name: worker.running for worker in deployment.workers}

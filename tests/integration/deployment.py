@@ -14,7 +14,8 @@ from service.core.ports.messages import SourceMessage
 from service.embedded.broker import Broker
 from service.embedded.processes import ChildProcess
 from service.settings import Settings
-from service.wiring import processor, store
+from service.wiring.stores import object_store
+from service.wiring.worker import batch_processor
 from tests.support.kafka import Record, produce, read_topic, wait_until
 from tests.support.service import light_curves, record_of, without_timestamps, worker_process
 
@@ -162,7 +163,7 @@ def undisturbed_light_curves(settings: Settings, redis_url: str, packets: Packet
         Survey.LSST: settings.lsst_topics[0],
         Survey.ELASTICC: settings.elasticc_topics[0],
     }
-    made = processor(alone, store(alone))
+    made = batch_processor(alone, object_store(alone))
     made.prepare()
     messages = [
         SourceMessage(topics[survey], 0, offset, 0, None, value)

@@ -9,7 +9,7 @@ from service.decoding.decoder import Decoder, RawMessage
 from service.embedded.broker import Broker
 from service.errors import RejectionCode
 from service.settings import Settings
-from service.wiring import decoder
+from service.wiring.decoding import decoder
 from tests.integration.conftest import DeploymentFactory
 from tests.support.kafka import Record
 from tests.support.streams import simulated_packets

@@ -11,8 +11,10 @@ from service.kafka.options import consumer_options, librdkafka_logger, producer_
 from service.kafka.sink import KafkaSink
 from service.kafka.source import BatchLimits, KafkaSource
 from service.settings import Settings
-from service.tools.transactions import give_up
-from service.wiring import processor, source_topics, store
+from service.tools.transactions import abort_and_close
+from service.wiring.decoding import source_topics
+from service.wiring.stores import object_store
+from service.wiring.worker import batch_processor
 from tests.integration.conftest import DeploymentFactory
 from tests.integration.deployment import undisturbed_light_curves
 from tests.support.kafka import patiently
@@ -105,10 +107,10 @@ def crash_before_commit(settings: Settings) -> dict[bytes, int]:
         Each result, without its timestamps, to the time at which it was made.
     """
     logger, topics = librdkafka_logger(settings), source_topics(settings)
-    limits = BatchLimits(settings.batch_size, settings.batch_bytes, settings.batch_wait)
+    limits = BatchLimits(settings.batch_size, settings.fetch_max_bytes, settings.batch_wait)
     source = KafkaSource(consumer_options(settings), topics.subscription, limits, logger)
     sink = KafkaSink(producer_options(settings), settings.transaction_timeout / 2, logger)
-    made = processor(settings, store(settings))
+    made = batch_processor(settings, object_store(settings))
     made.prepare()
     patiently(sink.connect)  # the broker may not take up transactions at once
     source.open()
@@ -117,7 +119,7 @@ def crash_before_commit(settings: Settings) -> dict[bytes, int]:
     result = made.process(messages)
     sink.begin()
     sink.produce(result.outgoing)
-    sink.send_offsets(source.progress(), give_up)
+    sink.send_offsets(source.positions(), abort_and_close)
     source.close()
     values = [message.value or b"" for message in result.outgoing]
     return {without_timestamps(value): orjson.loads(value)["timestamps"]["classified"] for value in values}

@@ -12,7 +12,7 @@ from service.embedded.broker import Broker
 from service.embedded.processes import ChildProcess
 from service.redis.store import RedisStore
 from service.settings import Settings
-from service.wiring import store as store_of
+from service.wiring.stores import object_store
 from tests.conftest import SettingsFactory
 from tests.support.command import command_line
 from tests.support.kafka import Record, produce, read_topic, wait_for_records, wait_until
@@ -32,7 +32,7 @@ def settings(broker: Broker, redis_url: str, settings_factory: SettingsFactory) 
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[RedisStore]:
-    store = store_of(settings)
+    store = object_store(settings)
     yield store
     store.close()
 

@@ -17,7 +17,7 @@ from service.decoding.decoder import RawMessage
 from service.embedded.broker import Broker
 from service.embedded.processes import free_port
 from service.settings import Settings
-from service.wiring import decoder
+from service.wiring.decoding import decoder
 from tests.integration.conftest import DeploymentFactory
 from tests.integration.deployment import Deployment, undisturbed_light_curves
 from tests.support.kafka import read_topic

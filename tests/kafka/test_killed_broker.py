@@ -9,7 +9,7 @@ from service.embedded.broker import Broker, create_topics
 from service.errors import TransientError
 from service.kafka.options import librdkafka_logger, producer_options
 from service.kafka.sink import KafkaSink
-from service.tools.transactions import give_up
+from service.tools.transactions import abort_and_close
 from tests.conftest import SettingsFactory
 from tests.support.kafka import patiently, read_topic
 
@@ -23,7 +23,7 @@ def records(name: bytes) -> list[OutgoingMessage]:
 
 def back_to_last_commit(sink: KafkaSink) -> None:
     sink.reset()
-    sink.settle(is_committed=False)
+    sink.abort_hanging(is_committed=False)
 
 
 @pytest.mark.parametrize("own_broker", ["kafka"], indirect=True)
@@ -38,7 +38,7 @@ def test_what_was_committed_just_before_the_broker_was_killed_is_seen_with_the_n
     patiently(sink.connect)
     sink.begin()
     sink.produce(records(b"committed"))
-    sink.commit(give_up)
+    sink.commit(abort_and_close)
 
     own_broker.kill()
     sink.begin()
@@ -49,7 +49,7 @@ def test_what_was_committed_just_before_the_broker_was_killed_is_seen_with_the_n
     patiently(lambda: back_to_last_commit(sink))
     sink.begin()
     sink.produce(records(b"next"))
-    patiently(lambda: sink.commit(give_up))
+    patiently(lambda: sink.commit(abort_and_close))
 
     seen = sorted(record.value for record in read_topic(own_broker.bootstrap_servers, "results"))
     assert seen == sorted(one.value or b"" for one in records(b"committed") + records(b"next"))

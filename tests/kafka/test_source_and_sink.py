@@ -24,7 +24,7 @@ from service.kafka.sink import KafkaSink
 from service.kafka.source import BatchLimits, KafkaSource
 from service.kafka.topic_admin import TopicAdmin, TopicPlan
 from service.settings import Settings
-from service.tools.transactions import give_up
+from service.tools.transactions import abort_and_close
 from tests.conftest import SettingsFactory, TopicFactory
 from tests.support.kafka import group_lag, patiently, produce, read_topic, wait_until
 
@@ -80,7 +80,7 @@ def answer(sink: KafkaSink, source: KafkaSource, settings: Settings, batch: Sequ
     """Answer a batch in a transaction that is still to be committed."""
     sink.begin()
     sink.produce(answers(settings, batch))
-    sink.send_offsets(source.progress(), give_up)
+    sink.send_offsets(source.positions(), abort_and_close)
 
 
 def answers(settings: Settings, batch: Sequence[SourceMessage]) -> list[OutgoingMessage]:
@@ -107,8 +107,8 @@ def test_committed_batch_is_answered_once_and_not_read_again(
     while answered < len(NUMBERS):
         batch = next_batch(source)
         answer(sink, source, settings, batch)
-        sink.commit(give_up)
-        source.committed()
+        sink.commit(abort_and_close)
+        source.mark_committed()
         answered += len(batch)
 
     records = read_topic(broker.bootstrap_servers, settings.output_topic)
@@ -227,7 +227,7 @@ def forgetful(
     stranger.abort_transaction(30)
     sink.begin()
     sink.produce([OutgoingMessage(topic, b"next", b"next", [])])
-    sink.commit(give_up)
+    sink.commit(abort_and_close)
     assert [record.value for record in read_topic(apache_kafka.bootstrap_servers, topic)] == [b"next"]
 
 
@@ -255,8 +255,8 @@ def test_records_left_behind_uncommitted_are_aborted_once_more(
     sink, topic, stranger = forgetful
     write(stranger, left_behind(topic)[:1])
 
-    sink.settle(is_committed=False)
-    sink.settle(is_committed=False)  # there is nothing left to do
+    sink.abort_hanging(is_committed=False)
+    sink.abort_hanging(is_committed=False)  # there is nothing left to do
 
     places = places_by_value(apache_kafka, topic)
     first, *others = (len(places[one.value]) for one in left_behind(topic))
@@ -272,8 +272,8 @@ def test_nothing_is_aborted_once_more_where_only_what_was_committed_has_no_end(
     sink, topic, stranger = forgetful
     write(stranger, left_behind(topic) if is_committed else [OutgoingMessage(topic, b"0", b"earlier", [])])
 
-    sink.settle(is_committed=is_committed)
-    sink.settle(is_committed=False)  # there is nothing left to do
+    sink.abort_hanging(is_committed=is_committed)
+    sink.abort_hanging(is_committed=False)  # there is nothing left to do
 
     places = places_by_value(apache_kafka, topic)
     assert {len(places[one.value]) for one in left_behind(topic)} == {2 if is_committed else 1}
@@ -301,8 +301,8 @@ def test_second_holder_of_a_name_shuts_out_the_first(
 
 
 def _commit(sink: KafkaSink, source: KafkaSource) -> None:
-    sink.send_offsets(source.progress(), give_up)
-    sink.commit(give_up)
+    sink.send_offsets(source.positions(), abort_and_close)
+    sink.commit(abort_and_close)
 
 
 def test_commit_outlives_a_broker_that_pauses(
@@ -345,7 +345,7 @@ def test_commit_of_unknown_outcome_is_settled_by_a_new_producer(
     answer(sink, source, settings, batch)
     rough_broker.pause()
     with pytest.raises(BrokerUnavailableError):
-        sink.commit(give_up)
+        sink.commit(abort_and_close)
     rough_broker.resume()
 
     was_committed = back_to_last_commit(sink, source)
@@ -367,7 +367,7 @@ def test_rewind_knows_a_commit_whose_answer_was_lost(
     source, sink = make_source(settings, [topic]), connected_sink(settings)
     batch = next_batch(source)
     answer(sink, source, settings, batch)
-    sink.commit(give_up)
+    sink.commit(abort_and_close)
 
     assert patiently(source.rewind) is True  # we did not tell it of the commit
     assert patiently(source.rewind) is False
@@ -385,7 +385,7 @@ def test_idle_source_notices_that_the_broker_is_gone_and_that_it_is_back(
     produce(rough_broker.bootstrap_servers, topic, [b"x"])
     source = make_source(settings, [topic])
     collect(source, 1)
-    source.committed()
+    source.mark_committed()
 
     rough_broker.kill()
     with pytest.raises(BrokerUnavailableError, match=rough_broker.bootstrap_servers):
@@ -420,7 +420,7 @@ def test_source_with_a_new_client_goes_on_where_the_group_stands(
     answered = next_batch(source)
     sink.begin()
     _commit(sink, source)
-    source.committed()
+    source.mark_committed()
     next_batch(source)
 
     source._replace_consumer(source._new_consumer())
@@ -454,7 +454,7 @@ def test_message_that_a_topic_will_never_take_is_a_fatal_error(
     with pytest.raises(
         FatalError, match=r"small takes no message of 10240 bytes: raise its max.message.bytes"
     ):
-        sink.commit(give_up)
+        sink.commit(abort_and_close)
 
 
 def test_user_options_are_taken_and_escaped_commas_kept(settings_factory: SettingsFactory) -> None:

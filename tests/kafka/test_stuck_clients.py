@@ -22,13 +22,13 @@ from service.kafka.options import (
     librdkafka_logger,
     producer_options,
 )
-from service.kafka.result_feed import OutputFeed
+from service.kafka.result_feed import KafkaResultFeed
 from service.kafka.sink import KafkaSink
 from service.kafka.source import BatchLimits, KafkaSource
 from service.kafka.topic_admin import TopicAdmin
 from service.kafka.topic_reader import TopicReader
 from service.kafka.topic_writer import groupless_consumer
-from service.kafka.watchdog import Silence
+from service.kafka.watchdog import StuckClientWatchdog
 from service.settings import Settings
 from tests.conftest import SettingsFactory, TopicFactory
 from tests.faults.proxy import Proxy
@@ -75,7 +75,7 @@ class Unsettled(Proxy):
 
 @pytest.fixture(scope="module")
 def unsettled(kafka_home: Path) -> Iterator[tuple[ApacheKafka, Unsettled]]:
-    """Run an Apache Kafka that clients reach only by way of an `Unsettled`."""
+    """Run an Apache Kafka that clients reach only by way of an `UncommittedBatch`."""
     kafka = ApacheKafka(kafka_home)
     with Unsettled(kafka.ports[0]) as proxy:
         kafka.properties = {
@@ -245,7 +245,7 @@ def test_live_stream_whose_client_gets_no_answers_begins_anew(
     monkeypatch.setattr("service.kafka.watchdog.STUCK_AFTER", timedelta(seconds=1))
     kafka, proxy = unsettled
     topic = unique_topic(kafka)
-    feed = OutputFeed(options, topic)
+    feed = KafkaResultFeed(options, topic)
     feed.open({0: 0})
     assert not feed.has_grown()
     lose(proxy, options)
@@ -260,7 +260,7 @@ def test_live_stream_whose_client_gets_no_answers_begins_anew(
     feed.close()
 
 
-def records_of(feed: OutputFeed, count: int) -> list[FeedRecord]:
+def records_of(feed: KafkaResultFeed, count: int) -> list[FeedRecord]:
     deadline = time.monotonic() + 60
     records: list[FeedRecord] = []
     while len(records) < count:
@@ -284,7 +284,9 @@ def test_reader_whose_client_gets_no_answers_misses_nothing(
     with TopicReader(options, [topic], from_beginning=True) as reader:
         found: list[bytes] = []
         wait_until(lambda: reads(reader, found) and reader.at_end, "the end of the topic")
-        reader._silence = Silence(partial(groupless_consumer, {**client_options, "client.id": "new"}))
+        reader._silence = StuckClientWatchdog(
+            partial(groupless_consumer, {**client_options, "client.id": "new"})
+        )
         lose(proxy, options)
         produce(kafka.bootstrap_servers, topic, VALUES[10:], partition=lambda index: index % 2)
         wait_until(lambda: reads(reader, found) and len(found) >= len(VALUES), "the rest")

@@ -13,20 +13,20 @@ from redis.crc import key_slot
 
 from service.core.alerts import OBSERVATION, Survey
 from service.core.ports.store import StateWrite
-from service.core.state.checkpoint import begin
+from service.core.state.checkpoint import initial_checkpoints
 from service.core.state.layout import next_counter
 from service.core.state.object_state import (
     EMPTY_STATE,
+    ArchivedRows,
     ObjectState,
-    Settled,
     decode_state,
-    encode_head,
+    encode_recent,
     encode_state,
 )
 from service.embedded.redis import EmbeddedRedis
 from service.errors import SettingsError, StoreUnavailableError
 from service.redis.cluster import read_url
-from service.redis.connection import Access
+from service.redis.connection import Credentials
 from service.redis.store import RedisStore
 from tests.redis.test_store import MODEL
 from tests.support.kafka import wait_until
@@ -54,7 +54,7 @@ def store(cluster: EmbeddedRedisCluster) -> Iterator[RedisStore]:
 def connect(url: str, *, replicas: int = 0, password: str = "") -> RedisStore:
     return RedisStore.connect(
         url,
-        access=Access(password=password),
+        access=Credentials(password=password),
         timeout=timedelta(seconds=2),
         expiry=timedelta(days=1),
         replicas=replicas,
@@ -73,8 +73,8 @@ def slot_of(key: str) -> int:
 def long_state(n_rows: int, n_settled: int) -> ObjectState:
     rows = np.zeros(n_rows, OBSERVATION)
     checksum = zlib.crc32(rows[:n_settled].tobytes())
-    settled = Settled(n_settled, checksum, begin(1)[0], np.zeros(0, np.float32))
-    return dataclasses.replace(EMPTY_STATE, counter=1, observations=rows, settled=settled)
+    settled = ArchivedRows(n_settled, checksum, initial_checkpoints(1)[0], np.zeros(0, np.float32))
+    return dataclasses.replace(EMPTY_STATE, counter=1, observations=rows, archived=settled)
 
 
 def test_objects_are_spread_over_the_nodes_and_loaded_in_the_order_asked(
@@ -94,7 +94,7 @@ def test_long_light_curves_are_kept_in_two_values_of_one_node(store: RedisStore)
     writes = [StateWrite(key, encode_state(state), None) for key, state in zip(KEYS, states, strict=True)]
     assert store.save(writes) == [True] * len(KEYS)
     assert store.load(KEYS) == [one.blob for one in writes]
-    assert store.load_heads(KEYS) == [encode_head(state) for state in states]
+    assert store.load_recent(KEYS) == [encode_recent(state) for state in states]
 
 
 def test_losers_do_not_keep_others_of_their_batch_from_winning(store: RedisStore) -> None:

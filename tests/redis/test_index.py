@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from service.core.alerts import Survey
-from service.core.search.criteria import Criteria, Found, Span
+from service.core.search.criteria import Criteria, IndexEntry, ScoreRange
 from service.core.search.filters import FilterSpec
 from service.errors import StoreUnavailableError
 from service.redis.store import RedisStore
@@ -45,11 +45,15 @@ def store(request: pytest.FixtureRequest) -> Iterator[RedisStore]:
 def test_objects_are_ranked_by_score_then_by_name_backwards(store: RedisStore) -> None:
     store.index.add({TIMES: {"a": 1.0, "b": 3.0, "c": 3.0, "d": 2.5}, IA: {"a": 0.25}})
     best, rest, probable = store.index.ranked(
-        [Span(TIMES, 3.0, 2.0, 0, 2), Span(TIMES, 2.5, *EVERYTHING[1:], 0, 9), Span(IA, *EVERYTHING, 0, 9)]
+        [
+            ScoreRange(TIMES, 3.0, 2.0, 0, 2),
+            ScoreRange(TIMES, 2.5, *EVERYTHING[1:], 0, 9),
+            ScoreRange(IA, *EVERYTHING, 0, 9),
+        ]
     )
-    assert best == [Found(3.0, "ztf:c"), Found(3.0, "ztf:b")]
-    assert rest == [Found(2.5, "ztf:d"), Found(1.0, "ztf:a")]
-    assert probable == [Found(0.25, "ztf:a")]
+    assert best == [IndexEntry(3.0, "ztf:c"), IndexEntry(3.0, "ztf:b")]
+    assert rest == [IndexEntry(2.5, "ztf:d"), IndexEntry(1.0, "ztf:a")]
+    assert probable == [IndexEntry(0.25, "ztf:a")]
     assert store.index.count(TIMES, 3.0, 2.5) == 3
     assert store.index.names() == [IA, TIMES]
 

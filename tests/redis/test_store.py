@@ -11,21 +11,21 @@ import pytest
 from redis import Redis
 
 from service.core.alerts import OBSERVATION, Survey
-from service.core.ports.store import RegisteredModel, StateWrite
+from service.core.ports.store import ModelInfo, StateWrite
 from service.core.records.encoding import Classifier
-from service.core.state.checkpoint import begin
+from service.core.state.checkpoint import initial_checkpoints
 from service.core.state.layout import next_counter
 from service.core.state.object_state import (
     EMPTY_STATE,
+    ArchivedRows,
     ObjectState,
-    Settled,
     decode_state,
-    encode_head,
+    encode_recent,
     encode_state,
 )
 from service.embedded.redis import EmbeddedRedis
 from service.errors import SettingsError, StoreUnavailableError
-from service.redis.connection import Access
+from service.redis.connection import Credentials
 from service.redis.store import RedisStore
 
 KEY = "ztf:ZTF21abiuvdk"
@@ -109,22 +109,22 @@ def long_state(replaces: bytes | None, n_rows: int, n_settled: int) -> ObjectSta
     rows = np.zeros(n_rows, OBSERVATION)
     rows["source_id"] = np.arange(n_rows)
     checksum = zlib.crc32(rows[:n_settled].tobytes())
-    settled = Settled(n_settled, checksum, begin(1)[0], np.zeros(0, np.float32))
+    settled = ArchivedRows(n_settled, checksum, initial_checkpoints(1)[0], np.zeros(0, np.float32))
     return dataclasses.replace(
-        EMPTY_STATE, counter=next_counter(replaces), observations=rows, settled=settled
+        EMPTY_STATE, counter=next_counter(replaces), observations=rows, archived=settled
     )
 
 
 def head_of(state: ObjectState) -> ObjectState:
-    return dataclasses.replace(state, observations=state.unsettled, is_whole=False)
+    return dataclasses.replace(state, observations=state.recent_rows, has_all_rows=False)
 
 
 def test_settled_rows_are_kept_apart_and_loaded_with_the_whole_only(store: RedisStore, client: Redis) -> None:
     state = long_state(None, 10, 6)
     assert store.save([StateWrite(KEY, encode_state(state), None), write(None, "ztf:short")]) == [True, True]
 
-    head, short = store.load_heads([KEY, "ztf:short"])
-    assert head == encode_head(state)
+    head, short = store.load_recent([KEY, "ztf:short"])
+    assert head == encode_recent(state)
     assert store.load([KEY, "ztf:short"]) == [encode_state(state), short]
     assert client.get(f"nj:o:{{{KEY}}}") == state.observations[:6].tobytes()
     assert sorted(key for keys in store.keys(Survey.ZTF) for key in keys) == sorted([KEY, "ztf:short"])
@@ -135,7 +135,7 @@ def test_rows_that_were_settled_since_are_put_behind_the_stored_ones(store: Redi
     store.save([StateWrite(KEY, first, None)])
     grown = long_state(first, 12, 9)
     added = grown.observations[6:9].tobytes()
-    assert store.save([StateWrite(KEY, encode_head(head_of(grown)), first, settled=added)]) == [True]
+    assert store.save([StateWrite(KEY, encode_recent(head_of(grown)), first, archived_rows=added)]) == [True]
     assert store.load([KEY]) == [encode_state(grown)]
 
 
@@ -146,7 +146,7 @@ def test_a_head_alone_leaves_the_settled_rows_and_their_time_is_as_long_as_its_o
     store.save([StateWrite(KEY, first, None)])
     client.pexpire(f"nj:o:{{{KEY}}}", 1000)
     grown = long_state(first, 12, 6)
-    assert store.save([StateWrite(KEY, encode_head(head_of(grown)), first)]) == [True]
+    assert store.save([StateWrite(KEY, encode_recent(head_of(grown)), first)]) == [True]
     assert store.load([KEY]) == [encode_state(grown)]
     own, settled = client.pttl(f"nj:{{{KEY}}}"), client.pttl(f"nj:o:{{{KEY}}}")
     assert settled == pytest.approx(own, abs=1000)
@@ -168,7 +168,7 @@ def test_who_loses_the_race_leaves_the_settled_rows_as_they_are(store: RedisStor
     store.save([StateWrite(KEY, first, None)])
     late = long_state(None, 12, 9)
     lost = [
-        StateWrite(KEY, encode_head(head_of(late)), None, settled=late.observations[6:9].tobytes()),
+        StateWrite(KEY, encode_recent(head_of(late)), None, archived_rows=late.observations[6:9].tobytes()),
         StateWrite("ztf:other", encode_state(long_state(None, 8, 4)), None),
         write(None, "ztf:short"),
     ]
@@ -279,12 +279,12 @@ def test_a_refused_password_is_a_matter_of_settings(own_redis: EmbeddedRedis, pa
     client.config_set("requirepass", phrase)
     client.close()
     options: dict[str, Any] = {"timeout": timedelta(seconds=5), "expiry": timedelta(days=1)}
-    refused = RedisStore.connect(own_redis.url, access=Access(password=password), **options)
+    refused = RedisStore.connect(own_redis.url, access=Credentials(password=password), **options)
     with pytest.raises(SettingsError, match="NIGHTJAR_REDIS_PASSWORD"):
         refused.ping()
     with pytest.raises(SettingsError, match="NIGHTJAR_REDIS_PASSWORD"):
         refused.save([write(None)])
-    accepted = RedisStore.connect(own_redis.url, access=Access(password=phrase), **options)
+    accepted = RedisStore.connect(own_redis.url, access=Credentials(password=phrase), **options)
     accepted.ping()
     for store in (refused, accepted):
         store.close()
@@ -329,7 +329,7 @@ def test_a_server_that_is_no_redis_cannot_be_reached() -> None:
         store.close()
 
 
-MODEL = RegisteredModel(
+MODEL = ModelInfo(
     digest=0x0123456789ABCDEF,
     survey=Survey.ZTF,
     classifier=Classifier("nightjar-ztf", "1.0", 3, ((2222, "Ia"), (2223, "Ib/c"))),

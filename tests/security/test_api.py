@@ -67,7 +67,7 @@ def test_flood_is_told_to_come_again_and_is_served_when_it_does(serve_with: Serv
 
 def test_answer_that_takes_too_long_is_given_up(serve_with: Serve) -> None:
     SlowStore.gate.clear()
-    client = serve_with(SlowStore, api_time_limit=timedelta(seconds=0.5))
+    client = serve_with(SlowStore, api_request_timeout=timedelta(seconds=0.5))
 
     begun_s = time.monotonic()
     answer = client.get(f"/v1/objects/{KEY}")
@@ -80,7 +80,7 @@ def test_answer_that_takes_too_long_is_given_up(serve_with: Serve) -> None:
 
 def test_requests_beyond_what_is_in_work_are_told_to_come_again(serve_with: Serve) -> None:
     SlowStore.gate.clear()
-    client = serve_with(SlowStore, api_concurrency=3)
+    client = serve_with(SlowStore, api_max_concurrent_requests=3)
 
     with ThreadPoolExecutor(6) as pool:
         asked = [pool.submit(client.get, f"/v1/objects/{KEY}") for _ in range(6)]

@@ -13,7 +13,7 @@ from service.errors import BrokerUnavailableError, SettingsError, StoreUnavailab
 from service.kafka.options import common_options
 from service.kafka.topic_admin import TopicAdmin
 from service.settings import KafkaSecurity
-from service.wiring import store
+from service.wiring.stores import object_store
 from tests.conftest import SettingsFactory
 from tests.integration.conftest import DeploymentFactory
 from tests.security.certificates import Authority
@@ -123,7 +123,7 @@ def test_redis_that_cannot_be_trusted_or_does_not_trust_us_is_not_spoken_to(
     change: dict[str, Any],
     complaint: str,
 ) -> None:
-    objects = store(settings_factory(**(redis_access(authority, secure_redis_url) | change)))
+    objects = object_store(settings_factory(**(redis_access(authority, secure_redis_url) | change)))
 
     with pytest.raises((SettingsError, StoreUnavailableError), match=complaint) as failure:
         objects.ping()
@@ -137,7 +137,7 @@ def test_certificate_of_another_authority_is_refused(
 ) -> None:
     other = Authority(tmp_path, "others")
     access = redis_access(authority, secure_redis_url) | {"redis_ca_file": other.ca_file}
-    objects = store(settings_factory(**access))
+    objects = object_store(settings_factory(**access))
 
     with pytest.raises(StoreUnavailableError, match="cannot be reached"):
         objects.ping()
@@ -171,4 +171,4 @@ def test_half_a_protection_is_refused(
 
 def test_certificates_for_an_unencrypted_redis_are_refused(settings_factory: SettingsFactory) -> None:
     with pytest.raises(SettingsError, match="rediss://"):
-        store(settings_factory(redis_ca_file=Path("ca.pem")))
+        object_store(settings_factory(redis_ca_file=Path("ca.pem")))

@@ -25,7 +25,7 @@ def fingerprint() -> str:
     rows, offsets = pack([random_light_curve(generator, n, (0, 1, 2, 3, 4, 5)) for n in lengths])
     redshift = generator.uniform(0, 1, N).astype(np.float32)
     batch = LightCurveBatch(rows, offsets, np.full(N, np.inf), redshift, redshift)
-    result = classifier.classify(batch, classifier.no_states(N))
+    result = classifier.classify(batch, classifier.empty_batch(N))
     return hashlib.sha256(result.hidden.tobytes() + result.probability.tobytes()).hexdigest()
 
 

@@ -11,7 +11,7 @@ from service.core.ports.store import ObjectStore, StateWrite
 from service.core.state.history import History
 from service.core.state.layout import next_counter
 from service.core.state.object_state import EMPTY_STATE, ObjectState, encode_state
-from service.core.state.summary import placements, summarise
+from service.core.state.summary import index_entries, summarise
 
 __all__ = ["abstention", "classification", "light_curve", "object_state", "put", "put_all"]
 
@@ -82,4 +82,4 @@ def put_all(store: ObjectStore, states: Mapping[str, ObjectState]) -> None:
         raise RuntimeError("an object was written by somebody else")
     models = store.models()
     names = {digest: tuple(name for _, name in one.classifier.classes) for digest, one in models.items()}
-    store.index.add(placements(list(states), summaries, lambda digest: names.get(digest, ())))
+    store.index.add(index_entries(list(states), summaries, lambda digest: names.get(digest, ())))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from service.errors import InputError
 from service.kafka.topic_writer import TopicRecord
-from service.tools.demo.accounting import Accounting, source_of
+from service.tools.demo.accounting import ResultAccounting, source_of
 
 OUTPUT, REJECTED = "out", "rejected"
 
@@ -27,8 +27,8 @@ def dead_letter(offset: int) -> TopicRecord:
     return TopicRecord(REJECTED, 0, 0, 0, b"bytes", {"source": f"in:0:{offset}".encode()})
 
 
-def accounting(*records: TopicRecord, alerts: list[int]) -> Accounting:
-    made = Accounting(REJECTED)
+def accounting(*records: TopicRecord, alerts: list[int]) -> ResultAccounting:
+    made = ResultAccounting(REJECTED)
     for offset, n_alerts in enumerate(alerts):
         made.expect(("in", 0, offset), n_alerts)
     for record in records:

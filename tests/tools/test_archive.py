@@ -24,7 +24,7 @@ from service.cli.app import main
 from service.cli.commands.import_objects import put, put_beside, put_filters
 from service.core.alerts import OBSERVATION, Survey
 from service.core.classification import Classification, Reason
-from service.core.ports.store import RegisteredModel
+from service.core.ports.store import ModelInfo
 from service.core.records.encoding import Classifier
 from service.core.search.criteria import Criteria
 from service.core.search.filters import FilterSpec
@@ -43,8 +43,8 @@ NOW_MS = round(datetime.now(UTC).timestamp() * 1000)
 
 CLASSES = tuple((2200 + number, name) for number, name in enumerate(("Ia", "II", "TDE", "AGN")))
 MODELS = [
-    RegisteredModel(7, Survey.ZTF, Classifier("small", "1.0", 3, CLASSES[:2])),
-    RegisteredModel(2**64 - 1, Survey.LSST, Classifier("large", "2.0", 3, CLASSES)),
+    ModelInfo(7, Survey.ZTF, Classifier("small", "1.0", 3, CLASSES[:2])),
+    ModelInfo(2**64 - 1, Survey.LSST, Classifier("large", "2.0", 3, CLASSES)),
 ]
 FILTERS = [
     FilterSpec("young-ia", Criteria(class_name="Ia", min_probability=0.8), first_time=True),
@@ -133,7 +133,7 @@ def any_result(random: np.random.Generator, model: int, n_classes: int) -> Class
     )
 
 
-def aside(random: np.random.Generator, one: StoredObject, model: RegisteredModel) -> StoredObject:
+def aside(random: np.random.Generator, one: StoredObject, model: ModelInfo) -> StoredObject:
     """What a model said of an object beside the one at work: a history and nothing else."""
     made = [any_result(random, model.digest, len(model.classifier.classes)) for _ in range(2)]
     state = dataclasses.replace(EMPTY_STATE, counter=1, history=History().appended(made, limit=3))
@@ -190,7 +190,7 @@ def test_states_expiry_and_index_are_the_same_after_export_and_import(
     assert store.filters.all() == sorted(FILTERS, key=lambda spec: spec.name)
     # What other models said of an object is there as well, and forgotten when it would have been.
     keys = ["ztf:ZTF3", "lsst:0"]
-    assert all(store.beside(MODELS[0].digest).load(keys))
+    assert all(store.for_model(MODELS[0].digest).load(keys))
     assert store.expiries(keys) == [NOW_MS + 10**9 + number for number in (3, 0)]
     store.close()
 

@@ -200,5 +200,5 @@ def test_the_service_gives_the_training_codes_numbers_step_by_step(toy: LightCur
             np.array([part.rows(i)["mjd_tai"][min(count, len(part.rows(i))) - 1] for i in range(30)]),
             part.redshift, part.mwebv,
         )  # fmt: skip
-        got = classifier.classify(batch, classifier.no_states(30)).logits
+        got = classifier.classify(batch, classifier.empty_batch(30)).logits
         np.testing.assert_allclose(got, expected.logits[expected.rows_at(count)[:30]], atol=1e-5)

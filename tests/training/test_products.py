@@ -49,7 +49,7 @@ def test_a_product_is_scored_out_of_fold_calibrated_and_shipped(
         assert text in bundle.readme
     classifier = ObjectClassifier(bundle)
     batch = LightCurveBatch(real.observations, real.offsets, np.full(60, np.inf), real.redshift, real.mwebv)
-    probability = classifier.classify(batch, classifier.no_states(60)).probability
+    probability = classifier.classify(batch, classifier.empty_batch(60)).probability
     np.testing.assert_allclose(probability.sum(axis=1), 1.0, atol=1e-5)
 
 

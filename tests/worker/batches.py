@@ -9,7 +9,7 @@ from service.core.alerts import Survey
 from service.core.ports.messages import OutgoingMessage, SourceMessage
 from service.decoding.decoder import RawMessage
 from service.settings import Settings
-from service.wiring import decoder
+from service.wiring.decoding import decoder
 from service.worker.batch import BatchProcessor
 from tests.support.service import without_timestamps
 from tests.support.streams import simulated_packets, source_messages

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from service.settings import Settings
-from service.wiring import processor, store
+from service.wiring.stores import object_store
+from service.wiring.worker import batch_processor
 from service.worker.batch import BatchProcessor
 from tests.conftest import SettingsFactory
 from tests.support.models import model_settings
@@ -40,7 +41,7 @@ def make_processor(pipeline_settings: Callable[..., Settings]) -> ProcessorFacto
 
     def make(**values: Any) -> BatchProcessor:
         settings = pipeline_settings(**values)
-        made = processor(settings, store(settings))
+        made = batch_processor(settings, object_store(settings))
         made.prepare()
         return made
 

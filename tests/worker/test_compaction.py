@@ -10,10 +10,10 @@ from redis import Redis
 from service.core.alerts import Survey
 from service.core.lightcurve.merge import days
 from service.core.ports.messages import SourceMessage
-from service.core.state.object_state import ObjectState, decode_head
+from service.core.state.object_state import ObjectState, decode_recent
 from service.core.state.summary import read_summaries, summarise
 from service.decoding.decoder import RawMessage
-from service.worker import object_update as work
+from service.worker import compaction
 from tests.decoding.packets import (
     lsst,
     lsst_bytes,
@@ -93,13 +93,13 @@ STREAMS = {"simulated": STREAM, "nightly": nightly(), "revised": revised()}
 
 @pytest.fixture
 def settled_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "MOST_ROWS", MOST)
-    monkeypatch.setattr(work, "KEPT_ROWS", KEPT)
+    monkeypatch.setattr(compaction, "MAX_RECENT_ROWS", MOST)
+    monkeypatch.setattr(compaction, "MIN_RECENT_ROWS", KEPT)
 
 
 def heads(redis_url: str) -> dict[str, ObjectState]:
     with Redis.from_url(redis_url) as client:
-        return {key.decode(): decode_head(client.get(key)) for key in client.scan_iter("nj:{*}")}
+        return {key.decode(): decode_recent(client.get(key)) for key in client.scan_iter("nj:{*}")}
 
 
 def aside_of(redis_url: str) -> dict[bytes, Any]:
@@ -134,14 +134,14 @@ def test_results_and_light_curves_are_those_of_whole_light_curves(
     own, other = make_processor(), make_processor(redis_url=another_database(redis_url))
 
     found = [process(own, stream, size) for _ in range(times)]
-    monkeypatch.setattr(work, "MOST_ROWS", 10**9)
+    monkeypatch.setattr(compaction, "MAX_RECENT_ROWS", 10**9)
     assert found == [process(other, stream, size) for _ in range(times)]
 
     assert light_curves(redis_url) == light_curves(another_database(redis_url))
     assert aside_of(redis_url) == aside_of(another_database(redis_url))
-    n_settled = [one.settled.n_rows for one in heads(redis_url).values()]
+    n_settled = [one.archived.n_rows for one in heads(redis_url).values()]
     assert max(n_settled) > MOST
-    assert not any(one.settled.n_rows for one in heads(another_database(redis_url)).values())
+    assert not any(one.archived.n_rows for one in heads(another_database(redis_url)).values())
 
 
 @pytest.mark.usefixtures("settled_early")
@@ -149,7 +149,7 @@ def test_states_and_summaries_agree_with_those_of_whole_light_curves(
     make_processor: ProcessorFactory, monkeypatch: pytest.MonkeyPatch, redis_url: str
 ) -> None:
     process(make_processor(), STREAM, 7)
-    monkeypatch.setattr(work, "MOST_ROWS", 10**9)
+    monkeypatch.setattr(compaction, "MAX_RECENT_ROWS", 10**9)
     process(make_processor(redis_url=another_database(redis_url)), STREAM, 7)
 
     own, whole = stored_states(redis_url), stored_states(another_database(redis_url))
@@ -159,7 +159,7 @@ def test_states_and_summaries_agree_with_those_of_whole_light_curves(
     for name, state in heads(redis_url).items():
         key = name.removeprefix("nj:{").removesuffix("}")
         (short,), (long,) = summarise([state]).stored(), summarise([whole[key]]).stored()
-        assert read_summaries([short]).heads.tobytes() == read_summaries([long]).heads.tobytes()
+        assert read_summaries([short]).columns.tobytes() == read_summaries([long]).columns.tobytes()
 
 
 @pytest.mark.usefixtures("settled_early")
@@ -168,14 +168,14 @@ def test_settled_rows_are_of_earlier_days_and_only_those_behind_them_are_in_the_
 ) -> None:
     process(make_processor(), STREAM, 7)
 
-    long = {key: one for key, one in heads(redis_url).items() if one.settled.n_rows}
+    long = {key: one for key, one in heads(redis_url).items() if one.archived.n_rows}
     assert long
     whole = stored_states(redis_url)
     for name, head in long.items():
         rows = whole[name.removeprefix("nj:{").removesuffix("}")].observations
-        n_settled = head.settled.n_rows
+        n_settled = head.archived.n_rows
         assert head.observations.tobytes() == rows[n_settled:].tobytes()
-        assert head.settled.end_mjd_tai == rows["mjd_tai"][n_settled - 1]
+        assert head.archived.end_mjd_tai == rows["mjd_tai"][n_settled - 1]
         numbers = days(rows["mjd_tai"])
         assert numbers[n_settled] > numbers[n_settled - 1]
 
@@ -195,7 +195,7 @@ def test_alerts_that_only_add_to_a_light_curve_leave_its_settled_rows_unread(
 
     monkeypatch.setattr(store, "load", noted)
     for message in STREAMS["nightly"]:
-        settled = {key: one.settled for key, one in heads(redis_url).items()}
+        settled = {key: one.archived for key, one in heads(redis_url).items()}
         read.clear()
         made.process([message])
         rows = made._decoder.decode([RawMessage(message.value or b"", Survey.LSST)]).alerts

@@ -18,7 +18,7 @@ from service.errors import (
     StoreUnavailableError,
     TransientError,
 )
-from service.worker.health import Pulse, serve
+from service.worker.health import WorkerStatus, serve
 from service.worker.metrics import ModelLabels, WorkerMetrics
 
 STALL = timedelta(seconds=2)
@@ -45,20 +45,20 @@ def test_worker_that_starts_is_alive_and_not_ready(metrics: WorkerMetrics) -> No
     time.sleep(LONGER_S)  # than a working loop may be silent
     assert ask(port, "/healthz")[0] == 200
     assert ask(port, "/readyz") == (503, ask(port, "/readyz")[1] | {"status": "starting"})
-    metrics.pulse.starts()
+    metrics.status.set_ready()
     assert ask(port, "/readyz")[0] == 200
 
 
 def test_loop_that_stands_still_is_seen(metrics: WorkerMetrics) -> None:
     port = free_port()
     metrics.serve(port, "127.0.0.1")
-    metrics.pulse.starts()
+    metrics.status.set_ready()
     assert ask(port, "/healthz")[0] == 200
     time.sleep(LONGER_S)
     status, report = ask(port, "/healthz")
     assert (status, report["status"]) == (503, "stalled")
     assert report["silent_s"] >= LONGER_S
-    metrics.pulse.beat()
+    metrics.status.heartbeat()
     assert ask(port, "/healthz")[0] == 200
 
 
@@ -71,9 +71,9 @@ def test_loop_that_stands_still_is_seen(metrics: WorkerMetrics) -> None:
     ],
 )
 def test_waiting_is_told_and_no_reason_for_a_restart(error: TransientError, part: str) -> None:
-    pulse = Pulse()
-    pulse.starts()
-    pulse.waits_for(error)
+    pulse = WorkerStatus()
+    pulse.set_ready()
+    pulse.set_waiting(error)
     assert pulse.report()[part] == str(error)
     assert pulse.status == "waiting"
     server = serve(CollectorRegistry(), pulse, "127.0.0.1", 0)
@@ -81,7 +81,7 @@ def test_waiting_is_told_and_no_reason_for_a_restart(error: TransientError, part
         port = server.server_port
         assert ask(port, "/healthz")[0] == 200
         assert ask(port, "/readyz")[0] == 503
-        pulse.works()
+        pulse.clear_waiting()
         status, report = ask(port, "/readyz")
         assert (status, report["broker"], report["store"]) == (200, "ok", "ok")
     finally:
@@ -94,7 +94,7 @@ def test_report_tells_lag_and_models(metrics: WorkerMetrics) -> None:
         [ModelLabels("ztf", "nightjar-ztf", "0.2.0"), ModelLabels("lsst", "nightjar-lsst", "1")]
     )
     metrics.set_lag({("ztf_20261121", 0): 5, ("ztf_20261121", 1): 7, ("lsst", 3): 0})
-    report = metrics.pulse.report()
+    report = metrics.status.report()
     assert report["lag_messages"] == {"ztf_20261121": 12, "lsst": 0}
     assert report["partitions"] == 3
     assert {"survey": "ztf", "model": "nightjar-ztf", "version": "0.2.0"} in report["models"]
@@ -116,8 +116,8 @@ def test_a_path_that_does_not_exist_answers_404(metrics: WorkerMetrics) -> None:
 
 
 def test_of_what_else_is_away_a_waiting_worker_knows_nothing() -> None:
-    pulse = Pulse()
-    pulse.waits_for(BrokerUnavailableError("no answer from Kafka"))
+    pulse = WorkerStatus()
+    pulse.set_waiting(BrokerUnavailableError("no answer from Kafka"))
     assert (pulse.report()["broker"], pulse.report()["store"]) == ("no answer from Kafka", "unknown")
 
 
@@ -129,7 +129,7 @@ def test_port_that_is_taken_names_its_setting(metrics: WorkerMetrics) -> None:
 
 
 def test_an_address_of_the_other_family_will_do() -> None:
-    server = serve(CollectorRegistry(), Pulse(), "::1", 0)
+    server = serve(CollectorRegistry(), WorkerStatus(), "::1", 0)
     try:
         assert ask(server.server_port, "/healthz", "[::1]")[0] == 200
     finally:

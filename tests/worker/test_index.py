@@ -6,7 +6,7 @@ from redis import Redis
 
 from service.cli.commands.reindex import Reindexer
 from service.settings import Settings
-from service.wiring import store as store_of
+from service.wiring.stores import object_store
 from tests.support.service import stored_states
 from tests.worker.batches import STREAM, process
 from tests.worker.conftest import ProcessorFactory
@@ -29,7 +29,7 @@ def test_the_index_says_what_the_objects_say(make_processor: ProcessorFactory, r
     for kind in (b"nj:i:t:", b"nj:i:p:"):
         names = [name for key, rows in written.items() if key.startswith(kind) for name, _ in rows]
         assert len(names) == len(states)
-    counts = Reindexer(store_of(Settings(redis_url=redis_url))).run()
+    counts = Reindexer(object_store(Settings(redis_url=redis_url))).run()
     assert (counts["indexed"], counts["summaries_written"]) == (len(states), 0)
     # What is left over of classes that were probable once is all that there was too much.
     kept = {key: [row for row in rows if row in written[key]] for key, rows in index_of(redis_url).items()}
@@ -48,7 +48,7 @@ def test_a_replay_leaves_the_index_as_it_is_and_mends_what_it_lacks(
     with Redis.from_url(redis_url) as redis:
         redis.delete("nj:i", *before[0])
     process(make_processor(), STREAM, 50)
-    Reindexer(store_of(Settings(redis_url=redis_url))).run()
+    Reindexer(object_store(Settings(redis_url=redis_url))).run()
     mended = index_of(redis_url)
     assert {key: rows for key, rows in mended.items() if not key.startswith(b"nj:i:c")} == {
         key: rows for key, rows in before[0].items() if not key.startswith(b"nj:i:c")

@@ -10,7 +10,7 @@ from redis import Redis
 from service.core.alerts import Survey
 from service.core.ports.store import StateWrite
 from service.core.state.object_state import encode_state
-from service.core.state.summary import placements, summarise
+from service.core.state.summary import index_entries, summarise
 from service.redis.store import RedisStore
 from service.worker.index_sweep import INTERVAL, IndexSweep
 from tests.support.objects import classification, object_state
@@ -26,7 +26,7 @@ def put(redis_url: str, keys: list[str], expiry: timedelta) -> RedisStore:
     summaries = summarise([state] * len(keys))
     columns = zip(keys, summaries.stored(), strict=True)
     assert all(store.save([StateWrite(key, encode_state(state), None, summary) for key, summary in columns]))
-    store.index.add(placements(keys, summaries, lambda _: NAMES))
+    store.index.add(index_entries(keys, summaries, lambda _: NAMES))
     return store
 
 

@@ -45,8 +45,8 @@ def test_latencies_of_surveys_are_apart() -> None:
 
 def test_classes_are_counted_by_survey_and_model() -> None:
     metrics = WorkerMetrics()
-    metrics.count_classes({("ztf", "ztf 1", "Ia"): 3, ("lsst", "lsst 2", "Ia"): 1})
-    metrics.count_classes({("ztf", "ztf 1", "Ia"): 2})
+    metrics.count_top_classes({("ztf", "ztf 1", "Ia"): 3, ("lsst", "lsst 2", "Ia"): 1})
+    metrics.count_top_classes({("ztf", "ztf 1", "Ia"): 2})
     labels = {"survey": "ztf", "model": "ztf 1", "class_name": "Ia"}
     assert value(metrics, "nightjar_classified_total", **labels) == 5
 

@@ -12,7 +12,7 @@ from service.core.state.layout import COUNTER_OFFSET
 from service.errors import StoreUnavailableError
 from service.redis.store import RedisStore
 from service.settings import Settings
-from service.wiring import processor
+from service.wiring.worker import batch_processor
 from service.worker.batch import MOST_ATTEMPTS, BatchProcessor
 from tests.support.service import light_curves, stored_states
 from tests.worker.batches import STREAM, another_database, object_with_alerts, results
@@ -35,9 +35,9 @@ class Racing(RedisStore):
 
 def racing(settings: Settings, rivals: Sequence[Callable[[], Any]]) -> BatchProcessor:
     racer = Racing.connect(
-        str(settings.redis_url), timeout=settings.redis_timeout, expiry=settings.object_expiry
+        str(settings.redis_url), timeout=settings.redis_timeout, expiry=settings.object_ttl
     )
-    made = processor(settings, racer)
+    made = batch_processor(settings, racer)
     made.prepare()
     racer.rivals = rivals
     return made

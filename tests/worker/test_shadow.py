@@ -10,10 +10,12 @@ from redis import Redis
 from service.core.alerts import Survey, object_key
 from service.core.models.bundle import load_bundle
 from service.core.ports.messages import OutgoingMessage
-from service.core.state.shadow_history import answered
+from service.core.state.shadow_history import read_histories
 from service.errors import SettingsError
 from service.settings import Settings
-from service.wiring import processor, shadows_of, store
+from service.wiring.models import load_shadow_bundles
+from service.wiring.stores import object_store
+from service.wiring.worker import batch_processor
 from service.worker.batch import BatchProcessor
 from tests.support.bundles import write_random_bundle
 from tests.worker.batches import STREAM, another_database, read, results
@@ -66,10 +68,10 @@ def test_everything_else_is_the_same_to_the_byte_with_and_without_a_shadow(
         batch = STREAM[begin : begin + 30]
         alone, beside = plain.process(batch), shadowed.process(batch)
         assert [one for one in beside.outgoing if one.topic != SHADOW_TOPIC] == alone.outgoing
-        assert (beside.consumed, beside.outcomes, beside.classes) == (
+        assert (beside.consumed, beside.outcomes, beside.top_classes) == (
             alone.consumed,
             alone.outcomes,
-            alone.classes,
+            alone.top_classes,
         )
         assert len(aside(beside.outgoing)) == sum(message.topic == "ztf" for message in batch)
     assert stored(other) == stored(redis_url)
@@ -112,10 +114,10 @@ def test_answers_of_the_shadow_are_kept_beside_the_objects(
     made = make_processor(ztf_shadow_model=shadow, shadow_topic=SHADOW_TOPIC)
     published = [read(message) for message in aside(made.process(STREAM).outgoing)]
 
-    objects = store(pipeline_settings())
+    objects = object_store(pipeline_settings())
     digest = load_bundle(shadow).digest
     names = sorted({record["object_id"] for record in published})
-    histories = answered(objects.beside(digest), [object_key(Survey.ZTF, name) for name in names])
+    histories = read_histories(objects.for_model(digest), [object_key(Survey.ZTF, name) for name in names])
     kept = {(name, one.alert_id) for name, history in zip(names, histories, strict=True) for one in history}
     assert kept == {(record["object_id"], record["alert_id"]) for record in published}
     assert objects.models()[digest].classifier.name == "ztf-next"
@@ -136,17 +138,20 @@ def test_shadow_of_lsst_answers_elasticc_too(
     tmp_path: Path, settings_factory: Callable[..., Settings]
 ) -> None:
     path = str(write_random_bundle(tmp_path, survey=Survey.LSST, name="lsst-next"))
-    assert shadows_of(settings_factory(lsst_shadow_model=path)).keys() == {Survey.LSST, Survey.ELASTICC}
-    assert shadows_of(settings_factory()) == {}
+    assert load_shadow_bundles(settings_factory(lsst_shadow_model=path)).keys() == {
+        Survey.LSST,
+        Survey.ELASTICC,
+    }
+    assert load_shadow_bundles(settings_factory()) == {}
 
 
 def test_shadow_without_a_topic_is_refused(settings_factory: Callable[..., Settings], shadow: str) -> None:
     settings = settings_factory(ztf_shadow_model=shadow, shadow_topic="", ztf_topics=("ztf",))
     with pytest.raises(SettingsError, match="NIGHTJAR_SHADOW_TOPIC"):
-        processor(settings, store(settings))
+        batch_processor(settings, object_store(settings))
 
 
 def test_service_does_not_read_what_its_shadow_writes(settings_factory: Callable[..., Settings]) -> None:
     settings = settings_factory(ztf_topics=("^nightjar[.]s",))
     with pytest.raises(SettingsError, match=r"nightjar\.shadow"):
-        processor(settings, store(settings))
+        batch_processor(settings, object_store(settings))

@@ -59,10 +59,10 @@ class Stage:
                 self.stop.set()
         return batch
 
-    def progress(self) -> Any:
+    def positions(self) -> Any:
         return self._position
 
-    def committed(self) -> None:
+    def mark_committed(self) -> None:
         self._committed = self._position
 
     def rewind(self) -> bool:
@@ -114,7 +114,7 @@ class Stage:
         self._step("reset")
         self._produced = []
 
-    def settle(self, *, is_committed: bool) -> None:
+    def abort_hanging(self, *, is_committed: bool) -> None:
         self._step(f"settle {'committed' if is_committed else 'not committed'}")
 
     # the processor
@@ -135,7 +135,7 @@ class Stage:
             outgoing,
             Counter({("ztf", 0): len(messages)}),
             outcomes,
-            classes=Counter(),
+            top_classes=Counter(),
             published_ms={},
         )
 

@@ -18,12 +18,12 @@ from service.core.search.filters import FilterSpec
 from service.core.state.summary import Summaries
 from service.errors import InputError
 
-__all__ = ["Batch", "BatchMaker", "Ring", "Wanted"]
+__all__ = ["ReplayBuffer", "ResultEventEncoder", "ResultEvents", "StreamQuery"]
 
 MERGED_UP_TO = 500
 
 
-class Wanted(NamedTuple):
+class StreamQuery(NamedTuple):
     """What a client asked for: results that pass the criteria and the named filter, where there is one."""
 
     criteria: Criteria
@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ResultEvents:
     """n results in the order in which they were read.
 
     Attributes
@@ -55,7 +55,7 @@ class Batch:
     summaries: Summaries
     by_filter: dict[str, NDArray[np.bool_]]
 
-    def select(self, wanted: Wanted, vocabulary: Vocabulary) -> list[int]:
+    def select(self, wanted: StreamQuery, vocabulary: Vocabulary) -> list[int]:
         """Say which results a client is to hear of."""
         mask = wanted.criteria.mask(self.surveys, self.summaries, vocabulary.names)
         if wanted.filter_name:
@@ -67,11 +67,11 @@ class Batch:
         """Give the events of some results, as they are sent."""
         return b"".join([self.ids[i] + self.payloads[i] for i in chosen])
 
-    def joined(self, other: "Batch") -> "Batch":
+    def joined(self, other: "ResultEvents") -> "ResultEvents":
         """Give this and a later one as one."""
-        heads = np.concatenate([self.summaries.heads, other.summaries.heads])
+        heads = np.concatenate([self.summaries.columns, other.summaries.columns])
         names = self.by_filter.keys() | other.by_filter.keys()
-        return Batch(
+        return ResultEvents(
             self.places + other.places,
             self.ids + other.ids,
             self.payloads + other.payloads,
@@ -81,11 +81,11 @@ class Batch:
         )
 
 
-def _mask(batch: Batch, name: str) -> NDArray[np.bool_]:
+def _mask(batch: ResultEvents, name: str) -> NDArray[np.bool_]:
     return batch.by_filter.get(name, np.zeros(len(batch.places), np.bool_))
 
 
-class BatchMaker:
+class ResultEventEncoder:
     """Makes batches of records.
 
     Parameters
@@ -101,7 +101,7 @@ class BatchMaker:
 
     def make(
         self, records: Sequence[FeedRecord], positions: dict[int, int], filters: Sequence[FilterSpec]
-    ) -> Batch:
+    ) -> ResultEvents:
         """Make a batch, and move `positions` behind it; what is no result is passed over."""
         places, ids, native = [], [], []
         for one in records:
@@ -114,7 +114,7 @@ class BatchMaker:
             ids.append(f"id: {write_positions(positions)}\n".encode())
         results = result_batch(native, self._load, self.vocabulary)
         by_filter = {spec.name: spec.mask(results) for spec in filters}
-        return Batch(places, ids, _payloads(results), results.surveys, results.summaries, by_filter)
+        return ResultEvents(places, ids, _payloads(results), results.surveys, results.summaries, by_filter)
 
 
 def _payloads(results: ResultBatch) -> list[bytes]:
@@ -129,7 +129,7 @@ def _payloads(results: ResultBatch) -> list[bytes]:
     ]
 
 
-class Ring:
+class ReplayBuffer:
     """The latest results, for clients that come back soon.
 
     Parameters
@@ -142,7 +142,7 @@ class Ring:
 
     def __init__(self, most: int, starts: Positions) -> None:
         self._most = most
-        self._batches: deque[Batch] = deque()
+        self._batches: deque[ResultEvents] = deque()
         self._size = 0
         self._low = dict(starts)  # from here on it holds everything
 
@@ -150,7 +150,7 @@ class Ring:
         """Know of partitions that were not there before."""
         self._low = {**starts, **self._low}
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: ResultEvents) -> None:
         """Take up the next batch, and forget the oldest."""
         if self._batches and len(self._batches[-1].places) + len(batch.places) <= MERGED_UP_TO:
             self._batches[-1] = self._batches[-1].joined(batch)
@@ -167,7 +167,7 @@ class Ring:
         """Say whether everything from some positions on is here."""
         return all(positions.get(partition, 0) >= low for partition, low in self._low.items())
 
-    def since(self, positions: Positions) -> Iterator[tuple[Batch, list[int]]]:
+    def since(self, positions: Positions) -> Iterator[tuple[ResultEvents, list[int]]]:
         """Give, batch by batch, which results lie behind some positions."""
         for batch in self._batches:
             new = [i for i, (part, offset) in enumerate(batch.places) if offset >= positions.get(part, 0)]

@@ -5,13 +5,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from enum import Enum
 
-from service.api.live.batches import Wanted
+from service.api.live.batches import StreamQuery
 from service.api.render.json import json_bytes
 
-__all__ = ["Client", "Ended"]
+__all__ = ["EndReason", "StreamClient"]
 
 
-class Ended(Enum):
+class EndReason(Enum):
     """Why the service ends a stream: what the last message says."""
 
     SLOW = "too slow: more was waiting for this client than is kept; come back with Last-Event-ID"
@@ -19,7 +19,7 @@ class Ended(Enum):
     REMOVED = "the filter was removed"
 
 
-class Client:
+class StreamClient:
     """What waits for one client; to be used in the event loop.
 
     Parameters
@@ -32,10 +32,10 @@ class Client:
         Called when that happens.
     """
 
-    def __init__(self, wanted: Wanted, *, most_bytes: int, on_drop: Callable[[], None]) -> None:
+    def __init__(self, wanted: StreamQuery, *, most_bytes: int, on_drop: Callable[[], None]) -> None:
         self.wanted = wanted
         self._on_drop = on_drop
-        self.ended: Ended | None = None
+        self.ended: EndReason | None = None
         self._most_bytes = most_bytes
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -47,14 +47,14 @@ class Client:
             return
         if self._waiting_bytes + len(events) > self._most_bytes:
             self._waiting.clear()
-            self.end(Ended.SLOW)
+            self.end(EndReason.SLOW)
             self._on_drop()
             return
         self._waiting.append(events)
         self._waiting_bytes += len(events)
         self._news.set()
 
-    def end(self, why: Ended) -> None:
+    def end(self, why: EndReason) -> None:
         """End the stream, after what waits."""
         self.ended = self.ended or why
         self._news.set()

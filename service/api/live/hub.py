@@ -8,14 +8,14 @@ from threading import Event, Thread
 
 import structlog
 
-from service.api.live.batches import Batch, BatchMaker, Ring, Wanted
-from service.api.live.client import Client, Ended
+from service.api.live.batches import ReplayBuffer, ResultEventEncoder, ResultEvents, StreamQuery
+from service.api.live.client import EndReason, StreamClient
 from service.core.ports.result_feed import FeedChunk, Positions, ResultFeed
 from service.core.ports.store import ObjectStore
 from service.core.search.filters import FilterSpec, FilterStore
 from service.errors import BrokerUnavailableError, ServiceError
 
-__all__ = ["Hub"]
+__all__ = ["Broadcaster"]
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
@@ -28,7 +28,7 @@ GROWTH_AGE_S = 5.0
 log = structlog.get_logger(__name__)
 
 
-class Hub:
+class Broadcaster:
     """The one reader, in a thread of its own, and the clients, in the server's event loop.
 
     It starts with the first client. Results are made ready for sending in the thread, once each; the loop
@@ -48,20 +48,20 @@ class Hub:
         self._feed = feed
         self._store = store
         self._most = ring_events
-        self._maker = BatchMaker(self._load)
-        self._clients: dict[Wanted, set[Client]] = {}
+        self._maker = ResultEventEncoder(self._load)
+        self._clients: dict[StreamQuery, set[StreamClient]] = {}
         self._positions: dict[int, int] = {}
-        self._ring = Ring(ring_events, {})
+        self._ring = ReplayBuffer(ring_events, {})
         self._ready = asyncio.Event()
         self._stop = Event()
         self._is_behind = Event()
         self._looked_s = time.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
-        self._filters = KnownFilters(store.filters)
+        self._filters = FilterCache(store.filters)
 
     @property
-    def maker(self) -> BatchMaker:
+    def maker(self) -> ResultEventEncoder:
         """Makes batches of records, for those who read on their own."""
         return self._maker
 
@@ -71,7 +71,7 @@ class Hub:
         return dict(self._positions)
 
     @property
-    def ring(self) -> Ring:
+    def ring(self) -> ReplayBuffer:
         """The latest results; to be asked in the event loop."""
         return self._ring
 
@@ -101,13 +101,13 @@ class Hub:
         except TimeoutError:
             raise BrokerUnavailableError("the topic of results cannot be read") from None
 
-    def join(self, client: Client) -> None:
+    def join(self, client: StreamClient) -> None:
         """Hand a client all that comes from now on; in the event loop."""
         if self._stop.is_set():
-            client.end(Ended.STOPPING)
+            client.end(EndReason.STOPPING)
         self._clients.setdefault(client.wanted, set()).add(client)
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: StreamClient) -> None:
         """Hand a client nothing more; in the event loop."""
         group = self._clients.get(client.wanted)
         if group is not None:
@@ -120,7 +120,7 @@ class Hub:
         self._stop.set()
         for group in self._clients.values():
             for client in group:
-                client.end(Ended.STOPPING)
+                client.end(EndReason.STOPPING)
 
     def _load(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         try:
@@ -151,7 +151,7 @@ class Hub:
         """Read from where we were, at first from a little before the end, until there are new partitions."""
         spans = self._feed.extents()
         starts = self._starts(spans)
-        reading = Reading(dict(starts), {part: span.stop for part, span in spans.items()})
+        reading = ReadProgress(dict(starts), {part: span.stop for part, span in spans.items()})
         self._in_loop(partial(self._begin, starts))
         self._feed.open(starts)
         while not self._stop.is_set() and not self._has_grown():
@@ -183,11 +183,11 @@ class Hub:
 
     def _begin(self, starts: Positions) -> None:
         if not self._positions:
-            self._ring = Ring(self._most, starts)
+            self._ring = ReplayBuffer(self._most, starts)
         self._ring.begin(starts)
         self._positions = {**starts, **self._positions}
 
-    def _hand_out(self, batch: Batch, reading: "Reading") -> None:
+    def _hand_out(self, batch: ResultEvents, reading: "ReadProgress") -> None:
         """Give a batch to all that asked for something in it; in the event loop."""
         self._positions = dict(reading.positions)
         if batch.places:
@@ -207,7 +207,7 @@ class Hub:
         for wanted, group in self._clients.items():
             if wanted.filter_name and names is not None and wanted.filter_name not in names:
                 for client in group:
-                    client.end(Ended.REMOVED)
+                    client.end(EndReason.REMOVED)
 
     def _in_loop(self, call: Callable[[], None]) -> None:
         """Do something in the event loop, and wait for it: who reads is never far ahead of who sends."""
@@ -225,7 +225,7 @@ class Hub:
                     continue
 
 
-class Reading:
+class ReadProgress:
     """How far one reading of the topic has come.
 
     Parameters
@@ -252,7 +252,7 @@ class Reading:
         return not self._behind
 
 
-class KnownFilters:
+class FilterCache:
     """Named filters, read anew after a while.
 
     Parameters

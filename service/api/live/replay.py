@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from itertools import islice
 
-from service.api.live.batches import Batch, Wanted
-from service.api.live.client import Client
-from service.api.live.hub import Hub
+from service.api.live.batches import ResultEvents, StreamQuery
+from service.api.live.client import StreamClient
+from service.api.live.hub import Broadcaster
 from service.api.render.json import json_bytes
 from service.core.ports.result_feed import FeedRecord, ResultFeed, write_positions
 
-__all__ = ["Replays"]
+__all__ = ["CatchUp"]
 
 AT_ONCE = 4
 """Each replay has a Kafka client with threads of its own; the others wait."""
@@ -19,7 +19,7 @@ CHUNK = 500
 BEHIND_PATIENCE_S = 2.0
 
 
-class Replays:
+class CatchUp:
     """Brings clients up to the present.
 
     Parameters
@@ -30,12 +30,12 @@ class Replays:
         The topic of results.
     """
 
-    def __init__(self, hub: Hub, feed: ResultFeed) -> None:
+    def __init__(self, hub: Broadcaster, feed: ResultFeed) -> None:
         self._hub = hub
         self._feed = feed
         self._room = asyncio.Semaphore(AT_ONCE)
 
-    async def catch_up(self, client: Client, positions: dict[int, int]) -> AsyncIterator[bytes]:
+    async def catch_up(self, client: StreamClient, positions: dict[int, int]) -> AsyncIterator[bytes]:
         """Give what a client missed since some positions, then let the hub hand it what comes.
 
         Nothing is left out or given twice in between: the last part is read from memory in the same step
@@ -63,14 +63,14 @@ class Replays:
         here = self._hub.positions
         positions.update({part: min(offset, here.get(part, 0)) for part, offset in positions.items()})
 
-    def _from_memory(self, wanted: Wanted, positions: dict[int, int]) -> list[bytes]:
+    def _from_memory(self, wanted: StreamQuery, positions: dict[int, int]) -> list[bytes]:
         found = []
         for batch, new in self._hub.ring.since(positions):
             passing = set(batch.select(wanted, self._hub.maker.vocabulary))
             found += _events(batch, new, passing, positions)
         return found
 
-    async def _from_kafka(self, wanted: Wanted, positions: dict[int, int]) -> AsyncIterator[bytes]:
+    async def _from_kafka(self, wanted: StreamQuery, positions: dict[int, int]) -> AsyncIterator[bytes]:
         """Read up to where the hub is now."""
         there = await asyncio.to_thread(self._feed.extents)
         lost = sum(max(span.start - positions.get(part, span.start), 0) for part, span in there.items())
@@ -84,13 +84,13 @@ class Replays:
             yield await asyncio.to_thread(self._chosen, chunk, wanted, positions)
         positions.update({partition: span.stop for partition, span in ranges.items()})
 
-    def _chosen(self, chunk: list[FeedRecord], wanted: Wanted, positions: dict[int, int]) -> bytes:
+    def _chosen(self, chunk: list[FeedRecord], wanted: StreamQuery, positions: dict[int, int]) -> bytes:
         maker = self._hub.maker
         batch = maker.make(chunk, positions, self._hub.filters())
         return batch.events(batch.select(wanted, maker.vocabulary))
 
 
-def _events(batch: Batch, new: list[int], passing: set[int], positions: dict[int, int]) -> list[bytes]:
+def _events(batch: ResultEvents, new: list[int], passing: set[int], positions: dict[int, int]) -> list[bytes]:
     """Give the events that are new and pass, each with the id of where this client then stands."""
     found = []
     for i in new:

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from service.api.live.client import Client
-from service.api.live.hub import Hub
-from service.api.live.replay import Replays
+from service.api.live.client import StreamClient
+from service.api.live.hub import Broadcaster
+from service.api.live.replay import CatchUp
 from service.core.ports.result_feed import ResultFeed
 from service.core.ports.store import ObjectStore
 from service.settings import Settings
@@ -34,13 +34,13 @@ class LiveStreams:
     def __init__(
         self, settings: Settings, store: ObjectStore, feed: ResultFeed, metrics: CollectorRegistry
     ) -> None:
-        self.hub = Hub(feed, store, ring_events=settings.stream_kept)
-        self.replays = Replays(self.hub, feed)
+        self.hub = Broadcaster(feed, store, ring_events=settings.stream_replay_size)
+        self.replays = CatchUp(self.hub, feed)
         self.most_bytes = settings.stream_buffer_bytes
         self.most_clients = settings.stream_clients
         self.heartbeat_s = settings.stream_heartbeat.total_seconds()
         self.patience_s = PATIENCE.total_seconds()
-        self._clients: set[Client] = set()
+        self._clients: set[StreamClient] = set()
         self._gauge = Gauge("nightjar_api_stream_clients", "Clients of the live stream", registry=metrics)
         self._dropped = Counter(
             "nightjar_api_stream_dropped_total", "Clients dropped as too slow", registry=metrics
@@ -55,12 +55,12 @@ class LiveStreams:
         """Count a client that is dropped as too slow."""
         self._dropped.inc()
 
-    def enter(self, client: Client) -> None:
+    def enter(self, client: StreamClient) -> None:
         """Count a client that begins to listen."""
         self._clients.add(client)
         self._gauge.set(len(self._clients))
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: StreamClient) -> None:
         """Count a client that has gone, for whatever reason."""
         self.hub.leave(client)
         self._clients.discard(client)

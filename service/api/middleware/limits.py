@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import ProblemType, problem_response
 
-__all__ = ["BodyLimitMiddleware", "PatienceMiddleware", "RateLimitMiddleware"]
+__all__ = ["BodyLimitMiddleware", "RateLimitMiddleware", "TimeoutMiddleware"]
 
 CONTENT_TOO_LARGE = 413
 
@@ -105,7 +105,7 @@ class RateLimitMiddleware:
         return 0.0 if is_served else (1.0 - left) / self._rate_hz
 
 
-class PatienceMiddleware:
+class TimeoutMiddleware:
     """Answers instead of an application that takes too long, and refuses what would only wait.
 
     What an endpoint does cannot be stopped; its answer is thrown away. An answer that has begun may go on

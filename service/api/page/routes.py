@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from service.api.context import Needs
+from service.api.context import ContextDependency
 from service.api.page.assets import assets, etag_of
 from service.api.security import takes_token
 from service.settings import Settings
@@ -41,13 +41,13 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def get_live_page(request: Request, needs: Needs) -> Response:
+async def get_live_page(request: Request, needs: ContextDependency) -> Response:
     """Show the live table of candidates."""
     return _document(request, "live.html", needs.settings)
 
 
 @router.get("/objects/{object_id}")
-async def get_object_page(object_id: str, request: Request, needs: Needs) -> Response:
+async def get_object_page(object_id: str, request: Request, needs: ContextDependency) -> Response:
     """Show one object; its script reads from the address which."""
     del object_id
     return _document(request, "object.html", needs.settings)

@@ -12,7 +12,7 @@ from service.api.render.times import utc_of_mjd_tai
 from service.core.alerts import BAND_NAMES
 from service.core.classification import Reason
 from service.core.search.criteria import Criteria
-from service.core.state.summary import NONE, ClassNames, Summaries
+from service.core.state.summary import ABSENT, ClassNames, Summaries
 
 __all__ = ["ModelNames", "class_names", "items", "model_names"]
 
@@ -53,7 +53,7 @@ def items(
         Whose cone distances are from.
     """
     distances = criteria.distance_deg(summaries).tolist()
-    heads = summaries.heads.tolist()
+    heads = summaries.columns.tolist()
     return [
         _item(key, head, vector, names, model_names)
         | {"distance_arcsec": _number(distance * ARCSEC_PER_DEG, 3)}
@@ -70,10 +70,10 @@ def _item(
 ) -> dict[str, Any]:
     _, reason, band, best, n_detections, model, alert_id, ra_deg, dec_deg, last, first, magnitude, _ = head
     probability = np.frombuffer(vector, "<f4")
-    classes = names(model) if best != NONE else ()
+    classes = names(model) if best != ABSENT else ()
     if len(classes) != len(probability):
         classes = ()  # of a model that nobody knows any more
-    is_known = reason != NONE
+    is_known = reason != ABSENT
     return {
         "object_id": key,
         "survey": key.partition(":")[0],
@@ -86,7 +86,7 @@ def _item(
         "first_time": _iso(first),
         "age_days": _number(last - first, 6),
         "magnitude": _number(magnitude, 4),
-        "band": None if band == NONE else BAND_NAMES[band],
+        "band": None if band == ABSENT else BAND_NAMES[band],
         "status": ("abstained" if reason else "classified") if is_known else None,
         "reason": Reason(reason).label if is_known and reason else None,
         "best_class": classes[best] if classes else None,

@@ -26,7 +26,7 @@ from service.api.schemas.objects import (
 from service.core.alerts import BAND_NAMES, Kind, Observations, Survey, object_key
 from service.core.classification import Classification, Reason
 from service.core.photometry import magnitude_of_flux_njy
-from service.core.ports.store import RegisteredModel
+from service.core.ports.store import ModelInfo
 from service.core.state.history import History
 from service.core.state.object_state import ObjectState
 
@@ -165,7 +165,7 @@ def epoch(item: Classification, registry: ModelRegistry) -> Epoch:
     )
 
 
-def classifier_name(model: RegisteredModel) -> ClassifierName:
+def classifier_name(model: ModelInfo) -> ClassifierName:
     """Name the model of a classification."""
     return ClassifierName(
         name=model.classifier.name,
@@ -176,7 +176,7 @@ def classifier_name(model: RegisteredModel) -> ClassifierName:
 
 
 def class_vector(
-    model: RegisteredModel | None, raw_probability: NDArray[np.float32], probability: NDArray[np.float32]
+    model: ModelInfo | None, raw_probability: NDArray[np.float32], probability: NDArray[np.float32]
 ) -> list[ClassProbability]:
     """Give a class vector, without names where its model is not known any more.
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.api.context import Needs
+from service.api.context import ContextDependency
 from service.api.problems import ProblemError, ProblemType, documented
 from service.api.render.views import class_vector, classifier_name, top_class
 from service.api.schemas.objects import BandName, ClassifierName, ClassProbability, KindName, Status, TopClass
@@ -22,7 +22,7 @@ from service.core.photometry import (
     noise_njy_of_limit,
     relative_error_of_magnitude,
 )
-from service.core.ports.store import RegisteredModel
+from service.core.ports.store import ModelInfo
 
 __all__ = ["ClassifyAnswer", "ClassifyRequest", "GivenObservation", "router"]
 
@@ -154,7 +154,7 @@ class ClassifyAnswer(BaseModel):
     responses=documented(ProblemType.NO_MODEL, ProblemType.INVALID_REQUEST),
     summary="Classify a light curve of your own",
 )
-def classify(request: Annotated[ClassifyRequest, Body()], needs: Needs) -> ClassifyAnswer:
+def classify(request: Annotated[ClassifyRequest, Body()], needs: ContextDependency) -> ClassifyAnswer:
     """Classify a light curve; nothing is stored.
 
     Observations after the model's time window about the first detection are passed over.
@@ -174,10 +174,10 @@ def _answer(request: ClassifyRequest, rows: Observations, classifier: ObjectClas
         redshift=_one_number(request.redshift),
         mwebv=_one_number(request.mwebv),
     )
-    result = classifier.classify(batch, classifier.no_states(1))
+    result = classifier.classify(batch, classifier.empty_batch(1))
     n_detections = int(result.summary.n_detections[0])
     reason = _reason(n_detections, bundle.min_detections)
-    model = RegisteredModel.of(bundle)
+    model = ModelInfo.of(bundle)
     vector = [] if reason else class_vector(model, result.raw_probability[0], result.probability[0])
     return ClassifyAnswer(
         survey=request.survey,

@@ -5,10 +5,10 @@ from typing import Annotated, Any, ClassVar, Self
 from fastapi import APIRouter, Body, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.api.context import Needs
+from service.api.context import ContextDependency
 from service.api.problems import ProblemError, ProblemType, documented
 from service.api.security import Admin
-from service.api.selection import Conditions
+from service.api.selection import SearchConditions
 from service.core.search.filters import FilterSpec
 
 __all__ = ["FilterDefinition", "FilterList", "StoredFilter", "router"]
@@ -51,7 +51,7 @@ _STORED: dict[str, Any] = {
 }
 
 
-class FilterDefinition(Conditions):
+class FilterDefinition(SearchConditions):
     """A filter: a result passes that was classified and has all that is asked for."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_DEFINITION]})
@@ -111,7 +111,7 @@ Name = Annotated[str, Path(max_length=64, description="Name of a filter", exampl
 
 
 @router.get("", responses=documented(ProblemType.STORE_UNAVAILABLE), summary="Stored filters")
-def get_filters(needs: Needs) -> FilterList:
+def get_filters(needs: ContextDependency) -> FilterList:
     """List the filters."""
     return FilterList(filters=[_stored(spec) for spec in needs.store.filters.all()])
 
@@ -121,7 +121,7 @@ def get_filters(needs: Needs) -> FilterList:
     responses=documented(ProblemType.UNKNOWN_FILTER, ProblemType.STORE_UNAVAILABLE),
     summary="One filter",
 )
-def get_filter(name: Name, needs: Needs) -> StoredFilter:
+def get_filter(name: Name, needs: ContextDependency) -> StoredFilter:
     """Give one filter."""
     for spec in needs.store.filters.all():
         if spec.name == name:
@@ -142,7 +142,7 @@ def get_filter(name: Name, needs: Needs) -> StoredFilter:
     ),
     summary="Store a filter",
 )
-def create_filter(request: Annotated[FilterDefinition, Body()], needs: Needs) -> StoredFilter:
+def create_filter(request: Annotated[FilterDefinition, Body()], needs: ContextDependency) -> StoredFilter:
     """Store a filter; it applies to results from a few seconds later on.
 
     Its topic is made by `nightjar filter`, which publishes there. Storing the same filter again is no error.
@@ -172,7 +172,7 @@ def create_filter(request: Annotated[FilterDefinition, Body()], needs: Needs) ->
     ),
     summary="Remove a filter",
 )
-def remove_filter(name: Name, needs: Needs) -> None:
+def remove_filter(name: Name, needs: ContextDependency) -> None:
     """Remove a filter; its topic stays, and nothing more comes there."""
     if not needs.store.filters.remove(name):
         raise _unknown(name)
@@ -182,7 +182,7 @@ def _unknown(name: str) -> ProblemError:
     return ProblemError(ProblemType.UNKNOWN_FILTER, f"no filter {name!r}; see /v1/filters")
 
 
-def _spec(request: FilterDefinition, needs: Needs) -> FilterSpec:
+def _spec(request: FilterDefinition, needs: ContextDependency) -> FilterSpec:
     return FilterSpec(
         name=request.name,
         criteria=request.criteria(needs.registry),

@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.context import Needs
+from service.api.context import ContextDependency
 from service.api.problems import ProblemType, documented
 
 __all__ = ["Health", "router"]
@@ -37,7 +37,7 @@ async def get_health() -> Health:
 
 
 @router.get("/readyz", responses=documented(ProblemType.STORE_UNAVAILABLE), summary="Can it serve objects?")
-def get_readiness(needs: Needs) -> Health:
+def get_readiness(needs: ContextDependency) -> Health:
     """Answer 200 if the store of objects answers, else 503."""
     needs.store.ping()
     return Health(status="ok", version=VERSION)
@@ -49,6 +49,6 @@ def get_readiness(needs: Needs) -> Health:
     response_class=Response,
     summary="Metrics for Prometheus",
 )
-def get_metrics(needs: Needs) -> Response:
+def get_metrics(needs: ContextDependency) -> Response:
     """Give counts and times of requests, and what the process uses."""
     return Response(generate_latest(needs.metrics), media_type=CONTENT_TYPE_PLAIN_1_0_0)

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.caching import IfNoneMatch, tagged
-from service.api.context import Needs
+from service.api.caching import IfNoneMatch, with_etag
+from service.api.context import ContextDependency
 from service.api.problems import ProblemError, ProblemType, documented
 from service.core.alerts import Survey
-from service.core.ports.store import RegisteredModel
+from service.core.ports.store import ModelInfo
 from service.core.records.encoding import RecordSchema, record_schema
 
 __all__ = ["Model", "ModelList", "Schema", "SchemaList", "router"]
@@ -96,7 +96,7 @@ class SchemaList(BaseModel):
 
 
 @router.get("/models", responses=documented(ProblemType.STORE_UNAVAILABLE), summary="Models")
-def get_models(needs: Needs) -> ModelList:
+def get_models(needs: ContextDependency) -> ModelList:
     """List the models that workers have used, and those that this server has loaded."""
     loaded = needs.registry.loaded
     return ModelList(models=[_model(one, loaded=one.digest in loaded) for one in needs.registry.all()])
@@ -139,10 +139,10 @@ async def get_schema(
     media_type = "application/json" if name.endswith(_AVRO_SUFFIX) else "application/schema+json"
     body = orjson.dumps(record_schema(known[name]), option=orjson.OPT_INDENT_2)
     # It changes with the service's version alone.
-    return tagged(Response(body, media_type=media_type), if_none_match, cache_control="max-age=3600")
+    return with_etag(Response(body, media_type=media_type), if_none_match, cache_control="max-age=3600")
 
 
-def _model(model: RegisteredModel, *, loaded: bool) -> Model:
+def _model(model: ModelInfo, *, loaded: bool) -> Model:
     classes = [ModelClass(class_id=number, class_name=name) for number, name in model.classifier.classes]
     return Model(
         digest=f"{model.digest:016x}",

@@ -14,8 +14,8 @@ from fastapi import APIRouter, Body, Path
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from service.api.caching import IfNoneMatch, kept, state_tag
-from service.api.context import Needs, Resources
+from service.api.caching import IfNoneMatch, conditional_response, state_tag
+from service.api.context import Context, ContextDependency
 from service.api.problems import Fault, ProblemError, ProblemType, documented
 from service.api.render import views
 from service.api.render.tables import TABLES, AskedFormat, flat, table_response
@@ -53,14 +53,18 @@ ONE_OBJECT = documented(
     response_model=ObjectSummary,
     summary="Latest class vector and summary",
 )
-async def get_object(object_id: ObjectId, needs: Needs, if_none_match: IfNoneMatch = None) -> Response:
+async def get_object(
+    object_id: ObjectId, needs: ContextDependency, if_none_match: IfNoneMatch = None
+) -> Response:
     """Give an object's position, counts, and its latest class vector."""
-    found = await _find_among_others(object_id, needs)
+    found = await _find_any_case(object_id, needs)
     state = found[2]
 
     def answer() -> Response:
         tag = state_tag(state, "object")
-        return kept(if_none_match, tag, lambda headers: _json(views.summary(*found, needs.registry), headers))
+        return conditional_response(
+            if_none_match, tag, lambda headers: _json(views.summary(*found, needs.registry), headers)
+        )
 
     if needs.registry.knows(state.history.entries["model"].tolist()):
         return answer()
@@ -74,7 +78,10 @@ async def get_object(object_id: ObjectId, needs: Needs, if_none_match: IfNoneMat
     summary="Light curve",
 )
 def get_light_curve(
-    object_id: ObjectId, needs: Needs, form: AskedFormat = "json", if_none_match: IfNoneMatch = None
+    object_id: ObjectId,
+    needs: ContextDependency,
+    form: AskedFormat = "json",
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Give all observations of an object: detections, forced photometry, upper limits."""
     found = find_object(object_id, needs.store)
@@ -87,7 +94,7 @@ def get_light_curve(
         rows = [{"object_id": curve.object_id, **dict(one)} for one in curve.observations]
         return table_response(rows, Observation, form, f"{curve.id} lightcurve", headers)
 
-    return kept(if_none_match, state_tag(found[2], "lightcurve", form), answer)
+    return conditional_response(if_none_match, state_tag(found[2], "lightcurve", form), answer)
 
 
 @router.get(
@@ -97,7 +104,10 @@ def get_light_curve(
     summary="Every stored classification",
 )
 def get_classifications(
-    object_id: ObjectId, needs: Needs, form: AskedFormat = "json", if_none_match: IfNoneMatch = None
+    object_id: ObjectId,
+    needs: ContextDependency,
+    form: AskedFormat = "json",
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Give the classification of an object as of each of its alerts."""
     found = find_object(object_id, needs.store)
@@ -109,7 +119,7 @@ def get_classifications(
         rows = [flat(one.model_dump()) for one in history.classifications]
         return table_response(rows, Epoch, form, f"{history.id} classifications", headers)
 
-    return kept(if_none_match, state_tag(found[2], "classifications", form), answer)
+    return conditional_response(if_none_match, state_tag(found[2], "classifications", form), answer)
 
 
 @router.post(
@@ -121,7 +131,9 @@ def get_classifications(
     response_model=LookupAnswer,
     summary="Many objects at once",
 )
-def look_up(request: Annotated[LookupRequest, Body()], needs: Needs, form: AskedFormat = "json") -> Response:
+def look_up(
+    request: Annotated[LookupRequest, Body()], needs: ContextDependency, form: AskedFormat = "json"
+) -> Response:
     """Give the summaries of many objects; a table has those that are known."""
     ids = list(dict.fromkeys(request.ids))
     found = _find_all(_parse_all(ids), needs.store)
@@ -145,13 +157,15 @@ def find_object(text: str, store: ObjectStore) -> Found:
         The id is none, or no object of that id is known.
     """
     candidates = _parse(text)
-    return _known(candidates, store.load([object_key(*candidate) for candidate in candidates]))
+    return _is_stored(candidates, store.load([object_key(*candidate) for candidate in candidates]))
 
 
-async def _find_among_others(text: str, needs: Resources) -> Found:
+async def _find_any_case(text: str, needs: Context) -> Found:
     """Read an object as `find_object` does, in one round trip with what is asked for meanwhile."""
     candidates = _parse(text)
-    return _known(candidates, await needs.loads.load([object_key(*candidate) for candidate in candidates]))
+    return _is_stored(
+        candidates, await needs.loader.load([object_key(*candidate) for candidate in candidates])
+    )
 
 
 def _parse(text: str) -> tuple[Candidate, ...]:
@@ -161,7 +175,7 @@ def _parse(text: str) -> tuple[Candidate, ...]:
         raise ProblemError(ProblemType.INVALID_OBJECT_ID, str(error)) from error
 
 
-def _known(candidates: Sequence[Candidate], blobs: Sequence[bytes | None]) -> Found:
+def _is_stored(candidates: Sequence[Candidate], blobs: Sequence[bytes | None]) -> Found:
     found = _first(list(zip(candidates, blobs, strict=True)))
     if found is None:
         names = " or ".join(object_key(*candidate) for candidate in candidates)

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
-from service.api.caching import IfNoneMatch, tagged
-from service.api.context import Needs, Resources
+from service.api.caching import IfNoneMatch, with_etag
+from service.api.context import Context, ContextDependency
 from service.api.problems import Fault, ProblemError, ProblemType, documented
 from service.api.render.json import json_response
 from service.api.render.summaries import class_names, items, model_names
@@ -20,7 +20,7 @@ from service.api.search import Page, Sort, TooManyError, find
 from service.api.search import Query as SearchQuery
 from service.api.selection import Selection, known_classes
 from service.core.alerts import Survey
-from service.core.search.criteria import Criteria, Found
+from service.core.search.criteria import Criteria, IndexEntry
 
 __all__ = ["ObjectItem", "ObjectList", "router"]
 
@@ -134,11 +134,11 @@ class Listing(Selection):
 )
 def list_objects(
     wanted: Annotated[Listing, Query()],
-    needs: Needs,
+    needs: ContextDependency,
     request: Request,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Give objects that have all that is asked for, one page at a time; tables name the next in `Link`.
+    """Give objects that have all that is asked for, one page at a time; tables name the next in `Connection`.
 
     An object that changes while pages are read may come twice, or not at all where it moves to the front.
     """
@@ -153,14 +153,14 @@ def list_objects(
     )
     cursor = None if page.next_after is None else _write_cursor(wanted.order, page.next_after)
     if wanted.form == "json":
-        return tagged(json_response({"objects": objects, "next_cursor": cursor}), if_none_match)
+        return with_etag(json_response({"objects": objects, "next_cursor": cursor}), if_none_match)
     headers = (
         {} if cursor is None else {"Link": f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'}
     )
     return table_response([flat(one) for one in objects], ObjectItem, wanted.form, "objects", headers)
 
 
-def _page(wanted: Listing, criteria: Criteria, needs: Resources) -> Page:
+def _page(wanted: Listing, criteria: Criteria, needs: Context) -> Page:
     query = SearchQuery(
         criteria=criteria,
         sort=wanted.order,
@@ -175,15 +175,15 @@ def _page(wanted: Listing, criteria: Criteria, needs: Resources) -> Page:
         raise ProblemError(ProblemType.INVALID_REQUEST, str(error), errors=[fault]) from error
 
 
-def _write_cursor(sort: Sort, place: Found) -> str:
+def _write_cursor(sort: Sort, place: IndexEntry) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([sort, *place])).decode().rstrip("=")
 
 
-def _read_cursor(sort: Sort, text: str) -> Found:
+def _read_cursor(sort: Sort, text: str) -> IndexEntry:
     try:
         made_for, score, key = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         if made_for == sort and isinstance(key, str):
-            return Found(float(score), key)
+            return IndexEntry(float(score), key)
     except (ValueError, TypeError):
         pass
     message = f"not a next_cursor of a list sorted by {sort}"

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Header, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
-from service.api.context import Needs
-from service.api.live.batches import Wanted
-from service.api.live.client import Client
+from service.api.context import ContextDependency
+from service.api.live.batches import StreamQuery
+from service.api.live.client import StreamClient
 from service.api.live.response import EventStream
 from service.api.live.streams import LiveStreams
 from service.api.problems import Fault, ProblemError, ProblemType, documented
@@ -58,7 +58,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 )
 async def stream(
     wanted: Annotated[StreamSelection, Query()],
-    needs: Needs,
+    needs: ContextDependency,
     last_event_id: Annotated[
         str | None,
         Header(max_length=2000, description="The id of the last event seen: what came since is given first"),
@@ -78,8 +78,8 @@ async def stream(
         await live.hub.ready(live.patience_s)
     except BrokerUnavailableError as error:
         raise _unavailable(str(error)) from error
-    client = Client(
-        Wanted(criteria, wanted.filter or ""), most_bytes=live.most_bytes, on_drop=live.count_dropped
+    client = StreamClient(
+        StreamQuery(criteria, wanted.filter or ""), most_bytes=live.most_bytes, on_drop=live.count_dropped
     )
     return EventStream(_events(live, client, positions), lambda: live.leave(client))
 
@@ -112,7 +112,7 @@ def _check_filter(name: str, live: LiveStreams) -> None:
 
 
 async def _events(
-    live: LiveStreams, client: Client, positions: dict[int, int] | None
+    live: LiveStreams, client: StreamClient, positions: dict[int, int] | None
 ) -> AsyncIterator[bytes]:
     live.enter(client)
     if positions is None:

@@ -16,7 +16,9 @@ from service.core.classifier import ObjectClassifier
 from service.errors import SettingsError
 from service.logs import compiling, configure_logging
 from service.settings import Settings, read_settings
-from service.wiring import bundles_of, output_feed, store
+from service.wiring.models import load_bundles
+from service.wiring.results import result_feed
+from service.wiring.stores import object_store
 
 __all__ = ["api"]
 
@@ -36,10 +38,10 @@ def api() -> None:
 
 
 def _serve(settings: Settings) -> None:
-    if settings.api_core >= 0:
-        _keep_to_core(settings.api_core)
-    with _listen(settings) as listener, closing(store(settings)) as objects:
-        feed, classifiers = output_feed(settings), _classifiers(settings)
+    if settings.api_cpu_affinity >= 0:
+        _keep_to_core(settings.api_cpu_affinity)
+    with _listen(settings) as listener, closing(object_store(settings)) as objects:
+        feed, classifiers = result_feed(settings), _classifiers(settings)
         _warm_up(classifiers)
         app = create_app(settings, objects, classifiers, feed)
         server = Server(app)
@@ -61,7 +63,7 @@ def _keep_to_core(core: int) -> None:
     try:
         os.sched_setaffinity(0, {core})
     except (AttributeError, OSError) as error:
-        raise SettingsError(f"cannot keep to core {core}, see NIGHTJAR_API_CORE: {error}") from error
+        raise SettingsError(f"cannot keep to core {core}, see NIGHTJAR_API_CPU_AFFINITY: {error}") from error
 
 
 def _settle_down() -> None:
@@ -75,7 +77,7 @@ def _settle_down() -> None:
 
 def _classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:
     """Load the models, each once: LSST's serves ELAsTiCC too."""
-    bundles = bundles_of(settings)
+    bundles = load_bundles(settings)
     loaded = {bundle.digest: ObjectClassifier(bundle) for bundle in bundles.values()}
     return {survey: loaded[bundle.digest] for survey, bundle in bundles.items()}
 

@@ -52,7 +52,7 @@ def audit(
     settings = read_settings()
     options, patience, since_ms = kafka_options(settings, brokers), duration(wait, "--wait"), unix_ms(since)
     with _progress(Console(stderr=True)) as stage:
-        found = Auditor(settings, options, patience, since_ms, examples, stage).conduct()
+        found = Auditor(settings, options, patience, since_ms, examples, stage).run()
     if json:
         sys.stdout.write(orjson.dumps(found.as_record(), option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
@@ -111,7 +111,7 @@ def _print(found: Audit, console: Console) -> None:
             console.print(f"{problem}: {place}")
     for note in found.notes:
         console.print(f"note: {note}")
-    console.print(_verdict(found))
+    console.print(_conclusion(found))
 
 
 def _table(found: Audit) -> Table:
@@ -144,7 +144,7 @@ def _cells(counts: Mapping[str, int]) -> list[Text]:
     return [Text(str(counts[name]), "red" if counts[name] and name in WRONG else "") for name in COUNTED]
 
 
-def _verdict(found: Audit) -> str:
+def _conclusion(found: Audit) -> str:
     totals = found.totals
     outcomes = (
         f"{totals['classified']} classified, {totals['abstained']} abstained, {totals['rejected']} rejected"

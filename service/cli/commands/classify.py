@@ -127,7 +127,7 @@ def _classify_some(
         redshift=curves.redshift[some],
         mwebv=curves.mwebv[some],
     )
-    return classifier.classify(batch, classifier.no_states(n))
+    return classifier.classify(batch, classifier.empty_batch(n))
 
 
 def _first_detections(curves: LightCurveTable, count: int) -> NDArray[np.bool_]:

@@ -11,13 +11,13 @@ from service.archive.arrow_schema import StoredObject
 from service.archive.directory import make_directory
 from service.archive.files import ArchiveWriter, night_of
 from service.archive.manifest import write_filters, write_models
-from service.cli.progress import Counting
+from service.cli.progress import ProgressBar
 from service.core.alerts import Survey
 from service.core.state.object_state import StateError, decode_state
 from service.errors import InputError
 from service.redis.store import RedisStore
 from service.settings import read_settings
-from service.wiring import store
+from service.wiring.stores import object_store
 
 __all__ = ["export", "read_night"]
 
@@ -43,13 +43,16 @@ def export(
     """
     first = read_night(since, "--since")
     make_directory(directory)
-    objects = store(read_settings())
+    objects = object_store(read_settings())
     n_unreadable = 0
     _allow_files()
     try:
         models = objects.models()
         # What was exported is said when the last file is in its place.
-        with Counting("exported", objects.usage().objects) as counting, ArchiveWriter(directory) as archive:
+        with (
+            ProgressBar("exported", objects.usage().objects) as counting,
+            ArchiveWriter(directory) as archive,
+        ):
             write_models(directory, models)
             write_filters(directory, objects.filters.all())
             for one in survey or Survey:
@@ -60,9 +63,9 @@ def export(
                     wanted = [item for item in found if first is None or nights[item.key] >= first]
                     archive.add(wanted)
                     for digest in models:
-                        aside, n_bad = read_objects(objects.beside(digest), [item.key for item in wanted])
+                        aside, n_bad = read_objects(objects.for_model(digest), [item.key for item in wanted])
                         n_unreadable += n_bad
-                        archive.add_beside(digest, [(nights[item.key], item) for item in aside])
+                        archive.add_shadow(digest, [(nights[item.key], item) for item in aside])
                     counting.add(len(wanted), seen=len(keys))
     finally:
         objects.close()

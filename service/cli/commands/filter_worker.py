@@ -10,7 +10,7 @@ from service.cli.commands.worker import run
 from service.kafka.options import worker_name
 from service.logs import configure_logging
 from service.settings import read_settings
-from service.wiring import filter_factory
+from service.wiring.worker import filter_worker_factory
 from service.worker.metrics import WorkerMetrics
 
 __all__ = ["filter"]
@@ -32,5 +32,5 @@ def filter() -> None:  # noqa: A001  the command's name
     metrics = WorkerMetrics(stall_timeout=settings.stall_timeout)
     if settings.metrics_port:
         metrics.serve(settings.metrics_port, settings.api_host)
-    run(filter_factory(settings, metrics, stop))
+    run(filter_worker_factory(settings, metrics, stop))
     log.info("stopped")

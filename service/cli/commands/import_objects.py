@@ -10,14 +10,14 @@ from service.archive.arrow_schema import StoredObject
 from service.archive.files import ArchiveReader
 from service.archive.manifest import read_filters, read_models
 from service.cli.commands.export import read_night
-from service.cli.progress import Counting
+from service.cli.progress import ProgressBar
 from service.core.ports.store import StateWrite
 from service.core.search.filters import FilterSpec
 from service.core.state.object_state import encode_state
-from service.core.state.summary import ClassNames, placements, summarise
+from service.core.state.summary import ClassNames, index_entries, summarise
 from service.redis.store import RedisStore
 from service.settings import read_settings
-from service.wiring import store
+from service.wiring.stores import object_store
 
 __all__ = ["import_objects"]
 
@@ -37,9 +37,9 @@ def import_objects(
     lies in several nights the newest is taken. What other models said of it aside and stored filters are put
     back in the same way. With --replace the stored ones give way: stop the workers.
     """
-    archive, objects = ArchiveReader(directory), store(read_settings())
+    archive, objects = ArchiveReader(directory), object_store(read_settings())
     first = read_night(since, "--since")
-    paths, beside = archive.files(since=first), archive.files_beside(since=first)
+    paths, beside = archive.files(since=first), archive.shadow_files(since=first)
     for some in (paths, *beside.values()):
         if replace:
             some.reverse()  # the newest comes last and stays
@@ -50,7 +50,7 @@ def import_objects(
         n_filters = put_filters(objects, filters, replace=replace)
         names = {digest: [name for _, name in model.classifier.classes] for digest, model in models.items()}
         n_kept = 0
-        with Counting("imported", archive.count(paths)) as counting:
+        with ProgressBar("imported", archive.count(paths)) as counting:
             for path in paths:
                 for found in archive.objects(path, at_a_time=AT_A_TIME):
                     n_written = put(objects, found, lambda digest: names.get(digest, ()), replace=replace)
@@ -84,7 +84,7 @@ def put_filters(objects: RedisStore, filters: Sequence[FilterSpec], *, replace: 
 
 def put_beside(objects: RedisStore, digest: int, found: Sequence[StoredObject], *, replace: bool) -> None:
     """Write what a model said aside of objects, with its expiry."""
-    store_of_model, keys = objects.beside(digest), [one.key for one in found]
+    store_of_model, keys = objects.for_model(digest), [one.key for one in found]
     before = store_of_model.load(keys) if replace else [None] * len(found)
     writes = [
         StateWrite(one.key, encode_state(one.state), old) for one, old in zip(found, before, strict=True)
@@ -104,5 +104,5 @@ def put(objects: RedisStore, found: Sequence[StoredObject], class_names: ClassNa
     )
     places = [place for place, is_written in enumerate(written) if is_written]
     objects.expire_at([(keys[place], found[place].expires_at_ms) for place in places])
-    objects.index.add(placements([keys[place] for place in places], summaries.take(places), class_names))
+    objects.index.add(index_entries([keys[place] for place in places], summaries.take(places), class_names))
     return len(places)

@@ -20,13 +20,14 @@ from service.core.alerts import Survey, object_key
 from service.core.classifier import ObjectClassifier
 from service.core.ids import FORMS, InvalidObjectIdError, parse_object_id
 from service.core.models.bundle import load_bundle
-from service.core.ports.store import ObjectStore, RegisteredModel
+from service.core.ports.store import ModelInfo, ObjectStore
 from service.errors import InputError, SettingsError
 from service.kafka.topic_admin import TopicAdmin, TopicPlan
 from service.settings import Settings, read_settings
-from service.tools.reclassify import AsideHistory, Reclassifier, Results, ResultTopic, surveys_of
+from service.tools.reclassify import Reclassifier, ResultStore, ShadowResults, TopicResults, surveys_of
 from service.tools.transactions import connected_sink
-from service.wiring import source_topics, store
+from service.wiring.decoding import source_topics
+from service.wiring.stores import object_store
 
 __all__ = ["reclassify"]
 
@@ -63,9 +64,9 @@ def reclassify(
     classifier = ObjectClassifier(load_bundle(model))
     since_mjd_tai = _since(since)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with ended_by_signals(), closing(store(settings)) as stored:
+    with ended_by_signals(), closing(object_store(settings)) as stored:
         keys = _keys(objects or (), stored, classifier.bundle.survey)
-        registered = RegisteredModel.of(classifier.bundle)
+        registered = ModelInfo.of(classifier.bundle)
         with _results(settings, stored, registered, topic, partitions, again=again) as results:
             work = Reclassifier(stored, classifier, results, every_alert, since_mjd_tai)
             _run(work, keys, console)
@@ -140,21 +141,21 @@ def _since(when: str) -> float:
 def _results(
     settings: Settings,
     stored: ObjectStore,
-    model: RegisteredModel,
+    model: ModelInfo,
     topic: str,
     partitions: int,
     *,
     again: bool,
-) -> Iterator[Results]:
+) -> Iterator[ResultStore]:
     """Give the place where the results go."""
     if not topic:
-        yield AsideHistory(stored, model, settings.history_length)
+        yield ShadowResults(stored, model, settings.history_length)
         return
     _refuse_topics_of_the_service(settings, topic)
     options = kafka_options(settings, "")
     TopicAdmin(options).ensure([TopicPlan(topic, partitions, {})], replication=BROKERS_DEFAULT)
     with closing(connected_sink(settings, options, f"reclassify-{topic}")) as sink:
-        yield ResultTopic(topic, options, sink, model, settings.output_format, again=again)
+        yield TopicResults(topic, options, sink, model, settings.output_format, again=again)
 
 
 def _refuse_topics_of_the_service(settings: Settings, topic: str) -> None:

@@ -16,9 +16,9 @@ from service.core.ports.store import ObjectStore, StateWrite
 from service.core.search.criteria import Criteria
 from service.core.state.layout import next_counter
 from service.core.state.object_state import ObjectState, StateError, decode_state, encode_state
-from service.core.state.summary import ClassNames, IndexName, placements, read_summaries, summarise
+from service.core.state.summary import ClassNames, IndexName, index_entries, read_summaries, summarise
 from service.settings import read_settings
-from service.wiring import store
+from service.wiring.stores import object_store
 
 __all__ = ["Reindexer", "reindex"]
 
@@ -34,7 +34,7 @@ def reindex(
     are gone, and of classes that are not probable any more, are removed.
     """
     settings = read_settings()
-    with ended_by_signals(), closing(store(settings)) as objects:
+    with ended_by_signals(), closing(object_store(settings)) as objects:
         counts = Reindexer(objects).run()
     if json:
         typer.echo(orjson.dumps(counts).decode())
@@ -84,7 +84,7 @@ class Reindexer:
         ]
         # A worker that writes meanwhile wins: what it writes is newer, and has its summary with it.
         self._counts["summaries_written"] += sum(self._store.save(writes))
-        self._store.index.add(placements([key for key, _, _ in found], summaries, self._class_names))
+        self._store.index.add(index_entries([key for key, _, _ in found], summaries, self._class_names))
         self._counts["indexed"] += len(found)
 
     def _load(self, keys: Sequence[str]) -> Iterator[tuple[str, bytes, ObjectState]]:

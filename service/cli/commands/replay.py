@@ -15,7 +15,7 @@ from service.errors import InputError, RejectionCode
 from service.kafka.topic_admin import TopicAdmin, TopicPlan
 from service.kafka.topic_writer import TopicWriter
 from service.settings import read_settings
-from service.tools.dead_letters import Resender
+from service.tools.dead_letters import DeadLetterReplay
 from service.tools.packets import Packet, PacketSet, find_packets, in_time_order, shipped_packets
 from service.tools.sender import Sender
 
@@ -74,7 +74,7 @@ def replay(
         named = " and ".join(option for option, is_given in only.items() if is_given)
         raise InputError(f"{named} would have no effect: only --from-rejected takes it")
     if from_rejected:
-        resender = Resender(settings, options, error_class or list(RejectionCode), topic, again)
+        resender = DeadLetterReplay(settings, options, error_class or list(RejectionCode), topic, again)
         _resend(resender, console, dry_run=dry_run)
         return
     if not topic:
@@ -91,7 +91,7 @@ def replay(
     console.print(f"sent {writer.delivered} packets to {topic}")
 
 
-def _resend(resender: Resender, console: Console, *, dry_run: bool) -> None:
+def _resend(resender: DeadLetterReplay, console: Console, *, dry_run: bool) -> None:
     due = resender.due()
     for (code, topic), count in sorted(due.items()):
         console.print(f"{count} {code} for {topic}")

@@ -14,7 +14,7 @@ from service.errors import FencedError
 from service.kafka.options import worker_name
 from service.logs import configure_logging
 from service.settings import read_settings
-from service.wiring import worker_factory
+from service.wiring.worker import worker_factory
 from service.worker.allocator import keep_freed_memory
 from service.worker.loop import Worker
 from service.worker.metrics import WorkerMetrics

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey
 from service.core.features.columns import COLUMNS, FEATURE_VERSION, Steps
-from service.core.features.scan import QUANTITIES, settle_rows, write_quantities
+from service.core.features.scan import QUANTITIES, advance_checkpoint_rows, write_quantities
 from service.core.features.spec import WAVELENGTH_UM, FeatureSpec, KindName, nightjar_features, paper_features
-from service.core.features.steps import count_known_steps, count_steps
-from service.core.state.checkpoint import begin
+from service.core.features.steps import count_steps, count_unchanged_steps
+from service.core.state.checkpoint import initial_checkpoints
 
 __all__ = [
     "FEATURE_VERSION",
@@ -138,7 +138,9 @@ class Featuriser:
             counted where it is left out.
         """
         as_of = np.full(len(offsets) - 1, np.inf) if as_of_mjd_tai is None else as_of_mjd_tai
-        summary, _ = self._count(rows, offsets, begin(len(as_of)), as_of, np.zeros(len(as_of), np.int64))
+        summary, _ = self._count(
+            rows, offsets, initial_checkpoints(len(as_of)), as_of, np.zeros(len(as_of), np.int64)
+        )
         return summary
 
     def compare(
@@ -174,10 +176,10 @@ class Featuriser:
             a new one before it.
         """
         same = np.zeros(len(as_of_mjd_tai), np.int64) if unchanged is None else unchanged
-        ahead = begin(len(same)) if begun is None else begun
+        ahead = initial_checkpoints(len(same)) if begun is None else begun
         summary, counts = self._count(rows, offsets, ahead, as_of_mjd_tai, same)
         known = np.empty(len(as_of_mjd_tai), np.int64)
-        count_known_steps(
+        count_unchanged_steps(
             _plain(stored),
             stored_offsets,
             _plain(rows),
@@ -230,7 +232,7 @@ class Featuriser:
         """
         summary = summary or self.summarise(rows, offsets)
         first = np.zeros_like(summary.n_steps) if first_step is None else first_step
-        ahead = begin(len(first)) if begun is None else begun
+        ahead = initial_checkpoints(len(first)) if begun is None else begun
         step_offsets = np.zeros(len(offsets), np.int64)
         np.cumsum(np.maximum(summary.n_steps - first, 0), out=step_offsets[1:])
         x = np.empty((int(step_offsets[-1]), self.n_inputs), np.float32)
@@ -253,7 +255,7 @@ class Featuriser:
             x[steps] = self._columns(quantities)
         return FeatureBatch(x, step_offsets, row_index)
 
-    def settle(
+    def advance_checkpoints(
         self,
         rows: Observations,
         offsets: NDArray[np.int64],
@@ -276,7 +278,7 @@ class Featuriser:
         ndarray, shape (n, CHECKPOINT_SIZE), float64
         """
         known = begun.copy()
-        settle_rows(_plain(rows), offsets, summary.trigger_mjd_tai, *self._selection, known)
+        advance_checkpoint_rows(_plain(rows), offsets, summary.trigger_mjd_tai, *self._selection, known)
         return known
 
     def _columns(self, quantities: NDArray[np.float64]) -> NDArray[np.float64]:

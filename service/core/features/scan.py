@@ -17,20 +17,20 @@ from service.core.state.checkpoint import (
     LAST_FLUX_NJY,
     LAST_MJD_TAI,
     LATEST_BAND,
+    LATEST_OTHER_BAND,
     N_BANDS,
     N_DETECTIONS,
     N_LISTED_DETECTIONS,
     N_ROWS,
     N_STEP_DETECTIONS,
     N_STEPS,
-    OTHER_BAND,
     PEAK_MJD_TAI,
     PEAK_NJY,
     PREVIOUS_MJD_TAI,
     TRIGGER_MJD_TAI,
 )
 
-__all__ = ["QUANTITIES", "settle_rows", "write_quantities"]
+__all__ = ["QUANTITIES", "advance_checkpoint_rows", "write_quantities"]
 
 QUANTITIES = (
     "since_trigger_days",
@@ -128,13 +128,13 @@ def write_quantities(
                 out[_SINCE_PREVIOUS] = row.mjd_tai - previous_mjd
                 out[_SAME_FLUX] = same_flux
                 out[_SAME_DAYS] = row.mjd_tai - same_mjd
-                _write_known(out, row, known)
+                _write_checkpoint(out, row, known)
                 row_index[to] = index
                 to += 1
 
 
 @compiled
-def settle_rows(
+def advance_checkpoint_rows(
     rows: Observations,
     offsets: NDArray[np.int64],
     trigger_mjd_tai: NDArray[np.float64],
@@ -183,7 +183,7 @@ def _take_step(known: NDArray[np.float64], row: Row) -> None:
             known[PEAK_NJY] = abs(row.flux_njy)
             known[PEAK_MJD_TAI] = row.mjd_tai
         if row.band != known[LATEST_BAND]:
-            known[OTHER_BAND] = known[LATEST_BAND]
+            known[LATEST_OTHER_BAND] = known[LATEST_BAND]
             known[LATEST_BAND] = row.band
     known[N_STEP_DETECTIONS] += row.kind == DETECTION
     known[PREVIOUS_MJD_TAI] = row.mjd_tai
@@ -191,7 +191,7 @@ def _take_step(known: NDArray[np.float64], row: Row) -> None:
 
 
 @compiled
-def _write_known(out: NDArray[np.float64], row: Row, known: NDArray[np.float64]) -> None:
+def _write_checkpoint(out: NDArray[np.float64], row: Row, known: NDArray[np.float64]) -> None:
     """Write a row itself, and what is known with it."""
     out[_FLUX] = row.flux_njy
     out[_FLUX_ERR] = row.flux_err_njy
@@ -201,7 +201,7 @@ def _write_known(out: NDArray[np.float64], row: Row, known: NDArray[np.float64])
     out[_PEAK] = known[PEAK_NJY]
     out[_SINCE_PEAK] = row.mjd_tai - known[PEAK_MJD_TAI]
     # An upper limit may be in a band other than that of the latest measurement.
-    other = known[OTHER_BAND] if row.band == known[LATEST_BAND] else known[LATEST_BAND]
+    other = known[LATEST_OTHER_BAND] if row.band == known[LATEST_BAND] else known[LATEST_BAND]
     beside = int(other)
     out[_OTHER_BAND] = beside
     out[_OTHER_FLUX] = known[LAST_FLUX_NJY + beside] if beside >= 0 else np.nan

@@ -17,8 +17,8 @@ __all__ = [
     "DETECTION",
     "UPPER_LIMIT",
     "Row",
-    "count_known_steps",
     "count_steps",
+    "count_unchanged_steps",
     "is_used",
 ]
 
@@ -129,7 +129,7 @@ def _first_detection(light_curve: Observations, kinds: int, bands: int) -> int:
 
 
 @compiled
-def count_known_steps(
+def count_unchanged_steps(
     stored: Observations,
     stored_offsets: NDArray[np.int64],
     rows: Observations,

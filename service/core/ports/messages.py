@@ -57,10 +57,10 @@ class MessageSource(Protocol):
     def poll(self) -> Sequence[SourceMessage]:
         """Wait for a batch; empty where nothing came within the limit of time."""
 
-    def progress(self) -> Any:
+    def positions(self) -> Any:
         """Say where the batch just polled ends, for the sink to commit."""
 
-    def committed(self) -> None:
+    def mark_committed(self) -> None:
         """Note that the batch just polled was committed."""
 
     def rewind(self) -> bool:
@@ -97,7 +97,7 @@ class MessageSink(Protocol):
     def reset(self) -> None:
         """Make sure that no transaction of ours is open, and that the next can begin."""
 
-    def settle(self, *, is_committed: bool) -> None:
+    def abort_hanging(self, *, is_committed: bool) -> None:
         """Make sure that what was left behind is never seen, unless it turned out to be committed."""
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from service.core.records.encoding import Classifier
 from service.core.search.criteria import ObjectIndex
 from service.core.search.filters import FilterStore
 
-__all__ = ["ObjectStore", "RegisteredModel", "StateWrite", "StoreUsage"]
+__all__ = ["ModelInfo", "ObjectStore", "StateWrite", "StoreUsage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class StateWrite:
         `service.core.alerts.object_key` of the object.
     blob
         The new value, from `encode_state` with the counter that `next_counter` returns for `replaces`; or
-        from `encode_head`, where the stored archived rows stay.
+        from `encode_recent`, where the stored archived rows stay.
     replaces
         The value that was read, None where there was none. Any bytes will do, so that a value that cannot
         be decoded can be replaced.
@@ -37,11 +37,11 @@ class StateWrite:
     blob: bytes
     replaces: bytes | None
     summary: bytes = b""
-    settled: bytes = b""
+    archived_rows: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
-class RegisteredModel:
+class ModelInfo:
     """A model that some worker has used; a stored classification names it by its digest.
 
     Attributes
@@ -100,7 +100,7 @@ class ObjectStore(Protocol):
     def filters(self) -> FilterStore:
         """Keeps named filters."""
 
-    def beside(self, digest: int) -> "ObjectStore":
+    def for_model(self, digest: int) -> "ObjectStore":
         """Give the store of what one model said aside; its `load` and `save` touch nothing else."""
 
     def keys(self, survey: Survey) -> Iterator[list[str]]:
@@ -109,7 +109,7 @@ class ObjectStore(Protocol):
     def load(self, keys: Sequence[str]) -> list[bytes | None]:
         """Read the whole values of many objects, None for each that is not stored."""
 
-    def load_heads(self, keys: Sequence[str]) -> list[bytes | None]:
+    def load_recent(self, keys: Sequence[str]) -> list[bytes | None]:
         """Read the values of many objects without their settled rows, in one round trip."""
 
     def save(self, writes: Sequence[StateWrite]) -> list[bool]:
@@ -118,10 +118,10 @@ class ObjectStore(Protocol):
         A key may occur only once. After an error any of the values may have been written.
         """
 
-    def register_model(self, model: RegisteredModel) -> None:
+    def register_model(self, model: ModelInfo) -> None:
         """Remember a model for as long as the store lives."""
 
-    def models(self) -> Mapping[int, RegisteredModel]:
+    def models(self) -> Mapping[int, ModelInfo]:
         """Read all models ever registered, by digest."""
 
     def ping(self) -> None:

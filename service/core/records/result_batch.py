@@ -12,7 +12,7 @@ from service.core.classification import Reason
 from service.core.photometry import magnitude_of_flux_njy
 from service.core.records.published import Record
 from service.core.state.object_state import ObjectState, StateError, decode_state
-from service.core.state.summary import HEAD, NONE, VERSION, Summaries
+from service.core.state.summary import ABSENT, SUMMARY_COLUMNS, VERSION, Summaries
 
 __all__ = ["LoadStates", "ResultBatch", "Vocabulary", "detections_as_of", "result_batch"]
 
@@ -111,7 +111,7 @@ def _read_state(blob: bytes) -> ObjectState | None:
 def _summaries(
     records: Sequence[Record], states: Sequence[ObjectState | None], vocabulary: Vocabulary
 ) -> Summaries:
-    heads = np.zeros(len(records), HEAD)
+    heads = np.zeros(len(records), SUMMARY_COLUMNS)
     heads["version"] = VERSION
     heads["first_mjd_tai"] = heads["magnitude"] = np.nan
     for name, field in (("ra_deg", "ra_deg"), ("dec_deg", "dec_deg"), ("last_mjd_tai", "mjd_tai")):
@@ -131,7 +131,7 @@ def _vector(head: NDArray[np.void], record: Record, vocabulary: Vocabulary) -> b
     """Fill in the class vector of one record."""
     classes = record["classifications"]
     if not classes:
-        head["best"] = NONE
+        head["best"] = ABSENT
         return b""
     vector: NDArray[np.float32] = np.array([one["probability"] for one in classes], "<f4")
     head["model"] = vocabulary.number(tuple(one["class_name"] for one in classes))

@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from service.core.alerts import Survey
 from service.core.sky import Cone, separation_deg
-from service.core.state.summary import INDEXED_FROM, NONE, ClassNames, IndexName, Summaries
+from service.core.state.summary import ABSENT, INDEXED_FROM, ClassNames, IndexName, Summaries
 
-__all__ = ["Criteria", "Found", "ObjectIndex", "Span"]
+__all__ = ["Criteria", "IndexEntry", "ObjectIndex", "ScoreRange"]
 
 
-class Found(NamedTuple):
+class IndexEntry(NamedTuple):
     """An object where an index has it; ordered as the index orders.
 
     Attributes
     ----------
     score
-        As `service.core.state.summary.placements` gave it.
+        As `service.core.state.summary.index_entries` gave it.
     key
         `service.core.alerts.object_key`.
     """
@@ -30,12 +30,12 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ScoreRange:
     """A part of an index: between two scores, both included, from `skip` on, `count` at most."""
 
     index: IndexName
-    most: float
-    least: float
+    maximum: float
+    minimum: float
     skip: int
     count: int
 
@@ -91,7 +91,7 @@ class Criteria:
         -------
         ndarray, shape (n,), bool
         """
-        heads = summaries.heads
+        heads = summaries.columns
         passes = np.ones(len(heads), np.bool_)
         if self.surveys:
             passes &= np.array([survey in self.surveys for survey in surveys], np.bool_)
@@ -106,12 +106,12 @@ class Criteria:
         if self.class_name is not None:
             passes &= self._class_mask(summaries, class_names)
         elif self.min_probability is not None:
-            passes &= (heads["best"] != NONE) & (heads["best_probability"] >= self._least_probability())
+            passes &= (heads["best"] != ABSENT) & (heads["best_probability"] >= self._least_probability())
         return passes
 
     def distance_deg(self, summaries: Summaries) -> NDArray[np.float64]:
         """Give the distance of each object from the cone's centre, degrees; NaN without a cone."""
-        heads = summaries.heads
+        heads = summaries.columns
         if self.cone is None:
             return np.full(len(heads), np.nan)
         return separation_deg(heads["ra_deg"], heads["dec_deg"], self.cone.ra_deg, self.cone.dec_deg)
@@ -120,7 +120,7 @@ class Criteria:
         self, summaries: Summaries, class_names: ClassNames
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Give the probability of `class_name` for each object, and whether it is the most probable class."""
-        heads = summaries.heads
+        heads = summaries.columns
         probability = np.full(len(heads), np.nan, np.float32)
         is_best = np.zeros(len(heads), np.bool_)
         for model, (members, vectors) in summaries.by_model().items():
@@ -157,7 +157,7 @@ class ObjectIndex(Protocol):
     """
 
     def add(self, places: Mapping[IndexName, Mapping[str, float]]) -> None:
-        """Write where objects stand; `service.core.state.summary.placements` says it."""
+        """Write where objects stand; `service.core.state.summary.index_entries` says it."""
 
     def forget(self, keys: Sequence[str]) -> None:
         """Take objects out of the indexes by time and position, where they are only once."""
@@ -168,7 +168,7 @@ class ObjectIndex(Protocol):
     def summaries(self, keys: Sequence[str]) -> list[bytes | None]:
         """Read the stored summaries of objects, None for each that is not stored."""
 
-    def ranked(self, spans: Sequence[Span]) -> list[list[Found]]:
+    def ranked(self, spans: Sequence[ScoreRange]) -> list[list[IndexEntry]]:
         """Give some objects of indexes by time or class, greatest score first, then by name backwards."""
 
     def count(self, index: IndexName, most: float, least: float) -> int:

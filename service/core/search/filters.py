@@ -65,7 +65,7 @@ class FilterSpec:
     def mask(self, batch: ResultBatch) -> NDArray[np.bool_]:
         """Say which results pass; bool, shape (n,)."""
         passes = self.criteria.mask(batch.surveys, batch.summaries, batch.vocabulary.names)
-        passes &= batch.summaries.heads["reason"] == Reason.CLASSIFIED
+        passes &= batch.summaries.columns["reason"] == Reason.CLASSIFIED
         if self.rising or self.stable_epochs or self.first_time:
             for place in np.flatnonzero(passes).tolist():
                 passes[place] = self._past_passes(batch, place)
@@ -83,8 +83,10 @@ class FilterSpec:
         if past is None:
             return False
         names = tuple(one["class_name"] for one in record["classifications"])
-        best = names[int(batch.summaries.heads["best"][place])]
-        return self._is_stable(past, names, best) and not (self.first_time and self._was_there(past, names))
+        best = names[int(batch.summaries.columns["best"][place])]
+        return self._is_stable(past, names, best) and not (
+            self.first_time and self._had_class_before(past, names)
+        )
 
     def _is_stable(self, past: Sequence[Classification], names: Sequence[str], best: str) -> bool:
         wanted = self.criteria.class_name or best
@@ -92,7 +94,7 @@ class FilterSpec:
         needed = self.stable_epochs
         return not needed or (len(bests) >= needed and set(bests[-needed:]) == {wanted})
 
-    def _was_there(self, past: Sequence[Classification], names: Sequence[str]) -> bool:
+    def _had_class_before(self, past: Sequence[Classification], names: Sequence[str]) -> bool:
         wanted, least = self.criteria.class_name, np.float32(self.criteria.min_probability or 0.0)
         for one in past:
             if len(one.probability) != len(names):

@@ -8,7 +8,7 @@ checkpoint gives the same bits as going over all rows.
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHECKPOINT_SIZE", "N_BANDS", "begin"]
+__all__ = ["CHECKPOINT_SIZE", "N_BANDS", "initial_checkpoints"]
 
 N_BANDS = 6
 
@@ -27,7 +27,7 @@ N_BANDS = 6
     PEAK_NJY,  # greatest absolute flux
     PEAK_MJD_TAI,
     LATEST_BAND,  # of the latest measurement, -1 for none
-    OTHER_BAND,  # of the latest measurement in any other band, -1 for none
+    LATEST_OTHER_BAND,  # of the latest measurement in any other band, -1 for none
     LAST_FLUX_NJY,  # and the following: one of each band
 ) = range(16)
 LAST_MJD_TAI = LAST_FLUX_NJY + N_BANDS
@@ -36,10 +36,10 @@ CHECKPOINT_SIZE = LAST_MJD_TAI + N_BANDS
 """Values of a checkpoint, float64."""
 
 
-def begin(n: int) -> NDArray[np.float64]:
+def initial_checkpoints(n: int) -> NDArray[np.float64]:
     """Give the checkpoints of n light curves ahead of their first rows, shape (n, CHECKPOINT_SIZE)."""
     known = np.full((n, CHECKPOINT_SIZE), np.nan)
     known[:, END_MJD_TAI] = -np.inf
     known[:, [N_ROWS, N_DETECTIONS, N_LISTED_DETECTIONS, N_STEPS, N_STEP_DETECTIONS, PEAK_NJY]] = 0.0
-    known[:, [LAST_DETECTION_BAND, LATEST_BAND, OTHER_BAND]] = -1.0
+    known[:, [LAST_DETECTION_BAND, LATEST_BAND, LATEST_OTHER_BAND]] = -1.0
     return known

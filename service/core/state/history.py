@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from service.core.classification import Classification, Reason
 
-__all__ = ["ENTRY_HEAD", "History", "entry_dtype", "packed_entries"]
+__all__ = ["ENTRY_COLUMNS", "History", "entry_dtype", "packed_entries"]
 
-ENTRY_HEAD = np.dtype(
+ENTRY_COLUMNS = np.dtype(
     [
         ("alert_id", "<u8"),
         ("mjd_tai", "<f8"),  # days, of the alert
@@ -38,7 +38,7 @@ def entry_dtype(width: int) -> np.dtype[np.void]:
     All entries of one object have the width of its widest, so that an alert is found among them by one
     comparison of a column instead of by reading every entry.
     """
-    head = [(name, ENTRY_HEAD[name].str) for name in ENTRY_HEAD.names or ()]
+    head = [(name, ENTRY_COLUMNS[name].str) for name in ENTRY_COLUMNS.names or ()]
     vectors = [("raw_probability", "<f4", (width,)), ("probability", "<f4", (width,))]
     return np.dtype([*head, *vectors])
 
@@ -155,7 +155,7 @@ def packed_entries(
     Parameters
     ----------
     columns
-        What `ENTRY_HEAD` names, but for ``n_classes``; each of shape (n,), or one value for all.
+        What `ENTRY_COLUMNS` names, but for ``n_classes``; each of shape (n,), or one value for all.
     raw_probability, probability
         Shape (n, n_classes). An abstention's are left out, whatever they are.
     """
@@ -166,7 +166,7 @@ def packed_entries(
     entries["n_classes"] = n_classes
     entries["raw_probability"], entries["probability"] = raw_probability, probability
     entries["n_classes"][entries["reason"] != Reason.CLASSIFIED] = 0
-    packed, size, head = entries.tobytes(), entries.itemsize, ENTRY_HEAD.itemsize
+    packed, size, head = entries.tobytes(), entries.itemsize, ENTRY_COLUMNS.itemsize
     return [
         (packed[start : start + head], 0) if is_empty else (packed[start : start + size], n_classes)
         for start, is_empty in zip(
@@ -177,7 +177,7 @@ def packed_entries(
 
 def _entry_size(width: int) -> int:
     """Give the bytes of an entry of `entry_dtype`."""
-    return ENTRY_HEAD.itemsize + 8 * width
+    return ENTRY_COLUMNS.itemsize + 8 * width
 
 
 def _pack(item: Classification, width: int) -> bytes:
@@ -222,11 +222,11 @@ def _widened(history: History, width: int) -> bytes:
     if history.width == width or not history.packed:
         return history.packed
     if history.width == 0:
-        head, room = ENTRY_HEAD.itemsize, bytes(8 * width)
+        head, room = ENTRY_COLUMNS.itemsize, bytes(8 * width)
         starts = range(0, len(history.packed), head)
         return b"".join([history.packed[start : start + head] + room for start in starts])
     wide = np.zeros(len(history), entry_dtype(width))
-    for name in ENTRY_HEAD.names or ():
+    for name in ENTRY_COLUMNS.names or ():
         wide[name] = history.entries[name]
     for name in ("raw_probability", "probability"):
         wide[name][:, : history.width] = history.entries[name]

@@ -35,11 +35,21 @@ import numpy as np
 
 from service.core.alerts import OBSERVATION
 from service.core.state.checkpoint import CHECKPOINT_SIZE
-from service.core.state.history import ENTRY_HEAD
+from service.core.state.history import ENTRY_COLUMNS
 
 __all__ = [
-    "CHECKED_FROM", "CHECKPOINT", "COUNTER", "COUNTER_OFFSET", "FORMAT_VERSION", "HEADER", "MAGIC",
-    "has_settled", "head_length", "next_counter", "part_sizes", "stored_counter",
+    "CHECKED_FROM",
+    "CHECKPOINT",
+    "COUNTER",
+    "COUNTER_OFFSET",
+    "FORMAT_VERSION",
+    "HEADER",
+    "MAGIC",
+    "has_archived_rows",
+    "next_counter",
+    "part_sizes",
+    "recent_length",
+    "stored_counter",
 ]  # fmt: skip
 
 MAGIC = b"NJOB"
@@ -51,7 +61,7 @@ COUNTER_OFFSET = 8
 HEADER = struct.Struct("<4sIQ HHQIIIIII 3d3f")
 _LENGTHS = struct.Struct("<IIII")  # hidden state, observations, classifications, settled observations
 _LENGTHS_AT = 32
-_SETTLED_AT, _NONE = 44, bytes(4)
+_N_ARCHIVED_AT, _NONE = 44, bytes(4)
 _VERSION = FORMAT_VERSION.to_bytes(2, "little")
 _WIDTH_AT = 18
 CHECKPOINT = np.dtype(("<f8", (CHECKPOINT_SIZE,)))
@@ -72,7 +82,7 @@ def next_counter(blob: bytes | None) -> int:
     return int.from_bytes(stored_counter(blob), "little") % (2**64 - 1) + 1
 
 
-def head_length(blob: bytes) -> int:
+def recent_length(blob: bytes) -> int:
     """Give where the head of a stored value ends; the value's length for bytes that are none."""
     if not _is_readable(blob):
         return len(blob)
@@ -81,10 +91,10 @@ def head_length(blob: bytes) -> int:
     return HEADER.size + sum(part_sizes(n_hidden, n_rows, n_entries, n_settled, width))
 
 
-def has_settled(blob: bytes | None) -> bool:
+def has_archived_rows(blob: bytes | None) -> bool:
     """Say whether a stored value, or its head, tells of settled rows."""
     # Of nearly all values the first comparison is the only one: it is made of each, twice.
-    if blob is None or blob[_SETTLED_AT : _SETTLED_AT + 4] == _NONE or not _is_readable(blob):
+    if blob is None or blob[_N_ARCHIVED_AT : _N_ARCHIVED_AT + 4] == _NONE or not _is_readable(blob):
         return False
     return bool(_LENGTHS.unpack_from(blob, _LENGTHS_AT)[3])
 
@@ -102,5 +112,5 @@ def part_sizes(
         4 * n_hidden,
         OBSERVATION.itemsize * n_rows,
         (CHECKPOINT.itemsize + 4 * n_hidden) * bool(n_settled),
-        (ENTRY_HEAD.itemsize + 8 * width) * n_entries,
+        (ENTRY_COLUMNS.itemsize + 8 * width) * n_entries,
     )

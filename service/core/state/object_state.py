@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Observations
-from service.core.state.checkpoint import CHECKPOINT_SIZE, END_MJD_TAI, begin
+from service.core.state.checkpoint import CHECKPOINT_SIZE, END_MJD_TAI, initial_checkpoints
 from service.core.state.history import History
 from service.core.state.layout import (
     CHECKED_FROM,
@@ -21,20 +21,20 @@ from service.core.state.layout import (
     FORMAT_VERSION,
     HEADER,
     MAGIC,
-    head_length,
     part_sizes,
+    recent_length,
 )
 from service.errors import ServiceError
 
 __all__ = [
     "EMPTY_STATE",
-    "NOTHING_SETTLED",
+    "NO_ARCHIVED_ROWS",
+    "ArchivedRows",
     "ObjectState",
-    "Settled",
     "StateError",
-    "decode_head",
+    "decode_recent",
     "decode_state",
-    "encode_head",
+    "encode_recent",
     "encode_state",
 ]
 
@@ -47,7 +47,7 @@ class StateError(ServiceError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Settled:
+class ArchivedRows:
     """The oldest rows of a long light curve, as what follows them needs to know of them.
 
     Attributes
@@ -73,7 +73,7 @@ class Settled:
         return float(self.checkpoint[END_MJD_TAI])
 
 
-NOTHING_SETTLED = Settled(0, 0, begin(1)[0], np.empty(0, np.float32))
+NO_ARCHIVED_ROWS = ArchivedRows(0, 0, initial_checkpoints(1)[0], np.empty(0, np.float32))
 
 
 @dataclass(slots=True, eq=False)
@@ -120,13 +120,13 @@ class ObjectState:
     mwebv: float
     observations: Observations
     history: History
-    settled: Settled = NOTHING_SETTLED
-    is_whole: bool = True
+    archived: ArchivedRows = NO_ARCHIVED_ROWS
+    has_all_rows: bool = True
 
     @property
-    def unsettled(self) -> Observations:
+    def recent_rows(self) -> Observations:
         """The rows behind the settled ones."""
-        return self.observations[self.settled.n_rows :] if self.is_whole else self.observations
+        return self.observations[self.archived.n_rows :] if self.has_all_rows else self.observations
 
 
 EMPTY_STATE = ObjectState(
@@ -154,13 +154,13 @@ def encode_state(state: ObjectState) -> bytes:
     ValueError
         An array has not the type or the shape that `ObjectState` names, or the settled rows are missing.
     """
-    if not state.is_whole:
+    if not state.has_all_rows:
         raise ValueError("the settled rows were not read")
-    head, settled = encode_head(state), state.observations[: state.settled.n_rows]
+    head, settled = encode_recent(state), state.observations[: state.archived.n_rows]
     return head + settled.tobytes() if len(settled) else head
 
 
-def encode_head(state: ObjectState) -> bytes:
+def encode_recent(state: ObjectState) -> bytes:
     """Give the stored form of a state without the settled rows, which are stored already.
 
     Raises
@@ -168,7 +168,7 @@ def encode_head(state: ObjectState) -> bytes:
     ValueError
         As `encode_state`.
     """
-    rows, settled = state.unsettled, state.settled
+    rows, settled = state.recent_rows, state.archived
     _require_vector("hidden", state.hidden, _FLOAT)
     _require_vector("observations", rows, OBSERVATION)
     if settled.n_rows and len(settled.hidden) != len(state.hidden):
@@ -208,22 +208,22 @@ def decode_state(blob: bytes) -> ObjectState:
     StateError
         The bytes are no state, of another format version, damaged, or do not add up.
     """
-    end = head_length(blob)
-    state = decode_head(blob[:end])
-    if not state.settled.n_rows:
+    end = recent_length(blob)
+    state = decode_recent(blob[:end])
+    if not state.archived.n_rows:
         if len(blob) > end:
             raise StateError(f"{len(blob)} bytes where the header tells of {end}")
         return state
-    size = OBSERVATION.itemsize * state.settled.n_rows
+    size = OBSERVATION.itemsize * state.archived.n_rows
     if len(blob) != end + size:
         raise StateError(f"{len(blob) - end} bytes of settled rows where the header tells of {size}")
-    if zlib.crc32(memoryview(blob)[end:]) != state.settled.checksum:
+    if zlib.crc32(memoryview(blob)[end:]) != state.archived.checksum:
         raise StateError("checksum of the settled rows does not fit: they are damaged")
     rows = np.frombuffer(blob[end:] + state.observations.tobytes(), OBSERVATION)
-    return replace(state, observations=rows, is_whole=True)
+    return replace(state, observations=rows, has_all_rows=True)
 
 
-def decode_head(blob: bytes) -> ObjectState:
+def decode_recent(blob: bytes) -> ObjectState:
     """Read the head of a stored state, without the settled rows if there are any.
 
     Raises
@@ -247,11 +247,11 @@ def decode_head(blob: bytes) -> ObjectState:
         raise StateError(f"{len(blob)} bytes where the header tells of {HEADER.size + sum(sizes)}")
     rows_at = HEADER.size + sizes[0]
     settled_at = rows_at + sizes[1]
-    settled = NOTHING_SETTLED
+    settled = NO_ARCHIVED_ROWS
     if n_settled:
         checkpoint = np.frombuffer(blob, "<f8", CHECKPOINT_SIZE, settled_at)
         hidden = np.frombuffer(blob, _FLOAT, n_hidden, settled_at + CHECKPOINT.itemsize)
-        settled = Settled(n_settled, settled_checksum, checkpoint, hidden)
+        settled = ArchivedRows(n_settled, settled_checksum, checkpoint, hidden)
     return ObjectState(
         counter=counter,
         model=model,
@@ -265,8 +265,8 @@ def decode_head(blob: bytes) -> ObjectState:
         mwebv=mwebv,
         observations=np.frombuffer(blob, OBSERVATION, n_rows, rows_at),
         history=_decode_history(blob, width, settled_at + sizes[2]),
-        settled=settled,
-        is_whole=not n_settled,
+        archived=settled,
+        has_all_rows=not n_settled,
     )
 
 

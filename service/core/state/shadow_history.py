@@ -14,20 +14,20 @@ from service.core.state.layout import next_counter
 from service.core.state.object_state import EMPTY_STATE, StateError, decode_state, encode_state
 from service.errors import StoreUnavailableError
 
-__all__ = ["answered", "read_history", "remember"]
+__all__ = ["add_results", "read_histories", "read_history"]
 
-MOST_ATTEMPTS = 30
+MAX_ATTEMPTS = 30
 
-Answers = Mapping[str, Sequence[Classification]]
+Results = Mapping[str, Sequence[Classification]]
 
 
-def remember(store: ObjectStore, made: Answers, limit: int) -> dict[str, list[Classification]]:
+def add_results(store: ObjectStore, made: Results, limit: int) -> dict[str, list[Classification]]:
     """Store answers, unless the same alerts have one already.
 
     Parameters
     ----------
     store
-        Of one model's answers: `ObjectStore.beside`.
+        Of one model's answers: `ObjectStore.for_model`.
     made
         Object to new answers, each alert once.
     limit
@@ -45,7 +45,7 @@ def remember(store: ObjectStore, made: Answers, limit: int) -> dict[str, list[Cl
     """
     counted: dict[str, list[Classification]] = {}
     todo = dict(made)
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         writes = []
         for key, blob in zip(todo, store.load(list(todo)), strict=True):
             known = read_history(blob)
@@ -59,10 +59,10 @@ def remember(store: ObjectStore, made: Answers, limit: int) -> dict[str, list[Cl
         todo = {write.key: todo[write.key] for write, won in zip(writes, written, strict=True) if not won}
         if not todo:
             return counted
-    raise StoreUnavailableError(f"{len(todo)} objects were changed by others at {MOST_ATTEMPTS} attempts")
+    raise StoreUnavailableError(f"{len(todo)} objects were changed by others at {MAX_ATTEMPTS} attempts")
 
 
-def answered(store: ObjectStore, keys: Sequence[str]) -> list[History]:
+def read_histories(store: ObjectStore, keys: Sequence[str]) -> list[History]:
     """Read what a model said of some objects."""
     return [read_history(blob) for blob in store.load(keys)]
 

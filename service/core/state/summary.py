@@ -1,7 +1,7 @@
 """An object in short: what lists, searches and the live stream say of it, without its light curve.
 
-A stored summary is `HEAD` followed by the calibrated class vector, float32. It lies beside the state of its
-object and is written with it.
+A stored summary is `SUMMARY_COLUMNS` followed by the calibrated class vector, float32. It is
+stored beside the state of its object and written with it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,18 +25,18 @@ from service.core.state.history import History, entry_dtype
 from service.core.state.object_state import ObjectState
 
 __all__ = [
-    "HEAD",
+    "ABSENT",
     "INDEXED_FROM",
-    "NONE",
+    "SUMMARY_COLUMNS",
     "ClassNames",
     "IndexName",
     "Summaries",
-    "placements",
+    "index_entries",
     "read_summaries",
     "summarise",
 ]
 
-HEAD = np.dtype(
+SUMMARY_COLUMNS = np.dtype(
     [
         ("version", "u1"),  # VERSION
         ("reason", "u1"),  # Reason of the latest alert; NONE where no alert is known
@@ -56,7 +56,7 @@ HEAD = np.dtype(
 """64 bytes, packed, little-endian."""
 
 VERSION = 1
-NONE = 255
+ABSENT = 255
 
 INDEXED_FROM = 0.1
 """A class of less than this probability is not searched for, unless it is the most probable one."""
@@ -75,28 +75,28 @@ class Summaries:
     Attributes
     ----------
     heads
-        `HEAD`, shape (n,).
+        `SUMMARY_COLUMNS`, shape (n,).
     vectors
         Bytes of the class vector of each, float32; empty for none.
     """
 
-    heads: NDArray[np.void]
+    columns: NDArray[np.void]
     vectors: list[bytes]
 
     def stored(self) -> list[bytes]:
         """Give the stored form of each."""
-        heads, size = self.heads.tobytes(), HEAD.itemsize
+        heads, size = self.columns.tobytes(), SUMMARY_COLUMNS.itemsize
         return [heads[i * size : (i + 1) * size] + vector for i, vector in enumerate(self.vectors)]
 
     def take(self, index: Sequence[int]) -> "Summaries":
         """Give some of them."""
-        return Summaries(self.heads[list(index)], [self.vectors[i] for i in index])
+        return Summaries(self.columns[list(index)], [self.vectors[i] for i in index])
 
     def by_model(self) -> Mapping[int, tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Give which objects have a vector of each model, and these vectors, shape (m, n_classes)."""
         groups: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
-        for model in np.unique(self.heads["model"]).tolist():
-            members = np.flatnonzero((self.heads["model"] == model) & (self.heads["best"] != NONE))
+        for model in np.unique(self.columns["model"]).tolist():
+            members = np.flatnonzero((self.columns["model"] == model) & (self.columns["best"] != ABSENT))
             if len(members):
                 joined = b"".join([self.vectors[i] for i in members.tolist()])
                 groups[model] = members, np.frombuffer(joined, "<f4").reshape(len(members), -1)
@@ -105,19 +105,19 @@ class Summaries:
 
 def read_summaries(stored: Sequence[bytes]) -> Summaries:
     """Read stored summaries; one that cannot be read comes back without alert and without vector."""
-    size = HEAD.itemsize
-    unknown = np.zeros(1, HEAD)
-    unknown["reason"] = unknown["band"] = unknown["best"] = NONE
+    size = SUMMARY_COLUMNS.itemsize
+    unknown = np.zeros(1, SUMMARY_COLUMNS)
+    unknown["reason"] = unknown["band"] = unknown["best"] = ABSENT
     filler = unknown.tobytes()
     good = [len(one) >= size and one[0] == VERSION for one in stored]
     heads = b"".join([one[:size] if ok else filler for one, ok in zip(stored, good, strict=True)])
     vectors = [one[size:] if ok else b"" for one, ok in zip(stored, good, strict=True)]
-    return Summaries(np.frombuffer(heads, HEAD), vectors)
+    return Summaries(np.frombuffer(heads, SUMMARY_COLUMNS), vectors)
 
 
 def summarise(states: Sequence[ObjectState]) -> Summaries:
     """Bring many objects into their short form."""
-    heads = np.zeros(len(states), HEAD)
+    heads = np.zeros(len(states), SUMMARY_COLUMNS)
     heads["version"] = VERSION
     for name in ("ra_deg", "dec_deg"):
         heads[name] = [getattr(state, name) for state in states]
@@ -132,15 +132,15 @@ def _fill_photometry(heads: NDArray[np.void], states: Sequence[ObjectState]) -> 
     bounds = np.searchsorted(detected, offsets)  # rows are by time within an object
     heads["n_detections"] = counts = np.diff(bounds)
     heads["first_mjd_tai"] = heads["magnitude"] = np.nan
-    heads["band"] = NONE
+    heads["band"] = ABSENT
     some = np.flatnonzero(counts)
     first, last = detected[bounds[:-1][some]], detected[bounds[1:][some] - 1]
     heads["first_mjd_tai"][some] = rows["mjd_tai"][first]
     heads["band"][some] = rows["band"][last]
     heads["magnitude"][some] = magnitude_of_flux_njy(rows["flux_njy"][last])
-    behind = [place for place, state in enumerate(states) if not state.is_whole]
+    behind = [place for place, state in enumerate(states) if not state.has_all_rows]
     if behind:
-        heads[behind] = _with_settled(heads[behind], [states[place].settled.checkpoint for place in behind])
+        heads[behind] = _with_settled(heads[behind], [states[place].archived.checkpoint for place in behind])
 
 
 def _with_settled(heads: NDArray[np.void], checkpoints: Sequence[NDArray[np.float64]]) -> NDArray[np.void]:
@@ -157,7 +157,7 @@ def _with_settled(heads: NDArray[np.void], checkpoints: Sequence[NDArray[np.floa
 
 def _fill_classes(heads: NDArray[np.void], states: Sequence[ObjectState]) -> list[bytes]:
     """Fill in what the latest alerts were answered; gives the class vectors."""
-    heads["reason"] = heads["best"] = NONE
+    heads["reason"] = heads["best"] = ABSENT
     vectors = [b""] * len(states)
     by_width: dict[int, list[tuple[int, bytes]]] = {}
     for place, state in enumerate(states):
@@ -199,7 +199,7 @@ def _latest(history: History, last_alert_mjd_tai: float) -> tuple[int | None, in
     return int(order[classified[-1]]) if len(classified) else None, int(reasons[-1])
 
 
-def placements(
+def index_entries(
     keys: Sequence[str], summaries: Summaries, class_names: ClassNames
 ) -> dict[IndexName, dict[str, float]]:
     """Say where objects stand in each index.
@@ -220,7 +220,7 @@ def placements(
         pixel; the probability of the class, where that is at least `INDEXED_FROM` or the greatest.
     """
     found: dict[IndexName, dict[str, float]] = {}
-    heads = summaries.heads
+    heads = summaries.columns
     names = [key.partition(":") for key in keys]
     columns = zip(
         names,

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from service.core.jit import compiled
 from service.decoding.columns import MISSING_INTEGER
 from service.decoding.vm.memory import (
-    load_byte,
-    load_double,
-    load_float,
+    element_i64,
+    load_f32,
+    load_f64,
+    load_u8,
     pointer,
-    put_byte,
-    put_double,
-    put_word,
-    word,
+    store_f64,
+    store_i64,
+    store_u8,
 )
 from service.decoding.vm.primitives import (
     BAD_BLOCK,
@@ -122,16 +122,16 @@ def run_programs(
     rows_before = np.empty(n_tables, np.int64)
     for number in range(first, len(bodies)):
         for table in range(n_tables):
-            rows_before[table] = word(at.tables, table * TABLE_LENGTH + N_ROWS)
+            rows_before[table] = element_i64(at.tables, table * TABLE_LENGTH + N_ROWS)
         fault = _run_body(bodies, number, n_tables, at)
         if fault:
             for table in range(n_tables):
-                put_word(at.tables, table * TABLE_LENGTH + N_ROWS, rows_before[table])
+                store_i64(at.tables, table * TABLE_LENGTH + N_ROWS, rows_before[table])
             if fault == FULL:
                 return number
         faults[number, 0] = fault
-        faults[number, 1] = word(at.registers, FAULT_AT)
-        faults[number, 2] = word(at.registers, FAULTY)
+        faults[number, 1] = element_i64(at.registers, FAULT_AT)
+        faults[number, 2] = element_i64(at.registers, FAULTY)
     return len(bodies)
 
 
@@ -144,8 +144,8 @@ def _run_body(bodies: NDArray[np.int64], number: int, n_tables: int, at: Address
         position = _run_alert(base, position, stop, program, number, n_tables, at)
         if position < 0:
             return -position
-    put_word(at.registers, FAULT_AT, position)
-    put_word(at.registers, FAULTY, program)
+    store_i64(at.registers, FAULT_AT, position)
+    store_i64(at.registers, FAULTY, program)
     return 0 if position == stop else LEFT_OVER
 
 
@@ -154,13 +154,13 @@ def _run_alert(
     base: Any, position: int, stop: int, program: int, number: int, n_tables: int, at: Addresses
 ) -> int:
     """Read one record as an alert of body `number`."""
-    alert = word(at.tables, N_ROWS)
+    alert = element_i64(at.tables, N_ROWS)
     if not _begin_row(ALERTS, at):
         return -FULL
-    put_word(at.body, alert, number)
+    store_i64(at.body, alert, number)
     for table in range(n_tables):
-        put_word(at.starts, alert * n_tables + table, word(at.tables, table * TABLE_LENGTH + N_ROWS))
-    put_word(at.registers, DEPTH, 0)
+        store_i64(at.starts, alert * n_tables + table, element_i64(at.tables, table * TABLE_LENGTH + N_ROWS))
+    store_i64(at.registers, DEPTH, 0)
     return _run_record(base, position, stop, program, at)
 
 
@@ -170,18 +170,18 @@ def _run_record(base: Any, position: int, stop: int, instruction: int, at: Addre
     while True:
         before = position
         code = instruction * INSTRUCTION_LENGTH
-        op = word(at.code, code)
-        value = word(at.code, code + VALUE)
+        op = element_i64(at.code, code)
+        value = element_i64(at.code, code + VALUE)
         if value >= 0:
-            position, is_null = read_branch(base, position, stop, value, word(at.code, code + NULL))
+            position, is_null = read_branch(base, position, stop, value, element_i64(at.code, code + NULL))
             if is_null:
-                instruction = word(at.code, code + IF_NULL)
+                instruction = element_i64(at.code, code + IF_NULL)
                 continue
-        a, b = word(at.code, code + A), word(at.code, code + B)
+        a, b = element_i64(at.code, code + A), element_i64(at.code, code + B)
         if position < 0:
             pass
         elif op == SKIP_RUN:
-            position = skip_run(base, position, stop, at.items, a, b, word(at.code, code + C))
+            position = skip_run(base, position, stop, at.items, a, b, element_i64(at.code, code + C))
         elif op < SKIP_RUN:
             if op == END:
                 return position
@@ -191,8 +191,8 @@ def _run_record(base: Any, position: int, stop: int, instruction: int, at: Addre
         else:
             position, instruction = _move(base, position, stop, op, instruction, at)
         if position < 0:
-            put_word(at.registers, FAULT_AT, before)
-            put_word(at.registers, FAULTY, instruction)
+            store_i64(at.registers, FAULT_AT, before)
+            store_i64(at.registers, FAULTY, instruction)
             return position
         instruction += 1
 
@@ -203,21 +203,21 @@ def _read(base: Any, position: int, stop: int, op: int, column: int, width: int,
     if op == READ_FLOAT:
         if stop - position < 4:
             return -CUT_OFF
-        put_double(at.floats, word(at.registers, ROW_FLOATS) + column, load_float(base, position))
+        store_f64(at.floats, element_i64(at.registers, ROW_FLOATS) + column, load_f32(base, position))
         return position + 4
     if op == READ_DOUBLE:
         if stop - position < 8:
             return -CUT_OFF
-        put_double(at.floats, word(at.registers, ROW_FLOATS) + column, load_double(base, position))
+        store_f64(at.floats, element_i64(at.registers, ROW_FLOATS) + column, load_f64(base, position))
         return position + 8
     number, position = read_varint(base, position, stop)
     if position < 0:
         return position
     if op == READ_LONG:
-        put_word(at.integers, word(at.registers, ROW_INTEGERS) + column, number)
+        store_i64(at.integers, element_i64(at.registers, ROW_INTEGERS) + column, number)
         return position
     if op == READ_LONG_AS_FLOAT:
-        put_double(at.floats, word(at.registers, ROW_FLOATS) + column, float(number))
+        store_f64(at.floats, element_i64(at.registers, ROW_FLOATS) + column, float(number))
         return position
     return _read_text(base, position, stop, number, column, width, at)
 
@@ -231,9 +231,9 @@ def _read_text(
         return -BAD_LENGTH
     if not is_utf8(base, position, position + length):
         return -BAD_TEXT
-    start = word(at.registers, ROW_TEXT) + column
+    start = element_i64(at.registers, ROW_TEXT) + column
     for offset in range(min(length, width)):
-        put_byte(at.text, start + offset, load_byte(base, position + offset))
+        store_u8(at.text, start + offset, load_u8(base, position + offset))
     return position + length
 
 
@@ -243,32 +243,32 @@ def _move(base: Any, position: int, stop: int, op: int, instruction: int, at: Ad
 
     Gives the position, and the instruction before the one to go on with.
     """
-    a = word(at.code, instruction * INSTRUCTION_LENGTH + A)
+    a = element_i64(at.code, instruction * INSTRUCTION_LENGTH + A)
     if op == BEGIN_ROW:
         return (position, instruction) if _begin_row(a, at) else (-FULL, instruction)
     if op == END_ROW:
-        _set_row(ALERTS, word(at.tables, N_ROWS) - 1, at)
+        _set_row(ALERTS, element_i64(at.tables, N_ROWS) - 1, at)
         return position, instruction
-    depth = word(at.registers, DEPTH)
+    depth = element_i64(at.registers, DEPTH)
     if op == ARRAY:
         start, least, frame = instruction, a, STACK + 2 * depth
         depth += 1
     else:
         start, frame = a - 1, STACK + 2 * (depth - 1)
-        least = word(at.code, start * INSTRUCTION_LENGTH + A)
-        left = word(at.registers, frame) - 1
+        least = element_i64(at.code, start * INSTRUCTION_LENGTH + A)
+        left = element_i64(at.registers, frame) - 1
         if left > 0:
-            put_word(at.registers, frame, left)
+            store_i64(at.registers, frame, left)
             return position, start
-        block_stop = word(at.registers, frame + 1)
+        block_stop = element_i64(at.registers, frame + 1)
         if block_stop >= 0 and block_stop != position:
             return -BAD_BLOCK, instruction
     position = _begin_block(base, position, stop, least, frame, at)
     if position < 0:
         return position, instruction
-    is_over = word(at.registers, frame) == 0
-    put_word(at.registers, DEPTH, depth - 1 if is_over else depth)
-    return position, word(at.code, start * INSTRUCTION_LENGTH + B) - 1 if is_over else start
+    is_over = element_i64(at.registers, frame) == 0
+    store_i64(at.registers, DEPTH, depth - 1 if is_over else depth)
+    return position, element_i64(at.code, start * INSTRUCTION_LENGTH + B) - 1 if is_over else start
 
 
 @compiled
@@ -286,8 +286,8 @@ def _begin_block(base: Any, position: int, stop: int, least: int, frame: int, at
     # The lowest integer has no positive counterpart.
     if position >= 0 and (count < 0 or count > (stop - position) // least):
         return -BAD_COUNT
-    put_word(at.registers, frame, count)
-    put_word(at.registers, frame + 1, block_stop)
+    store_i64(at.registers, frame, count)
+    store_i64(at.registers, frame + 1, block_stop)
     return position
 
 
@@ -300,21 +300,21 @@ ALERTS = np.int64(0)
 def _begin_row(table: int | np.int64, at: Addresses) -> bool:
     """Append a row of nothing but missing values to read into; False if there is no room."""
     columns = table * TABLE_LENGTH
-    n_rows = word(at.tables, columns + N_ROWS)
-    if n_rows == word(at.tables, columns + CAPACITY):
-        put_word(at.registers, FULL_TABLE, table)
+    n_rows = element_i64(at.tables, columns + N_ROWS)
+    if n_rows == element_i64(at.tables, columns + CAPACITY):
+        store_i64(at.registers, FULL_TABLE, table)
         return False
-    put_word(at.tables, columns + N_ROWS, n_rows + 1)
+    store_i64(at.tables, columns + N_ROWS, n_rows + 1)
     _set_row(table, n_rows, at)
-    start = word(at.registers, ROW_FLOATS)
-    for place in range(start, start + word(at.tables, columns + N_FLOATS)):
-        put_double(at.floats, place, np.nan)
-    start = word(at.registers, ROW_INTEGERS)
-    for place in range(start, start + word(at.tables, columns + N_INTEGERS)):
-        put_word(at.integers, place, MISSING_INTEGER)
-    start = word(at.registers, ROW_TEXT)
-    for place in range(start, start + word(at.tables, columns + N_TEXT)):
-        put_byte(at.text, place, 0)
+    start = element_i64(at.registers, ROW_FLOATS)
+    for place in range(start, start + element_i64(at.tables, columns + N_FLOATS)):
+        store_f64(at.floats, place, np.nan)
+    start = element_i64(at.registers, ROW_INTEGERS)
+    for place in range(start, start + element_i64(at.tables, columns + N_INTEGERS)):
+        store_i64(at.integers, place, MISSING_INTEGER)
+    start = element_i64(at.registers, ROW_TEXT)
+    for place in range(start, start + element_i64(at.tables, columns + N_TEXT)):
+        store_u8(at.text, place, 0)
     return True
 
 
@@ -323,5 +323,8 @@ def _set_row(table: int | np.int64, row: int, at: Addresses) -> None:
     """Read into this row from now on."""
     columns = table * TABLE_LENGTH
     for values in range(3):  # floats, integers, text: base and number per row are neighbours
-        base, width = word(at.tables, columns + 2 * values), word(at.tables, columns + 2 * values + 1)
-        put_word(at.registers, ROW_FLOATS + values, base + row * width)
+        base, width = (
+            element_i64(at.tables, columns + 2 * values),
+            element_i64(at.tables, columns + 2 * values + 1),
+        )
+        store_i64(at.registers, ROW_FLOATS + values, base + row * width)

@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 __all__ = [
     "addresses_of",
-    "load_byte",
-    "load_double",
-    "load_float",
-    "load_word",
+    "element_i64",
+    "load_f32",
+    "load_f64",
+    "load_u8",
+    "load_u64",
     "pointer",
-    "put_byte",
-    "put_double",
-    "put_word",
     "same_bytes",
-    "word",
+    "store_f64",
+    "store_i64",
+    "store_u8",
 ]
 
 BYTES_HEADER = bytes.__basicsize__ - 1
@@ -68,7 +68,7 @@ def pointer(_context: Any, address: Any) -> Any:  # noqa: ARG001  numba reads th
 
 
 @_inlined
-def load_byte(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
+def load_u8(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
     """Read the byte at an offset from a pointer; int64."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -78,7 +78,7 @@ def load_byte(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
 
 
 @_inlined
-def load_word(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
+def load_u64(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
     """Read eight bytes at an offset from a pointer; uint64."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -88,7 +88,7 @@ def load_word(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
 
 
 @_inlined
-def load_float(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
+def load_f32(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
     """Read the four bytes of a float at an offset from a pointer; float64."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -98,7 +98,7 @@ def load_float(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
 
 
 @_inlined
-def load_double(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
+def load_f64(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
     """Read the eight bytes of a double at an offset from a pointer; float64."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -108,7 +108,7 @@ def load_double(_context: Any, base: Any, offset: Any) -> Any:  # noqa: ARG001
 
 
 @_inlined
-def word(_context: Any, base: Any, index: Any) -> Any:  # noqa: ARG001
+def element_i64(_context: Any, base: Any, index: Any) -> Any:  # noqa: ARG001
     """Read an element of an array of integers; int64."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -118,19 +118,19 @@ def word(_context: Any, base: Any, index: Any) -> Any:  # noqa: ARG001
 
 
 @_inlined
-def put_word(_context: Any, base: Any, index: Any, value: Any) -> Any:  # noqa: ARG001
+def store_i64(_context: Any, base: Any, index: Any, value: Any) -> Any:  # noqa: ARG001
     """Write an element of an array of integers."""
     return types.void(types.voidptr, types.int64, types.int64), _stored(ir.IntType(64))
 
 
 @_inlined
-def put_double(_context: Any, base: Any, index: Any, value: Any) -> Any:  # noqa: ARG001
+def store_f64(_context: Any, base: Any, index: Any, value: Any) -> Any:  # noqa: ARG001
     """Write an element of an array of float64."""
     return types.void(types.voidptr, types.int64, types.float64), _stored(ir.DoubleType())
 
 
 @_inlined
-def put_byte(_context: Any, base: Any, index: Any, value: Any) -> Any:  # noqa: ARG001
+def store_u8(_context: Any, base: Any, index: Any, value: Any) -> Any:  # noqa: ARG001
     """Write an element of an array of bytes."""
     return types.void(types.voidptr, types.int64, types.int64), _stored(ir.IntType(8))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from service.core.jit import compiled
-from service.decoding.vm.memory import load_byte, load_word, word
+from service.decoding.vm.memory import element_i64, load_u8, load_u64
 from service.decoding.vm.program import SKIP_FIXED, SKIP_TEXT, SKIP_VARINT
 
 __all__ = [
@@ -60,7 +60,7 @@ def read_varint(base: Any, position: int, stop: int) -> tuple[int, int]:
     for shift in range(0, 70, 7):
         if position >= stop:
             return 0, -CUT_OFF
-        byte = load_byte(base, position)
+        byte = load_u8(base, position)
         position += 1
         if byte > 1 and shift == 63:
             return 0, -BAD_NUMBER
@@ -75,7 +75,7 @@ def read_varint(base: Any, position: int, stop: int) -> tuple[int, int]:
 def read_branch(base: Any, position: int, stop: int, value: int, null: int) -> tuple[int, bool]:
     """Read the index of a union's branch; give the position behind it, and whether it is null's."""
     if position < stop:
-        byte = load_byte(base, position)
+        byte = load_u8(base, position)
         if byte == value:
             return position + 1, False
         if byte == null:
@@ -104,8 +104,8 @@ def skip_run(base: Any, position: int, stop: int, items: Any, first: int, last: 
     """
     if stop - position >= most:
         while first < last:
-            item = word(items, first)
-            byte = load_byte(base, position)
+            item = element_i64(items, first)
+            byte = load_u8(base, position)
             if byte == item & 0xFFFF:
                 position += (item >> 32) & 0xFFFF
             elif byte == (item >> 16) & 0xFFFF:
@@ -114,7 +114,7 @@ def skip_run(base: Any, position: int, stop: int, items: Any, first: int, last: 
                 break
             first += 1
     for number in range(first, last):
-        item = word(items, number)
+        item = element_i64(items, number)
         value, null = item & 0xFFFF, (item >> 16) & 0xFFFF
         position, is_null = read_branch(base, position, stop, value, -1 if null == 0xFFFF else null)
         if position < 0:
@@ -147,11 +147,11 @@ def skip(base: Any, position: int, stop: int, op: int, size: int) -> int:
 def is_utf8(base: Any, position: int, stop: int) -> bool:
     """Whether bytes are UTF-8 as Python reads it: written shortest, no surrogates, nothing above Unicode."""
     while position < stop:
-        while stop - position >= 8 and load_word(base, position) & np.uint64(0x8080_8080_8080_8080) == 0:
+        while stop - position >= 8 and load_u64(base, position) & np.uint64(0x8080_8080_8080_8080) == 0:
             position += 8
         if position == stop:
             break
-        byte = load_byte(base, position)
+        byte = load_u8(base, position)
         position += 1
         if byte >= 0x80:
             n_more = 1 if byte < 0xE0 else (2 if byte < 0xF0 else 3)
@@ -159,7 +159,7 @@ def is_utf8(base: Any, position: int, stop: int) -> bool:
                 return False
             point = byte & (0x3F >> n_more)
             for _ in range(n_more):
-                more = load_byte(base, position)
+                more = load_u8(base, position)
                 position += 1
                 if more & 0xC0 != 0x80:
                     return False

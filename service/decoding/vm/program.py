@@ -36,7 +36,7 @@ __all__ = [
     "Program",
     "UnsupportedSchemaError",
     "compile_program",
-    "place_of",
+    "register_of",
 ]
 
 # An instruction is eight numbers: what to do; the bytes that stand for the value's branch and for null's
@@ -239,7 +239,7 @@ class _Compiler:
     def _primitive(self, name: str, path: str, branches: Branches, columns: tuple[Column, ...]) -> None:
         wanted = [column for column in columns if column.path == path and column.type in READABLE]
         if wanted:
-            place = place_of(wanted[0], columns)
+            place = register_of(wanted[0], columns)
             self.emit(READS[wanted[0].type, name], branches, place, wanted[0].width)
         elif name in SIZES:
             if not self._run.fits(SIZES[name]):
@@ -265,7 +265,7 @@ def _split(node: Node) -> tuple[Branches, Node]:
     return Branches(value, 2 - value if len(is_null) == 2 else NO_BRANCH), node.branches[value // 2]
 
 
-def place_of(column: Column, columns: tuple[Column, ...]) -> int:
+def register_of(column: Column, columns: tuple[Column, ...]) -> int:
     """Give where a column is among a row's values of its type: for a text, the place of its first byte."""
     before = [other for other in columns[: columns.index(column)] if other.type is column.type]
     return sum(other.width for other in before) if column.type is ColumnType.TEXT else len(before)

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.jit import compiled
-from service.decoding.vm.memory import addresses_of, load_byte, pointer, same_bytes
+from service.decoding.vm.memory import addresses_of, load_u8, pointer, same_bytes
 from service.decoding.vm.primitives import read_varint
 from service.decoding.wire.framing import CONFLUENT_PREFIX_BYTES, SYNC_BYTES
 
-__all__ = ["UNKNOWN", "KnownBeginnings", "Matches"]
+__all__ = ["UNKNOWN", "PrefixCache", "PrefixMatches"]
 
 UNKNOWN = -1
 """Not like anything seen before."""
@@ -26,7 +26,7 @@ MAX_HEADERS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class PrefixMatches:
     """Where the records of messages lie.
 
     Attributes
@@ -44,7 +44,7 @@ class Matches:
     n_records: NDArray[np.int64]
 
 
-class KnownBeginnings:
+class PrefixCache:
     """What the beginnings seen so far stand for. Keys are numbers of the caller's."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class KnownBeginnings:
         self._bare = key
         self._arrays = self._as_arrays()
 
-    def match(self, values: list[bytes], expects_bare: NDArray[np.bool_], max_bytes: int) -> Matches:
+    def match(self, values: list[bytes], expects_bare: NDArray[np.bool_], max_bytes: int) -> PrefixMatches:
         """Find what messages are.
 
         Parameters
@@ -87,7 +87,7 @@ class KnownBeginnings:
         length = np.fromiter(map(len, values), np.int64, len(values))
         _match_all(address, length, expects_bare, *self._arrays, found)
         found[0, length > max_bytes] = UNKNOWN
-        return Matches(found[0], address, found[1], found[2], found[3])
+        return PrefixMatches(found[0], address, found[1], found[2], found[3])
 
     def _as_arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         ids = np.array(list(self._ids.items()), np.int64).reshape(-1, 2)
@@ -108,16 +108,16 @@ def _match_all(
     bare: int,
     found: NDArray[np.int64],
 ) -> None:
-    """Write key, start, stop and number of records of each message; see `Matches`."""
+    """Write key, start, stop and number of records of each message; see `PrefixMatches`."""
     for number in range(len(address)):
         size = length[number]
         base = pointer(address[number])
         found[0, number] = UNKNOWN
         found[1, number], found[2, number], found[3, number] = 0, size, 1
-        if size >= CONFLUENT_PREFIX_BYTES and load_byte(base, 0) == 0:
+        if size >= CONFLUENT_PREFIX_BYTES and load_u8(base, 0) == 0:
             found[0, number] = _key_of_id(base, ids)
             found[1, number] = CONFLUENT_PREFIX_BYTES
-        elif size > SYNC_BYTES and load_byte(base, 0) == 0x4F and load_byte(base, 3) == 1:
+        elif size > SYNC_BYTES and load_u8(base, 0) == 0x4F and load_u8(base, 3) == 1:
             _match_container(address[number], size, headers, found[:, number])
         elif expects_bare[number] and size > 0:
             found[0, number] = bare
@@ -127,7 +127,7 @@ def _match_all(
 def _key_of_id(base: Any, ids: NDArray[np.int64]) -> int:
     schema_id = 0
     for place in range(1, CONFLUENT_PREFIX_BYTES):
-        schema_id = schema_id << 8 | load_byte(base, place)
+        schema_id = schema_id << 8 | load_u8(base, place)
     for row in range(len(ids)):
         if ids[row, 0] == schema_id:
             return int(ids[row, 1])

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from service.decoding.vm.memory import addresses_of
 from service.decoding.wire.framing import Block
 
-__all__ = ["Bodies"]
+__all__ = ["RecordSpans"]
 
 
 @dataclass(frozen=True, slots=True)
-class Bodies:
+class RecordSpans:
     """Blocks of records to read.
 
     Attributes
@@ -37,26 +37,26 @@ class Bodies:
     message: NDArray[np.int64]
 
     @classmethod
-    def of(cls, blocks: Sequence[Block], schema: Sequence[int], message: Sequence[int]) -> "Bodies":
+    def of(cls, blocks: Sequence[Block], schema: Sequence[int], message: Sequence[int]) -> "RecordSpans":
         """Take blocks found one by one."""
         places = np.array([(b.start, b.end, b.n_records) for b in blocks], np.int64).reshape(-1, 3)
         data = [block.data for block in blocks]
         numbers = np.array([schema, message], np.int64)
         return cls(data, addresses_of(data), *places.T, *numbers)
 
-    def and_(self, others: "Bodies") -> "Bodies":
+    def concat(self, others: "RecordSpans") -> "RecordSpans":
         """Put the bodies of both one behind the other."""
         if not others.data:
             return self
         columns = (np.concatenate(pair) for pair in zip(self.columns(), others.columns(), strict=True))
-        return Bodies(self.data + others.data, *columns)
+        return RecordSpans(self.data + others.data, *columns)
 
-    def chosen(self, index: NDArray[np.int64]) -> "Bodies":
+    def take(self, index: NDArray[np.int64]) -> "RecordSpans":
         """Give some of the bodies."""
         if len(index) == len(self.data):
             return self
         data = [self.data[place] for place in index.tolist()]
-        return Bodies(data, *(column[index] for column in self.columns()))
+        return RecordSpans(data, *(column[index] for column in self.columns()))
 
     def blocks(self) -> Iterator[tuple[Block, int, int]]:
         """Give each as a block, with the number of its schema and the index of its message."""

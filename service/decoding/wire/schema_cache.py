@@ -3,16 +3,16 @@
 from service.decoding.columns import Layout
 from service.decoding.compiled_reader import CompiledReader
 from service.decoding.vm.program import UnsupportedSchemaError
-from service.decoding.wire.prefix_cache import KnownBeginnings
+from service.decoding.wire.prefix_cache import PrefixCache
 from service.decoding.wire.schemas import WriterSchema
 
-__all__ = ["WITHOUT_PROGRAM", "MetSchemas"]
+__all__ = ["WITHOUT_PROGRAM", "SchemaCache"]
 
 WITHOUT_PROGRAM = -1
 """Stands for the program of a schema that has none."""
 
 
-class MetSchemas:
+class SchemaCache:
     """The schemas met so far.
 
     Parameters
@@ -33,7 +33,7 @@ class MetSchemas:
     """
 
     def __init__(self, layouts: tuple[Layout, ...], *, compiled: bool) -> None:
-        self.known = KnownBeginnings()
+        self.known = PrefixCache()
         self.readers = {layout.survey: CompiledReader(layout) for layout in layouts}
         self.schemas: list[WriterSchema] = []
         self.programs: list[int] = []

@@ -11,7 +11,7 @@ from service.decoding.wire.framing import Framing, framing_of, open_container
 from service.embedded.transaction_log import TransactionLog
 from service.errors import InputError, RejectedAlertError
 from service.kafka.topic_admin import TopicAdmin
-from service.kafka.topic_ranges import Extent, RangeReader, offsets_at
+from service.kafka.topic_ranges import OffsetRange, RangeReader, offsets_at
 from service.kafka.topic_writer import Position, committed_positions
 from service.settings import Settings
 from service.tools.audit.ledger import Ledger, Partition, PartitionAccount
@@ -51,20 +51,20 @@ class Audit:
 
     group: str
     accounts: list[PartitionAccount]
-    strangers: int
+    unmatched: int
     examples: dict[str, list[str]]
     notes: list[str]
 
     @property
     def is_clean(self) -> bool:
         """Whether every alert has exactly one result, and every result its alert."""
-        return not self.strangers and all(account.adds_up for account in self.accounts)
+        return not self.unmatched and all(account.adds_up for account in self.accounts)
 
     @property
     def totals(self) -> dict[str, int]:
         """Sums over the partitions; strangers are among the unexplained."""
         sums = {name: sum(getattr(one, name) for one in self.accounts) for name in COUNTED}
-        return sums | {"unexplained": sums["unexplained"] + self.strangers}
+        return sums | {"unexplained": sums["unexplained"] + self.unmatched}
 
     def as_record(self) -> dict[str, Any]:
         """Give all of it, ready for JSON."""
@@ -122,7 +122,7 @@ class Auditor:
     n_examples: int = 10
     stage: Stage = _unseen
 
-    def conduct(self) -> Audit:
+    def run(self) -> Audit:
         """Read and match; the service may go on meanwhile.
 
         1. The group's position: every alert before it was answered, in a transaction that was committed.
@@ -165,11 +165,11 @@ class Auditor:
             raise InputError("no source topic is there: check NIGHTJAR_*_TOPICS and the brokers")
         return found
 
-    def _positions(self, sources: Mapping[Partition, Extent]) -> dict[Partition, int]:
+    def _positions(self, sources: Mapping[Partition, OffsetRange]) -> dict[Partition, int]:
         return committed_positions(self.options, self.settings.group_id, list(sources))
 
     def _ranges(
-        self, sources: Mapping[Partition, Extent], positions: Mapping[Partition, int]
+        self, sources: Mapping[Partition, OffsetRange], positions: Mapping[Partition, int]
     ) -> dict[Partition, range]:
         first: Mapping[Partition, int | None] = {}
         if self.since_ms:
@@ -189,7 +189,9 @@ class Auditor:
                 ledger.expect((record.topic, record.partition), record.offset, count)
                 advance(reader.read_offsets)
 
-    def _read_results(self, ledger: Ledger, written: Mapping[Partition, Extent], *, by_markers: bool) -> None:
+    def _read_results(
+        self, ledger: Ledger, written: Mapping[Partition, OffsetRange], *, by_markers: bool
+    ) -> None:
         ranges = {place: range(extent.low, extent.high) for place, extent in written.items()}
         advance = self.stage("reading results", sum(map(len, ranges.values())))
         read = self._results_by_markers if by_markers else self._results
@@ -218,7 +220,7 @@ class Auditor:
         """Enter one result."""
         source = _position(result.headers.get(SOURCE_HEADER, b""))
         if source is None:
-            ledger.add_stranger(f"{place[0]}:{place[1]}:{result.offset}, which names no alert")
+            ledger.add_unmatched(f"{place[0]}:{place[1]}:{result.offset}, which names no alert")
             return
         topic, partition, offset = source
         if place[0] == self.settings.rejected_topic:
@@ -227,7 +229,7 @@ class Auditor:
         try:
             is_classified = parse_record(result.value)["status"] == "classified"
         except InputError:
-            ledger.add_stranger(f"{place[0]}:{place[1]}:{result.offset}, which is no classification")
+            ledger.add_unmatched(f"{place[0]}:{place[1]}:{result.offset}, which is no classification")
             return
         number = result.headers.get(RECORD_HEADER, b"0")
         record = int(number) if number.isdigit() else 0
@@ -256,7 +258,7 @@ def _position(source: bytes) -> Position | None:
     return (topic, int(partition), int(offset)) if partition.isdigit() and offset.isdigit() else None
 
 
-def _notes_on_loss(written: Mapping[Partition, Extent]) -> Iterable[str]:
+def _notes_on_loss(written: Mapping[Partition, OffsetRange]) -> Iterable[str]:
     """Say where results may have been deleted, so that nobody looks for them."""
     cut = sorted({topic for (topic, _), extent in written.items() if extent.low})
     return [

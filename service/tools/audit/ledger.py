@@ -72,7 +72,7 @@ class PartitionAccount:
 
 
 @dataclass(slots=True)
-class _Book:
+class _PartitionLedger:
     """One source partition; entry i of the arrays is the message at offset ``start + i``.
 
     `n_alerts` is 0 where there is no message: an offset compacted away, or that of a transaction's marker.
@@ -131,7 +131,9 @@ class Ledger:
 
     def __init__(self, ranges: Mapping[Partition, range], *, n_examples: int = 10) -> None:
         self._books = {
-            place: _Book(span.start, span.stop, np.zeros(len(span), np.uint32), bytearray(len(span)))
+            place: _PartitionLedger(
+                span.start, span.stop, np.zeros(len(span), np.uint32), bytearray(len(span))
+            )
             for place, span in ranges.items()
         }
         self._n_examples = n_examples
@@ -192,7 +194,7 @@ class Ledger:
         book.dead_letters[index] = min(book.dead_letters[index] + 1, MOST_COUNTED)
         book.rejected += 1
 
-    def add_stranger(self, name: str) -> None:
+    def add_unmatched(self, name: str) -> None:
         """Note a result that names no alert of these partitions; `name` says which."""
         self.strangers += 1
         self._note(Problem.UNEXPLAINED, name)
@@ -209,13 +211,13 @@ class Ledger:
         ends
             Where the partitions ended.
         """
-        return [self._settle(place, positions[place], ends[place]) for place in sorted(self._books)]
+        return [self._close(place, positions[place], ends[place]) for place in sorted(self._books)]
 
-    def _book(self, place: Partition, offset: int, record: int) -> _Book | None:
+    def _book(self, place: Partition, offset: int, record: int) -> _PartitionLedger | None:
         """Find where a result counts, if it is one of an alert that is judged."""
         book = self._books.get(place)
         if book is None:
-            self.add_stranger(_name(place, offset, record))
+            self.add_unmatched(_name(place, offset, record))
         elif offset < book.start:
             book.expired += 1
         elif offset >= book.stop:
@@ -226,7 +228,7 @@ class Ledger:
             return book
         return None
 
-    def _settle(self, place: Partition, position: int, end: int) -> PartitionAccount:
+    def _close(self, place: Partition, position: int, end: int) -> PartitionAccount:
         book = self._books[place]
         for offset in book.ahead:
             if offset >= position:
@@ -261,7 +263,7 @@ class Ledger:
             waiting=max(end - book.stop, 0),
         )
 
-    def _unexplained(self, book: _Book, place: Partition, offset: int, record: int) -> None:
+    def _unexplained(self, book: _PartitionLedger, place: Partition, offset: int, record: int) -> None:
         book.unexplained += 1
         self._note(Problem.UNEXPLAINED, _name(place, offset, record))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.embedded.transaction_log import EMBEDDED_CLUSTER_ID, TransactionLog
-from service.kafka.topic_ranges import Extent, Partition, cluster_id, extents
+from service.kafka.topic_ranges import OffsetRange, Partition, cluster_id, offset_ranges
 
 __all__ = ["is_embedded", "true_extents"]
 
@@ -20,7 +20,7 @@ def is_embedded(options: Mapping[str, Any]) -> bool:
     return cluster_id(options) == EMBEDDED_CLUSTER_ID
 
 
-def true_extents(options: Mapping[str, Any], topics: Sequence[str]) -> dict[Partition, Extent]:
+def true_extents(options: Mapping[str, Any], topics: Sequence[str]) -> dict[Partition, OffsetRange]:
     """Ask where the partitions of some topics begin and end.
 
     The embedded broker says of an end where the last batch begins; its log tells the truth.
@@ -30,8 +30,8 @@ def true_extents(options: Mapping[str, Any], topics: Sequence[str]) -> dict[Part
     BrokerUnavailableError
         The broker does not answer, or a topic does not exist.
     """
-    found = extents(options, topics)
+    found = offset_ranges(options, topics)
     if not is_embedded(options):
         return found
     with TransactionLog(options["bootstrap.servers"]) as log:
-        return {place: Extent(one.low, log.end(*place, one.low)) for place, one in found.items()}
+        return {place: OffsetRange(one.low, log.end(*place, one.low)) for place, one in found.items()}

@@ -10,7 +10,7 @@ from service.core.records.published import parse_record
 from service.errors import InputError
 from service.kafka.topic_writer import Position, TopicRecord
 
-__all__ = ["SOURCE_HEADER", "Accounting", "source_of"]
+__all__ = ["SOURCE_HEADER", "ResultAccounting", "source_of"]
 
 SOURCE_HEADER = "source"
 
@@ -31,7 +31,7 @@ def source_of(record: TopicRecord) -> Position:
 
 
 @dataclass(slots=True)
-class Accounting:
+class ResultAccounting:
     """Messages sent, and what became of each.
 
     Attributes

@@ -10,7 +10,7 @@ from typing import Any
 from service.errors import FatalError
 from service.kafka.topic_reader import TopicReader
 from service.kafka.topic_writer import Position, TopicWriter, committed_positions
-from service.tools.demo.accounting import Accounting
+from service.tools.demo.accounting import ResultAccounting
 from service.tools.demo.stack import Stack
 from service.tools.packets import Packet
 from service.tools.sender import Sender
@@ -36,14 +36,14 @@ class DemoRun:
 
     stack: Stack
     rate_hz: float
-    accounting: Accounting = field(init=False)
+    accounting: ResultAccounting = field(init=False)
     latest: deque[Mapping[str, Any]] = field(default_factory=lambda: deque(maxlen=LATEST))
     total: int = 0
     started_s: float = 0.0
     last_result_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.accounting = Accounting(self.stack.names.rejected_topic)
+        self.accounting = ResultAccounting(self.stack.names.rejected_topic)
 
     @property
     def delivered(self) -> int:
@@ -118,7 +118,7 @@ class DemoRun:
         deadline = time.monotonic() + STALL.total_seconds()
         while not self._all_committed():
             self._check_in_time(deadline, "the workers have not committed every alert")
-        fresh = Accounting(self.stack.names.rejected_topic, self.accounting.expected)
+        fresh = ResultAccounting(self.stack.names.rejected_topic, self.accounting.expected)
         with self._reader() as reader:
             while not reader.at_end:
                 for record in reader.read(POLL):

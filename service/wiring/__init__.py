@@ -1,0 +1,1 @@
+"""From settings to working parts: the only place that builds adapters."""
