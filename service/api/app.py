@@ -13,12 +13,12 @@ from service.api.context import Context
 from service.api.live.streams import LiveStreams
 from service.api.middleware.limits import BodyLimitMiddleware, RateLimitMiddleware, TimeoutMiddleware
 from service.api.middleware.metrics import RequestMetrics, RequestMetricsMiddleware, StoreCollector
-from service.api.registry import ModelRegistry
 from service.api.request_coalescing import BatchLoader
 from service.api.routes import classify, filters, health, models, objects, search, shadow, stream
 from service.api.security import Reader
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
+from service.core.models.registry import ModelRegistry
 from service.core.ports.result_feed import ResultFeed
 from service.core.ports.store import ModelInfo, ObjectStore
 from service.settings import Settings

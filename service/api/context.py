@@ -8,10 +8,10 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from service.api.live.streams import LiveStreams
-from service.api.registry import ModelRegistry
 from service.api.request_coalescing import BatchLoader
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
+from service.core.models.registry import ModelRegistry
 from service.core.ports.store import ObjectStore
 from service.settings import Settings
 

@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from service.api.problems import Fault, ProblemError, ProblemType
-from service.api.registry import ModelRegistry
 from service.api.render.times import mjd_tai_of_utc
 from service.core.alerts import Survey
+from service.core.models.registry import ModelRegistry
 from service.core.search.criteria import Criteria
 from service.core.sky import Cone
 

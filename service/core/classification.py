@@ -1,4 +1,4 @@
-"""What the service says about one alert."""
+"""The result for one alert, and the results for many as columns."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -6,7 +6,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Classification", "Reason"]
+__all__ = ["Classification", "ClassificationBatch", "Reason"]
+
+_NO_PROBABILITIES = np.empty(0, np.float32)
 
 
 class Reason(IntEnum):
@@ -59,3 +61,69 @@ class Classification:
     model: int
     raw_probability: NDArray[np.float32]
     probability: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationBatch:
+    """Results of one model for n alerts, as columns.
+
+    Attributes
+    ----------
+    model, classified_at_ms
+        As in `Classification`, the same for all.
+    alert_id
+        uint64, shape (n,).
+    mjd_tai
+        float64, shape (n,).
+    n_detections, n_observations
+        int64, shape (n,).
+    reason
+        uint8, shape (n,), `Reason` values.
+    raw_probability, probability
+        float32, shape (n, n_classes). The rows of abstentions have no meaning.
+    """
+
+    model: int
+    classified_at_ms: int
+    alert_id: NDArray[np.uint64]
+    mjd_tai: NDArray[np.float64]
+    n_detections: NDArray[np.int64]
+    n_observations: NDArray[np.int64]
+    reason: NDArray[np.uint8]
+    raw_probability: NDArray[np.float32]
+    probability: NDArray[np.float32]
+
+    def rows(self) -> list[Classification]:
+        """Return the results one by one, in order."""
+        columns = zip(
+            self.alert_id.tolist(),
+            self.mjd_tai.tolist(),
+            self.n_detections.tolist(),
+            self.n_observations.tolist(),
+            self.reason.tolist(),
+            self.raw_probability,
+            self.probability,
+            strict=True,
+        )
+        return [
+            Classification(
+                alert_id=alert_id,
+                mjd_tai=mjd_tai,
+                classified_at_ms=self.classified_at_ms,
+                n_detections=n_detections,
+                n_observations=n_observations,
+                reason=Reason(reason),
+                model=self.model,
+                raw_probability=_NO_PROBABILITIES if reason else raw_probability,
+                probability=_NO_PROBABILITIES if reason else probability,
+            )
+            for (
+                alert_id,
+                mjd_tai,
+                n_detections,
+                n_observations,
+                reason,
+                raw_probability,
+                probability,
+            ) in columns
+        ]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Observations
+from service.core.classification import ClassificationBatch
 from service.core.features.featuriser import LightCurveSummary, pack
 from service.core.models.bundle import Bundle
 from service.core.models.calibration import softmax
@@ -245,6 +246,39 @@ class ObjectClassifier:
             hidden_step=summary.n_steps,
             steps_run=summary.n_steps - first,
             summary=summary,
+        )
+
+    def classifications(
+        self,
+        outcome: ClassifiedBatch,
+        reasons: NDArray[np.uint8],
+        alert_id: NDArray[np.uint64],
+        mjd_tai: NDArray[np.float64],
+        now_ms: int,
+    ) -> ClassificationBatch:
+        """Return the results of `classify` as those of alerts.
+
+        Parameters
+        ----------
+        outcome
+            Of n light curves.
+        reasons
+            uint8, shape (n,), `Reason` values: why not to classify, 0 to do so.
+        alert_id, mjd_tai
+            Shape (n,), the alerts as of whose times `outcome` holds.
+        now_ms
+            Unix time of the classifications.
+        """
+        return ClassificationBatch(
+            model=self.bundle.digest,
+            classified_at_ms=now_ms,
+            alert_id=alert_id,
+            mjd_tai=mjd_tai,
+            n_detections=outcome.summary.n_detections,
+            n_observations=outcome.summary.n_observations,
+            reason=reasons,
+            raw_probability=outcome.raw_probability,
+            probability=outcome.probability,
         )
 
     def _metadata(self, batch: LightCurveBatch) -> NDArray[np.float32] | None:

@@ -1,33 +1,35 @@
-"""One model's word on light curves as of given alerts, with nothing remembered and nothing kept."""
+"""Classify stored light curves at given times, without using or changing stored hidden states."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.classification import Classification, Reason
 from service.core.classifier import ClassifiedBatch, LightCurveBatch, ObjectClassifier
 from service.core.features.featuriser import pack
 from service.core.state.object_state import ObjectState
 
-__all__ = ["classifications", "classify_as_of"]
-
-_NO_PROBABILITIES = np.empty(0, np.float32)
+__all__ = ["classify_at"]
 
 
-def classify_as_of(
+def classify_at(
     classifier: ObjectClassifier, states: Sequence[ObjectState], mjd_tai: NDArray[np.float64]
 ) -> ClassifiedBatch:
-    """Read stored light curves from their first step to the given times.
+    """Classify whole light curves, each from its first step to a given time.
 
     Parameters
     ----------
     classifier
-        The model; what the states remember of another one plays no part.
+        The model. Hidden states and results that `states` hold play no part, whichever model they are of.
     states
-        n objects, one of them several times where it is asked for at several times.
+        n objects; one that is wanted at several times occurs several times.
     mjd_tai
-        float64, shape (n,), days: later rows do not count.
+        float64, shape (n,), days. Later rows do not count.
+
+    Returns
+    -------
+    ClassifiedBatch
+        n results, bit for bit those of a worker that processed the alerts one by one.
     """
     rows, offsets = pack([state.observations for state in states])
     batch = LightCurveBatch(
@@ -38,44 +40,3 @@ def classify_as_of(
         mwebv=np.array([state.mwebv for state in states], np.float32),
     )
     return classifier.classify(batch, classifier.empty_batch(len(states)))
-
-
-def classifications(
-    classifier: ObjectClassifier,
-    outcome: ClassifiedBatch,
-    reasons: Sequence[int],
-    alert_id: Sequence[int],
-    mjd_tai: Sequence[float],
-    now_ms: int,
-) -> list[Classification]:
-    """Put results into the form in which they are stored and published.
-
-    Parameters
-    ----------
-    classifier
-        The model that gave them.
-    outcome
-        Of n light curves.
-    reasons
-        Shape (n,), `Reason` values: why not to classify, 0 to do so.
-    alert_id, mjd_tai
-        Shape (n,), the alerts as of which they hold.
-    now_ms
-        Unix time.
-    """
-    counts = zip(outcome.summary.n_detections.tolist(), outcome.summary.n_observations.tolist(), strict=True)
-    columns = zip(alert_id, mjd_tai, reasons, counts, strict=True)
-    return [
-        Classification(
-            alert_id=one,
-            mjd_tai=time,
-            classified_at_ms=now_ms,
-            n_detections=n_detections,
-            n_observations=n_observations,
-            reason=Reason(reason),
-            model=classifier.bundle.digest,
-            raw_probability=_NO_PROBABILITIES if reason else outcome.raw_probability[place],
-            probability=_NO_PROBABILITIES if reason else outcome.probability[place],
-        )
-        for place, (one, time, reason, (n_detections, n_observations)) in enumerate(columns)
-    ]

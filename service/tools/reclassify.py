@@ -15,7 +15,7 @@ from service.core.abstention import AbstentionPolicy
 from service.core.alerts import OBSERVATION, AlertBatch, Kind, Survey
 from service.core.classification import Classification, Reason
 from service.core.classifier import ObjectClassifier
-from service.core.point_in_time import classifications, classify_as_of
+from service.core.point_in_time import classify_at
 from service.core.ports.messages import OutgoingMessage
 from service.core.ports.store import ModelInfo, ObjectStore
 from service.core.records.encoding import AlertTimes, encode_avro, encode_json, native_records
@@ -26,6 +26,7 @@ from service.kafka.topic_ranges import RangeReader
 from service.settings import OutputFormat
 from service.tools.audit.topic_extents import true_extents
 from service.tools.transactions import abort_and_close
+from service.worker.clock import SystemClock
 
 __all__ = ["PendingObject", "Reclassifier", "ResultStore", "ShadowResults", "TopicResults", "surveys_of"]
 
@@ -100,7 +101,7 @@ class ShadowResults:
         by_key: dict[str, list[Classification]] = {}
         for one, answer in zip(due, made, strict=True):
             by_key.setdefault(one.key, []).append(answer)
-        add_results(self._store, by_key, self._limit)
+        add_results(self._store, by_key, self._limit, SystemClock().pause)
 
 
 class TopicResults:
@@ -253,7 +254,7 @@ class Reclassifier:
     def _classify(self, due: Sequence[PendingObject], now_ms: int) -> list[Classification]:
         bundle = self.classifier.bundle
         times = np.array([one.earlier.mjd_tai for one in due])
-        outcome = classify_as_of(self.classifier, [one.state for one in due], times)
+        outcome = classify_at(self.classifier, [one.state for one in due], times)
         own = AbstentionPolicy().reasons(
             _heads(due),
             np.arange(len(due)),
@@ -265,8 +266,10 @@ class Reclassifier:
             one.earlier.reason if one.earlier.reason in OF_THE_ALERT else reason
             for one, reason in zip(due, own.tolist(), strict=True)
         ]
-        alert_ids = [one.earlier.alert_id for one in due]
-        return classifications(self.classifier, outcome, reasons, alert_ids, times.tolist(), now_ms)
+        alert_ids = np.array([one.earlier.alert_id for one in due], np.uint64)
+        return self.classifier.classifications(
+            outcome, np.array(reasons, np.uint8), alert_ids, times, now_ms
+        ).rows()
 
 
 def _read(blob: bytes | None, since_mjd_tai: float) -> tuple[ObjectState | None, str]:

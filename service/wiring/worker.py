@@ -24,11 +24,11 @@ from service.wiring.decoding import decoder, source_topics
 from service.wiring.models import load_bundles, load_shadow_bundles
 from service.wiring.stores import object_store
 from service.worker.batch import BatchProcessor
-from service.worker.clock import SystemClock
+from service.worker.clock import Clock, SystemClock
 from service.worker.filters import FilterProcessor
 from service.worker.loop import Worker
 from service.worker.metrics import ModelLabels, WorkerMetrics
-from service.worker.models import ModelShelf
+from service.worker.models import WorkerModels
 from service.worker.publish import Destinations, Publisher
 from service.worker.shadow import ShadowClassifier
 from service.worker.trace import NO_TRACE, Tracer
@@ -57,12 +57,13 @@ def batch_processor(
         Times the steps of a batch.
     """
     topics = source_topics(settings)
-    models = ModelShelf(load_bundles(settings) if bundles is None else bundles, objects)
-    own = {Survey.ZTF: settings.ztf_min_real_bogus, Survey.LSST: settings.lsst_min_real_bogus}
+    models = WorkerModels(load_bundles(settings) if bundles is None else bundles, objects)
+    clock = SystemClock()
+    by_survey = {Survey.ZTF: settings.ztf_min_real_bogus, Survey.LSST: settings.lsst_min_real_bogus}
     policy = AbstentionPolicy(
         settings.min_real_bogus,
         settings.max_star_score,
-        {survey: score for survey, score in own.items() if score is not None},
+        {survey: score for survey, score in by_survey.items() if score is not None},
     )
     destinations = Destinations(
         output=settings.output_topic,
@@ -71,16 +72,16 @@ def batch_processor(
         output_format=settings.output_format,
         service_version=version("nightjar"),
     )
-    aside = Publisher(replace(destinations, output=settings.shadow_topic), topics)
+    shadow_publisher = Publisher(replace(destinations, output=settings.shadow_topic), topics)
     return BatchProcessor(
         topics,
         decoder(settings),
         objects,
         models,
-        ObjectUpdater(models, policy, settings.history_length),
+        ObjectUpdater(models.classifiers, policy, settings.history_length),
         Publisher(destinations, topics),
-        SystemClock(),
-        _shadow(settings, policy, aside, objects),
+        clock,
+        _shadow_classifier(settings, policy, shadow_publisher, objects, clock),
         tracer,
     )
 
@@ -133,11 +134,13 @@ def filter_worker_factory(settings: Settings, metrics: WorkerMetrics, stop: Even
     return make
 
 
-def _shadow(
-    settings: Settings, policy: AbstentionPolicy, publisher: Publisher, objects: ObjectStore
+def _shadow_classifier(
+    settings: Settings, policy: AbstentionPolicy, publisher: Publisher, objects: ObjectStore, clock: Clock
 ) -> ShadowClassifier | None:
     bundles = load_shadow_bundles(settings)
-    return ShadowClassifier(bundles, policy, publisher, objects, settings.history_length) if bundles else None
+    if not bundles:
+        return None
+    return ShadowClassifier(bundles, policy, publisher, objects, settings.history_length, clock.pause)
 
 
 def _tracer(settings: Settings) -> Tracer:

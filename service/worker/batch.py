@@ -1,34 +1,25 @@
-"""One batch: from messages to messages, with the objects' states in the store in between."""
+"""One batch: decode, load, update, save, publish."""
 
-import random
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 import structlog
 
-from service.core.alerts import AlertBatch, DecodedBatch, object_key
+from service.core.alerts import DecodedBatch
 from service.core.classification import Classification
+from service.core.compare_and_set import save_until_current
 from service.core.ports.messages import SourceMessage
 from service.core.ports.store import ObjectStore
-from service.core.state.layout import next_counter, recent_length
-from service.core.state.object_state import (
-    EMPTY_STATE,
-    NO_ARCHIVED_ROWS,
-    ObjectState,
-    StateError,
-    decode_recent,
-    decode_state,
-)
-from service.core.state.summary import index_entries, summarise
+from service.core.state.object_state import ObjectState
 from service.decoding.decoder import RawMessage
-from service.errors import StoreUnavailableError
 from service.logs import compiling
 from service.worker.clock import Clock
+from service.worker.context import Batch
 from service.worker.index_sweep import IndexSweep
-from service.worker.models import ModelShelf
+from service.worker.models import WorkerModels
 from service.worker.object_update import ObjectUpdate
+from service.worker.objects import ObjectRepository
 from service.worker.publish import BatchResult, Publisher
 from service.worker.shadow import ShadowClassifier
 from service.worker.topics import SourceTopics
@@ -39,14 +30,9 @@ __all__ = ["BatchProcessor", "MessageDecoder"]
 
 log = structlog.get_logger(__name__)
 
-# Each time a writer loses a race another one wins it, so many losses in a row mean that something is wrong.
-MOST_ATTEMPTS = 30
-FIRST_PAUSE_S = 0.001
-LONGEST_PAUSE_S = 0.1
-
 
 class MessageDecoder(Protocol):
-    """What makes alerts of bytes."""
+    """Turns bytes into alerts."""
 
     def decode(self, messages: Sequence[RawMessage]) -> DecodedBatch:
         """Decode messages; each gives its alerts or one rejection."""
@@ -56,12 +42,12 @@ class MessageDecoder(Protocol):
 
 
 class BatchProcessor:
-    """Decode, merge, classify, store, encode.
+    """Decode, load, update, save, publish.
 
-    An alert that was processed before, as its object's history tells, gives its stored result again,
+    An alert that was processed before, as its object's history tells, gets its stored result again,
     whatever is known by now; rows that it did not bring then are still merged, so that two packets of one
     alert leave the same light curve in either order. Alerts of one object are processed in order of
-    arrival, each as if alone, so that the results do not depend on how messages fall into batches.
+    arrival, each as if alone, so the results do not depend on how messages are cut into batches.
 
     Parameters
     ----------
@@ -70,17 +56,17 @@ class BatchProcessor:
     decoder
         Bytes to alerts.
     store
-        States of objects.
+        The store of objects.
     models
-        Models at work and their register.
-    advancer
-        Takes objects one alert further.
+        The deployed models, and the registry of all models.
+    updater
+        Processes one alert of each of many objects.
     publisher
         Results to messages.
     clock
         Time.
     shadow
-        Models that answer aside; None for none.
+        Models whose results are compared with those of the deployed ones; None for none.
     tracer
         Times the steps.
     """
@@ -90,8 +76,8 @@ class BatchProcessor:
         topics: SourceTopics,
         decoder: MessageDecoder,
         store: ObjectStore,
-        models: ModelShelf,
-        advancer: ObjectUpdater,
+        models: WorkerModels,
+        updater: ObjectUpdater,
         publisher: Publisher,
         clock: Clock,
         shadow: ShadowClassifier | None = None,
@@ -99,16 +85,14 @@ class BatchProcessor:
     ) -> None:
         self._topics = topics
         self._decoder = decoder
-        self._store = store
+        self._objects = ObjectRepository(store, models.registry.class_names)
         self._models = models
-        self._advancer = advancer
+        self._updater = updater
         self._publisher = publisher
         self._clock = clock
         self._shadow = shadow
         self._tracer = tracer
         self._sweep = IndexSweep(store.index)
-        self._aside: dict[int, Classification] = {}  # what the shadow says of the batch in hand
-        self._random = random.Random()  # noqa: S311  for pauses
 
     def prepare(self) -> None:
         """Register the models and compile what is not compiled yet.
@@ -118,7 +102,7 @@ class BatchProcessor:
         StoreUnavailableError
             The store does not answer.
         """
-        self._models.register()
+        self._models.registry.register()
         with compiling(log):
             if self._shadow is not None:
                 self._shadow.prepare()
@@ -134,179 +118,98 @@ class BatchProcessor:
         Raises
         ------
         TransientError
-            The store or the schema registry does not answer. Some objects may have been stored.
+            The store or the schema registry does not answer. Some objects may have been saved.
         """
+        batch = self._decode(messages)
+        # Another worker may hold alerts of the same objects: those that it saved first are processed again.
+        save_until_current(
+            batch.alerts_by_object(), lambda pending: self._process_objects(batch, pending), self._clock.pause
+        )
+        return self._publish(batch)
+
+    def _process_objects(self, batch: Batch, pending: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Load, update and save objects; return those that another worker changed meanwhile."""
+        updates = self._load(batch, pending)
+        self._update(batch, updates)
+        return self._save(updates)
+
+    def _decode(self, messages: Sequence[SourceMessage]) -> Batch:
         ingested_ms = self._clock.now_ms()
         raw = [RawMessage(message.value or b"", self._topics.survey(message.topic)) for message in messages]
         with self._tracer.span("decode", len(raw)):
-            decoded = self._decoder.decode(raw)
-        self._aside.clear()
-        results = self._classify(decoded.alerts)
-        with self._tracer.span("encode", len(results)):
-            batch = self._publisher.publish(messages, decoded, results, self._models.known, ingested_ms)
-        if self._shadow is not None:
-            aside = self._shadow.store_and_encode(messages, decoded.alerts, self._aside, ingested_ms)
-            batch.outgoing.extend(aside)
-        self._sweep.step(ingested_ms)
-        return batch
+            return Batch(messages, ingested_ms, self._decoder.decode(raw))
 
-    def _classify(self, alerts: AlertBatch) -> list[Classification]:
-        """Bring every alert into its object's state, and give the result of each."""
-        results: dict[int, Classification] = {}
-        todo = _by_object(alerts)
-        for attempt in range(MOST_ATTEMPTS):
-            todo = self._attempt(alerts, todo, results)
-            if not todo:
-                return [results[index] for index in range(len(alerts))]
-            # Without chance two workers on the same objects could keep step for ever.
-            pause_s = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
-            self._clock.sleep(pause_s * self._random.random())
-        raise StoreUnavailableError(
-            f"{len(todo)} objects were changed by others at each of {MOST_ATTEMPTS} attempts"
-        )
+    def _load(self, batch: Batch, pending: dict[str, list[int]]) -> list[ObjectUpdate]:
+        with self._tracer.span("load", len(pending)):
+            updates = self._objects.load(pending, lambda few: self._needs_archived_rows(batch, few))
+        named = {model for update in updates for model in update.state.history.entries["model"].tolist()}
+        if not self._models.registry.knows(named):
+            self._models.registry.refresh()  # a worker with another model runs
+        return updates
 
-    def _attempt(
-        self, alerts: AlertBatch, todo: dict[str, list[int]], results: dict[int, Classification]
-    ) -> dict[str, list[int]]:
-        """Process the alerts of some objects; gives those objects that another worker changed meanwhile."""
-        with self._tracer.span("load", len(todo)):
-            objects = self._load(alerts, todo)
-        self._learn_models(objects)
-        with self._tracer.span("classify", len(objects)):
-            self._run(alerts, objects, results)
-        with self._tracer.span("save", len(objects)):
-            return {one.key: one.alerts for one in self._save(objects)}
-
-    def _load(self, alerts: AlertBatch, todo: dict[str, list[int]]) -> list[ObjectUpdate]:
-        """Read objects; the settled rows only of those whose alerts reach back to them."""
-        blobs = self._store.load_recent(list(todo))
-        objects = [
-            ObjectUpdate(key, own, blob, next_counter(blob), _read_head(key, blob))
-            for (key, own), blob in zip(todo.items(), blobs, strict=True)
-        ]
-        behind = [place for place, one in enumerate(objects) if not one.state.has_all_rows]
-        if not behind:
-            return objects
-        reaching = self._reaching(alerts, [objects[place] for place in behind])
-        chosen = [place for place, reaches in zip(behind, reaching, strict=True) if reaches]
-        whole = self._store.load([objects[place].key for place in chosen])
-        for place, blob in zip(chosen, whole, strict=True):
-            key, own = objects[place].key, objects[place].alerts
-            objects[place] = ObjectUpdate(key, own, blob, next_counter(blob), _read(key, blob))
-        return objects
-
-    def _reaching(self, alerts: AlertBatch, objects: Sequence[ObjectUpdate]) -> list[bool]:
-        """Say for which objects an alert cannot be processed without the settled rows."""
-        if self._shadow is not None:  # it reads whole light curves
-            return [True] * len(objects)
-        brought = np.minimum.reduceat(alerts.observations["mjd_tai"], alerts.offsets[:-1])
-        earliest = np.minimum(brought, alerts.mjd_tai)
-        own = [index for one in objects for index in one.alerts]
-        starts = np.cumsum([0, *(len(one.alerts) for one in objects[:-1])])
-        return self._advancer.needs_archived_rows(
-            [alerts.survey[one.alerts[0]] for one in objects],
-            [one.state for one in objects],
-            np.minimum.reduceat(earliest[own], starts),
-        )
-
-    def _save(self, objects: Sequence[ObjectUpdate]) -> list[ObjectUpdate]:
-        """Write what changed, and where every object stands; gives those that another worker changed.
-
-        Objects that did not change are placed again: this may be the second time for a batch that was cut
-        off between the two the first time.
-        """
-        summaries = summarise([one.state for one in objects])
-        columns = zip(objects, summaries.stored(), strict=True)
-        writes = [one.write(summary) for one, summary in columns if one.changed]
-        written = iter(self._store.save(writes))
-        is_kept = [not one.changed or next(written) for one in objects]
-        kept = [place for place, keep in enumerate(is_kept) if keep]
-        keys = [objects[place].key for place in kept]
-        self._store.index.add(index_entries(keys, summaries.take(kept), self._models.class_names))
-        return [one for one, keep in zip(objects, is_kept, strict=True) if not keep]
-
-    def _run(
-        self, alerts: AlertBatch, objects: list[ObjectUpdate], results: dict[int, Classification]
-    ) -> None:
+    def _update(self, batch: Batch, updates: Sequence[ObjectUpdate]) -> None:
         """Process the first alert of every object, then the second of those that have one, and so on."""
-        now_ms = self._clock.now_ms()
-        alert_ids = alerts.alert_id.tolist()
-        everything, turn = objects, 0
-        while objects := [one for one in objects if len(one.alerts) > turn]:
-            repeated = self._answer_again(objects, turn, alert_ids, results)
-            fresh = [one for one in objects if not one.is_repeat] + self._with_news(alerts, repeated, turn)
-            index = [one.alerts[turn] for one in fresh]
-            made = self._advancer.update(alerts, index, fresh, now_ms)
-            answers = zip(fresh, index, made, strict=True)
-            results.update({place: result for one, place, result in answers if not one.is_repeat})
-            if self._shadow is not None:
-                everyone = [one.alerts[turn] for one in objects]
-                self._aside |= self._shadow.classify(alerts, everyone, objects, now_ms)
-            turn += 1
-        self._advancer.compact(everything)
+        with self._tracer.span("classify", len(updates)):
+            now_ms = self._clock.now_ms()
+            current, turn = list(updates), 0
+            while current := [update for update in current if len(update.alerts) > turn]:
+                self._update_turn(batch, current, turn, now_ms)
+                turn += 1
+            self._updater.compact(updates)
 
-    def _answer_again(
-        self,
-        objects: Sequence[ObjectUpdate],
-        turn: int,
-        alert_ids: Sequence[int],
-        results: dict[int, Classification],
-    ) -> list[ObjectUpdate]:
-        """Give the stored results of alerts that were processed before; gives the objects of those."""
-        for one in objects:
-            index = one.alerts[turn]
-            known = self._result_of(one.state, alert_ids[index])
-            one.is_repeat = known is not None
-            if known is not None:
-                results[index] = known
-        return [one for one in objects if one.is_repeat]
+    def _save(self, updates: Sequence[ObjectUpdate]) -> dict[str, list[int]]:
+        with self._tracer.span("save", len(updates)):
+            return self._objects.save(updates)
 
-    def _with_news(
-        self, alerts: AlertBatch, repeated: Sequence[ObjectUpdate], turn: int
-    ) -> list[ObjectUpdate]:
-        news = self._advancer.changes_light_curve(alerts, [one.alerts[turn] for one in repeated], repeated)
-        return [one for one, is_new in zip(repeated, news, strict=True) if is_new]
+    def _publish(self, batch: Batch) -> BatchResult:
+        with self._tracer.span("encode", len(batch.alerts)):
+            result = self._publisher.publish(batch, self._models.registry.known)
+        if self._shadow is not None:
+            result.outgoing.extend(self._shadow.store_and_encode(batch))
+        self._sweep.step(batch.ingested_ms)
+        return result
 
-    def _result_of(self, state: ObjectState, alert_id: int) -> Classification | None:
-        """Give the stored result of an alert, if there is one that we can publish again."""
+    def _update_turn(self, batch: Batch, updates: Sequence[ObjectUpdate], turn: int, now_ms: int) -> None:
+        """Process alert number `turn` of each object."""
+        alerts = batch.alerts
+        index = [update.alerts[turn] for update in updates]
+        alert_ids = alerts.alert_id[index].tolist()
+        stored = [self._stored_result(u.state, id_) for u, id_ in zip(updates, alert_ids, strict=True)]
+        for update, result in zip(updates, stored, strict=True):
+            update.is_repeat = result is not None
+        # A repeated alert is processed again only for the rows that it did not bring the first time.
+        repeats = [update for update in updates if update.is_repeat]
+        changes = self._updater.changes_light_curve(alerts, [u.alerts[turn] for u in repeats], repeats)
+        due = [u for u in updates if not u.is_repeat]
+        due += [update for update, changed in zip(repeats, changes, strict=True) if changed]
+        due_index = [update.alerts[turn] for update in due]
+        made = self._updater.update(alerts, due_index, due, now_ms)
+        batch.results.update(
+            {i: result for i, result in zip(index, stored, strict=True) if result is not None}
+        )
+        batch.results.update(
+            {i: result for u, i, result in zip(due, due_index, made, strict=True) if not u.is_repeat}
+        )
+        if self._shadow is not None:
+            batch.shadow_results |= self._shadow.classify(alerts, index, updates, now_ms)
+
+    def _stored_result(self, state: ObjectState, alert_id: int) -> Classification | None:
+        """Return the stored result of an alert, if there is one that can be published again."""
         result = state.history.find(alert_id) if len(state.history) else None
-        is_readable = result is not None and (result.model == 0 or result.model in self._models.known)
+        is_readable = result is not None and self._models.registry.knows([result.model])
         return result if is_readable else None
 
-    def _learn_models(self, objects: Sequence[ObjectUpdate]) -> None:
-        """Ask the store for models that results name and we do not know: a worker with another one runs."""
-        named = {model for one in objects for model in one.state.history.entries["model"].tolist()}
-        if not named <= {0, *self._models.known}:
-            self._models.learn()
-
-
-def _by_object(alerts: AlertBatch) -> dict[str, list[int]]:
-    """Give the alerts of each object, in order of arrival."""
-    owned: dict[str, list[int]] = {}
-    for index, (survey, object_id) in enumerate(zip(alerts.survey, alerts.object_id, strict=True)):
-        owned.setdefault(object_key(survey, object_id), []).append(index)
-    return owned
-
-
-def _read_head(key: str, blob: bytes | None) -> ObjectState:
-    if blob is None:
-        return EMPTY_STATE
-    try:
-        return decode_recent(blob)
-    except StateError as error:
-        # The packet carries the light curve: the object is built anew from it.
-        log.warning("stored object cannot be read and is replaced", object=key, error=str(error))
-        return EMPTY_STATE
-
-
-def _read(key: str, blob: bytes | None) -> ObjectState:
-    if blob is None:
-        return EMPTY_STATE
-    try:
-        return decode_state(blob)
-    except StateError as error:
-        head = _read_head(key, blob[: recent_length(blob)])
-        if head.archived.n_rows:  # so it is these that cannot be read, and everything else is good
-            log.warning("settled rows cannot be read and are given up", object=key, error=str(error))
-            return replace(head, archived=NO_ARCHIVED_ROWS, has_all_rows=True, model=0)
-        return head
+    def _needs_archived_rows(self, batch: Batch, updates: Sequence[ObjectUpdate]) -> list[bool]:
+        """Return for each object whether its alerts cannot be processed without its archived rows."""
+        if self._shadow is not None:  # it reads whole light curves
+            return [True] * len(updates)
+        alerts = batch.alerts
+        earliest_row = np.minimum.reduceat(alerts.observations["mjd_tai"], alerts.offsets[:-1])
+        earliest = np.minimum(earliest_row, alerts.mjd_tai)
+        index = [i for update in updates for i in update.alerts]
+        starts = np.cumsum([0, *(len(update.alerts) for update in updates[:-1])])
+        return self._updater.needs_archived_rows(
+            [alerts.survey[update.alerts[0]] for update in updates],
+            [update.state for update in updates],
+            np.minimum.reduceat(earliest[index], starts),
+        )

@@ -1,4 +1,4 @@
-"""One object while a batch is processed, and what becomes of its settled rows."""
+"""One object while a batch is processed: its state, and what is to be written of it."""
 
 import zlib
 from dataclasses import dataclass, replace
@@ -31,17 +31,17 @@ class ObjectUpdate:
     blob
         The value that was read, None where there was none.
     counter
-        Counter of the value to be written.
+        Compare-and-set counter of the value to be written.
     state
         As of the alerts processed so far.
     changed
         Whether `state` is to be written.
-    repeats
-        Whether the alert in hand was answered before; its result is then not remembered again.
-    keeps_settled
-        Whether the stored settled rows stay as they are, apart from what is added to them.
-    newly_settled
-        Rows to be added to them.
+    is_repeat
+        Whether the current alert already has a result; it then gets no second history entry.
+    keeps_archived
+        Whether the stored archived rows stay as they are, apart from what is appended to them.
+    newly_archived
+        Rows to be appended to them.
     """
 
     key: str
@@ -55,42 +55,58 @@ class ObjectUpdate:
     newly_archived: bytes = b""
 
     def write(self, summary: bytes) -> StateWrite:
-        """Give what is to be stored."""
+        """Return what is to be stored.
+
+        Parameters
+        ----------
+        summary
+            Stored form of the object's summary, `service.core.state.summary`.
+        """
         if self.state.has_all_rows and not self.keeps_archived:
             return StateWrite(self.key, encode_state(self.state), self.blob, summary)
         return StateWrite(self.key, encode_recent(self.state), self.blob, summary, self.newly_archived)
 
     def apply(self, state: ObjectState, first_changed: int) -> None:
-        """Take the state after one more alert.
+        """Set the state after one more alert.
 
         Parameters
         ----------
         state
-            With the settled rows of the state before.
+            The new state, with the archived rows of the previous one.
         first_changed
-            As in `MergedLightCurve`.
+            First row of the light curve that changed, as in `MergedLightCurve`.
         """
-        before, self.state, self.changed = self.state, state, True
-        n_settled = before.archived.n_rows
-        if not before.has_all_rows or not n_settled:
+        previous, self.state, self.changed = self.state, state, True
+        n_archived = previous.archived.n_rows
+        if not previous.has_all_rows or not n_archived:
             return
-        if first_changed < n_settled or state.model != before.model:
+        if first_changed < n_archived or state.model != previous.model:
             self.state = replace(state, archived=NO_ARCHIVED_ROWS)
             self.keeps_archived = False
             return
-        rows = state.observations[:n_settled].tobytes()
-        if rows != before.observations[:n_settled].tobytes():  # reported again, which only the bytes tell
+        rows = state.observations[:n_archived].tobytes()
+        if rows != previous.observations[:n_archived].tobytes():  # reported again, with equal values
             self.state = replace(state, archived=replace(state.archived, checksum=zlib.crc32(rows)))
             self.keeps_archived = False
 
-    def archive(self, cut: int, checkpoint: NDArray[np.float64], hidden: NDArray[np.float32]) -> None:
-        """Settle the first `cut` rows behind the settled ones."""
-        state, before = self.state, self.state.archived
-        rows = state.recent_rows[:cut].tobytes()
-        settled = ArchivedRows(before.n_rows + cut, zlib.crc32(rows, before.checksum), checkpoint, hidden)
+    def archive(self, n_rows: int, checkpoint: NDArray[np.float64], hidden: NDArray[np.float32]) -> None:
+        """Archive the oldest recent rows.
+
+        Parameters
+        ----------
+        n_rows
+            How many.
+        checkpoint, hidden
+            Of `service.core.state.checkpoint` and of the network, after the last of them.
+        """
+        state, previous = self.state, self.state.archived
+        rows = state.recent_rows[:n_rows].tobytes()
+        archived = ArchivedRows(
+            previous.n_rows + n_rows, zlib.crc32(rows, previous.checksum), checkpoint, hidden
+        )
         if state.has_all_rows:
-            self.state = replace(state, archived=settled)
+            self.state = replace(state, archived=archived)
             self.keeps_archived = False
         else:
-            self.state = replace(state, archived=settled, observations=state.observations[cut:])
+            self.state = replace(state, archived=archived, observations=state.observations[n_rows:])
             self.newly_archived += rows

@@ -1,4 +1,4 @@
-"""From results to the messages that leave the service, and to the count of what became of each alert."""
+"""From the results of a batch to the messages that are produced, and to the counts of outcomes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.alerts import AlertBatch, DecodedBatch, RejectedMessage, Survey
+from service.core.alerts import AlertBatch, RejectedMessage, Survey
 from service.core.classification import Classification
 from service.core.ports.messages import Header, OutgoingMessage, SourceMessage
+from service.core.ports.store import ModelInfo
 from service.core.records.encoding import (
     AlertTimes,
     Classifier,
@@ -20,17 +21,18 @@ from service.core.records.encoding import (
     native_records,
 )
 from service.settings import OutputFormat
+from service.worker.context import Batch
 from service.worker.topics import SourceTopics
 
 __all__ = ["BatchResult", "Destinations", "Outcome", "Publisher"]
 
 
-# Whose alerts DESC's record describes: it names them by diaSourceId.
+# DESC's record names alerts by diaSourceId.
 DESC_SURVEYS = frozenset({Survey.LSST, Survey.ELASTICC})
 
 
 class Outcome(NamedTuple):
-    """What became of an alert, as it is counted.
+    """The outcome of an alert, as it is counted.
 
     Attributes
     ----------
@@ -83,14 +85,13 @@ class BatchResult:
     outgoing
         Every message to produce.
     consumed
-        (topic, partition) to how many alerts its messages brought; a rejected message counts as one.
+        (topic, partition) to the number of alerts in its messages; a rejected message counts as one.
     outcomes
-        How many alerts became what.
-    classes
-        How many alerts have which class as their most probable one, by survey, model and class name.
+        Number of alerts by outcome.
+    top_classes
+        Number of classified alerts by survey, model and most probable class.
     published_ms
-        Survey to the times at which its alerts were published, Unix milliseconds; without those whose
-        broker did not say.
+        Survey to the publication times of its alerts, Unix milliseconds, where the broker gave them.
     """
 
     outgoing: list[OutgoingMessage]
@@ -101,7 +102,7 @@ class BatchResult:
 
 
 class Publisher:
-    """Makes messages of results.
+    """Turns results into messages.
 
     Parameters
     ----------
@@ -115,71 +116,57 @@ class Publisher:
         self._to = destinations
         self._topics = topics
 
-    def publish(
-        self,
-        messages: Sequence[SourceMessage],
-        decoded: DecodedBatch,
-        results: Sequence[Classification],
-        classifiers: Mapping[int, Classifier],
-        ingested_ms: int,
-    ) -> BatchResult:
-        """Make every message that a batch gives.
+    def publish(self, batch: Batch, models: Mapping[int, ModelInfo]) -> BatchResult:
+        """Return every message that a batch gives, and the counts.
 
         Parameters
         ----------
-        messages
-            The batch.
-        decoded
-            What it was decoded to.
-        results
-            One per decoded alert.
-        classifiers
+        batch
+            With the results of all its alerts.
+        models
             Every model that a result names, by digest.
-        ingested_ms
-            Unix time at which the batch was taken up.
         """
-        alerts = decoded.alerts
-        published_ms = np.array([message.timestamp_ms for message in messages], np.int64)
-        times = AlertTimes(published_ms[alerts.message], ingested_ms)
-        headers = _source_headers(messages, alerts)
+        alerts, results = batch.alerts, batch.results_in_order()
+        classifiers = {digest: model.classifier for digest, model in models.items()}
+        times, headers = _alert_times(batch, alerts), _source_headers(batch.messages, alerts)
         outgoing = self._native(alerts, results, classifiers, times, headers)
         if self._to.desc:
             outgoing += self._desc(alerts, results, classifiers, times, headers)
-        outgoing += [self._dead_letter(messages[one.message], one) for one in decoded.rejected]
+        outgoing += [
+            self._dead_letter(batch.messages[rejected.message], rejected)
+            for rejected in batch.decoded.rejected
+        ]
         return BatchResult(
             outgoing,
-            _consumed(messages, decoded),
-            self._outcomes(messages, decoded, results),
-            _classes(alerts, results, classifiers),
-            _published(alerts, times.published_ms),
+            _consumed(batch),
+            self._outcomes(batch, results),
+            _top_classes(alerts, results, classifiers),
+            _published_ms(alerts, times.published_ms),
         )
 
     def records_for(
-        self,
-        messages: Sequence[SourceMessage],
-        alerts: AlertBatch,
-        index: Sequence[int],
-        results: Sequence[Classification],
-        classifiers: Mapping[int, Classifier],
-        ingested_ms: int,
+        self, batch: Batch, results: Mapping[int, Classification], models: Mapping[int, ModelInfo]
     ) -> list[OutgoingMessage]:
-        """Make the native records of some alerts of a batch, and nothing else.
+        """Return the native records of some alerts of a batch, and nothing else.
 
         Parameters
         ----------
-        messages, classifiers, ingested_ms
-            As in `publish`.
-        alerts
-            All that was decoded of the batch.
-        index
-            Shape (n,), which of them.
+        batch
+            The batch.
         results
-            Shape (n,), one for each.
+            Index of each of these alerts to its result.
+        models
+            As in `publish`.
         """
-        chosen, headers = alerts.without_rows(index), _source_headers(messages, alerts)
-        published_ms = np.array([message.timestamp_ms for message in messages], np.int64)
-        times = AlertTimes(published_ms[chosen.message], ingested_ms)
-        return self._native(chosen, results, classifiers, times, [headers[place] for place in index])
+        index = sorted(results)
+        chosen, headers = batch.alerts.without_rows(index), _source_headers(batch.messages, batch.alerts)
+        return self._native(
+            chosen,
+            [results[i] for i in index],
+            {digest: model.classifier for digest, model in models.items()},
+            _alert_times(batch, chosen),
+            [headers[i] for i in index],
+        )
 
     def _native(
         self,
@@ -221,30 +208,35 @@ class Publisher:
         ]
         return OutgoingMessage(self._to.rejected, message.key, message.value, headers)
 
-    def _outcomes(
-        self, messages: Sequence[SourceMessage], decoded: DecodedBatch, results: Sequence[Classification]
-    ) -> Counter[Outcome]:
+    def _outcomes(self, batch: Batch, results: Sequence[Classification]) -> Counter[Outcome]:
         outcomes: Counter[Outcome] = Counter()
-        alerts = decoded.alerts
+        alerts, messages = batch.alerts, batch.messages
         for survey, index, result in zip(alerts.survey, alerts.message.tolist(), results, strict=True):
             message, reason = messages[index], result.reason
             status, detail = ("abstained", reason.label) if reason else ("classified", "")
             outcomes[Outcome(survey, message.topic, message.partition, status, detail)] += 1
-        for rejected in decoded.rejected:
+        for rejected in batch.decoded.rejected:
             message, code = messages[rejected.message], rejected.error.code
             survey = self._topics.survey(message.topic)
             outcomes[Outcome(survey, message.topic, message.partition, "rejected", code.value)] += 1
         return outcomes
 
 
-def _consumed(messages: Sequence[SourceMessage], decoded: DecodedBatch) -> Counter[tuple[str, int]]:
-    """Count alerts as they came in, apart from what became of them."""
-    owners = [*decoded.alerts.message.tolist(), *(rejected.message for rejected in decoded.rejected)]
+def _alert_times(batch: Batch, alerts: AlertBatch) -> AlertTimes:
+    """Return when alerts of a batch were published and ingested."""
+    published_ms = np.array([message.timestamp_ms for message in batch.messages], np.int64)
+    return AlertTimes(published_ms[alerts.message], batch.ingested_ms)
+
+
+def _consumed(batch: Batch) -> Counter[tuple[str, int]]:
+    """Count alerts as they came in, independently of their outcomes."""
+    owners = [*batch.alerts.message.tolist(), *(rejected.message for rejected in batch.decoded.rejected)]
+    messages = batch.messages
     return Counter((messages[owner].topic, messages[owner].partition) for owner in owners)
 
 
 def _source_headers(messages: Sequence[SourceMessage], alerts: AlertBatch) -> list[list[Header]]:
-    """Say where each alert came from; with its place in the message where that holds several."""
+    """Return headers with the source of each alert, and its index in the message where that has several."""
     owners = alerts.message.tolist()
     n_alerts = Counter(owners)
     seen: Counter[int] = Counter()
@@ -258,7 +250,7 @@ def _source_headers(messages: Sequence[SourceMessage], alerts: AlertBatch) -> li
     return headers
 
 
-def _classes(
+def _top_classes(
     alerts: AlertBatch, results: Sequence[Classification], classifiers: Mapping[int, Classifier]
 ) -> Counter[tuple[str, str, str]]:
     """Count the most probable classes of what was classified."""
@@ -266,13 +258,13 @@ def _classes(
     for survey, result in zip(alerts.survey, results, strict=True):
         if not result.reason:
             model = classifiers[result.model]
-            best = model.classes[int(result.probability.argmax())][1]
-            counts[survey, f"{model.name} {model.version}", best] += 1
+            top_class = model.classes[int(result.probability.argmax())][1]
+            counts[survey, f"{model.name} {model.version}", top_class] += 1
     return counts
 
 
-def _published(alerts: AlertBatch, published_ms: NDArray[np.int64]) -> dict[Survey, NDArray[np.int64]]:
-    """Sort the alerts' times of publication by survey."""
+def _published_ms(alerts: AlertBatch, published_ms: NDArray[np.int64]) -> dict[Survey, NDArray[np.int64]]:
+    """Return the known publication times of the alerts by survey."""
     surveys = np.array(alerts.survey, dtype=object)
-    known = published_ms > 0
-    return {survey: published_ms[known & (surveys == survey)] for survey in set(alerts.survey)}
+    is_known = published_ms > 0
+    return {survey: published_ms[is_known & (surveys == survey)] for survey in set(alerts.survey)}

@@ -1,8 +1,8 @@
-"""A second model that answers the same alerts aside, to be compared with the one at work.
+"""A second model that classifies the same alerts, to be compared with the deployed one.
 
-It sees the light curves as the model at work does and touches nothing of it: neither states nor results nor
-counts. Its answers are remembered beside the objects, so that a repeated alert has the same answer again;
-what it had read of a light curve is not, so that each alert costs the reading of the whole.
+It sees the light curves as the deployed model does and affects nothing of it: neither states nor results nor
+counts. Its results are stored per object, so that a repeated alert has the same result again; its hidden
+states are not, so each alert costs a pass over the whole light curve.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,13 @@ from service.core.abstention import AbstentionPolicy
 from service.core.alerts import AlertBatch, Survey, object_key
 from service.core.classification import Classification
 from service.core.classifier import ObjectClassifier
+from service.core.compare_and_set import Pause
 from service.core.models.bundle import Bundle
-from service.core.point_in_time import classifications, classify_as_of
-from service.core.ports.messages import OutgoingMessage, SourceMessage
+from service.core.point_in_time import classify_at
+from service.core.ports.messages import OutgoingMessage
 from service.core.ports.store import ModelInfo, ObjectStore
 from service.core.state.shadow_history import add_results
+from service.worker.context import Batch
 from service.worker.object_update import ObjectUpdate
 from service.worker.publish import Publisher
 
@@ -25,20 +27,22 @@ __all__ = ["ShadowClassifier"]
 
 
 class ShadowClassifier:
-    """Models beside those at work.
+    """The shadow models.
 
     Parameters
     ----------
     bundles
-        Survey to its second model; alerts of other surveys are passed over.
+        Survey to its shadow model; alerts of other surveys are ignored.
     policy
-        When to abstain, the same as of the model at work.
+        When to abstain, the same as for the deployed model.
     publisher
-        Makes the records; its output is the shadow's topic.
+        Makes the records; its output is the shadow topic.
     store
-        Of objects; answers are kept beside them.
+        The store of objects; results are kept in its `for_model`.
     history_length
-        Answers kept per object.
+        Results kept per object.
+    pause
+        Waits between attempts where another worker changed the same objects.
     """
 
     def __init__(
@@ -48,127 +52,106 @@ class ShadowClassifier:
         publisher: Publisher,
         store: ObjectStore,
         history_length: int,
+        pause: Pause,
     ) -> None:
-        loaded = {bundle.digest: ObjectClassifier(bundle) for bundle in bundles.values()}
-        self._models = {survey: loaded[bundle.digest] for survey, bundle in bundles.items()}
-        self._names = {digest: ModelInfo.of(one.bundle).classifier for digest, one in loaded.items()}
+        unique = {bundle.digest: bundle for bundle in bundles.values()}
+        self._by_digest = {digest: ObjectClassifier(bundle) for digest, bundle in unique.items()}
+        self._classifiers = {survey: self._by_digest[bundle.digest] for survey, bundle in bundles.items()}
+        self._models = {digest: ModelInfo.of(bundle) for digest, bundle in unique.items()}
         self._policy = policy
         self._publisher = publisher
         self._store = store
         self._history_length = history_length
+        self._pause = pause
 
     def prepare(self) -> None:
-        """Register the models, and compile what they need where no cache on disk has it.
+        """Register the models, and compile what they need where the cache on disk does not have it.
 
         Raises
         ------
         StoreUnavailableError
             The store does not answer.
         """
-        for model in {id(one): one for one in self._models.values()}.values():
-            self._store.register_model(ModelInfo.of(model.bundle))
-            model.warm_up()
+        for digest, classifier in self._by_digest.items():
+            self._store.register_model(self._models[digest])
+            classifier.warm_up()
 
     def classify(
-        self, alerts: AlertBatch, index: Sequence[int], objects: Sequence[ObjectUpdate], now_ms: int
+        self, alerts: AlertBatch, index: Sequence[int], updates: Sequence[ObjectUpdate], now_ms: int
     ) -> dict[int, Classification]:
-        """Classify alert ``index[i]`` by what is known of ``objects[i]`` now, of its own time and before.
+        """Classify alert ``index[i]`` from the light curve of ``updates[i]`` up to the alert's time.
 
         Parameters
         ----------
         alerts
-            Where the alerts are.
+            The batch's alerts.
         index
             Shape (n,).
-        objects
+        updates
             n objects, whose states hold the rows of those alerts.
         now_ms
-            Unix time.
+            Unix time of the classifications.
 
         Returns
         -------
         dict
-            Index of each alert of a survey that has a shadow to its result.
+            Index of each alert of a survey that has a shadow model to its result.
         """
         results: dict[int, Classification] = {}
-        for survey, model in self._models.items():
+        for survey, classifier in self._classifiers.items():
             pairs = [
-                (place, one)
-                for place, one in zip(index, objects, strict=True)
-                if alerts.survey[place] is survey
+                (i, update) for i, update in zip(index, updates, strict=True) if alerts.survey[i] is survey
             ]
             if pairs:
-                results |= self._classify(model, alerts, pairs, now_ms)
+                results |= self._classify_survey(classifier, alerts, pairs, now_ms)
         return results
 
-    def _classify(
-        self,
-        model: ObjectClassifier,
-        alerts: AlertBatch,
-        pairs: Sequence[tuple[int, ObjectUpdate]],
-        now_ms: int,
-    ) -> dict[int, Classification]:
-        index = np.array([place for place, _ in pairs], np.int64)
-        times = alerts.mjd_tai[index]
-        outcome = classify_as_of(model, [one.state for _, one in pairs], times)
-        reasons = self._policy.reasons(
-            alerts,
-            index,
-            outcome.summary,
-            window_days=model.bundle.window_days,
-            min_detections=model.bundle.min_detections,
-        ).tolist()
-        made = classifications(
-            model, outcome, reasons, alerts.alert_id[index].tolist(), times.tolist(), now_ms
-        )
-        return dict(zip(index.tolist(), made, strict=True))
-
-    def store_and_encode(
-        self,
-        messages: Sequence[SourceMessage],
-        alerts: AlertBatch,
-        made: Mapping[int, Classification],
-        ingested_ms: int,
-    ) -> list[OutgoingMessage]:
-        """Remember the answers of a batch and make their records.
-
-        Parameters
-        ----------
-        messages
-            The batch.
-        alerts
-            What was decoded of it.
-        made
-            As `classify` gave them, of all turns.
-        ingested_ms
-            Unix time at which the batch was taken up.
+    def store_and_encode(self, batch: Batch) -> list[OutgoingMessage]:
+        """Store the shadow results of a batch and return their records.
 
         Raises
         ------
         StoreUnavailableError
             The store does not answer.
         """
-        results = self._remember(alerts, made)
-        chosen = sorted(results)
-        if not chosen:
-            return []
-        answers = [results[place] for place in chosen]
-        return self._publisher.records_for(messages, alerts, chosen, answers, self._names, ingested_ms)
-
-    def _remember(self, alerts: AlertBatch, made: Mapping[int, Classification]) -> dict[int, Classification]:
-        """Store answers beside the objects; gives the ones that count."""
         results: dict[int, Classification] = {}
-        for digest in self._names:
-            own = sorted(place for place, one in made.items() if one.model == digest)
-            keys = {place: object_key(alerts.survey[place], alerts.object_id[place]) for place in own}
-            by_key: dict[str, dict[int, Classification]] = {}
-            for place in own:  # of an alert that came twice the first answer counts
-                by_key.setdefault(keys[place], {}).setdefault(made[place].alert_id, made[place])
-            counted = add_results(
-                self._store.for_model(digest),
-                {key: list(answers.values()) for key, answers in by_key.items()},
-                self._history_length,
-            )
-            known = {(key, one.alert_id): one for key, answers in counted.items() for one in answers}
-            results |= {place: known[keys[place], made[place].alert_id] for place in own}
-        return results
+        for digest in self._models:
+            results |= self._store_results(batch, digest)
+        return self._publisher.records_for(batch, results, self._models) if results else []
+
+    def _classify_survey(
+        self,
+        classifier: ObjectClassifier,
+        alerts: AlertBatch,
+        pairs: Sequence[tuple[int, ObjectUpdate]],
+        now_ms: int,
+    ) -> dict[int, Classification]:
+        index = np.array([i for i, _ in pairs], np.int64)
+        mjd_tai = alerts.mjd_tai[index]
+        outcome = classify_at(classifier, [update.state for _, update in pairs], mjd_tai)
+        reasons = self._policy.reasons(
+            alerts,
+            index,
+            outcome.summary,
+            window_days=classifier.bundle.window_days,
+            min_detections=classifier.bundle.min_detections,
+        )
+        results = classifier.classifications(outcome, reasons, alerts.alert_id[index], mjd_tai, now_ms)
+        return dict(zip(index.tolist(), results.rows(), strict=True))
+
+    def _store_results(self, batch: Batch, digest: int) -> dict[int, Classification]:
+        """Store one model's results of a batch; return the ones that hold, by index of the alert."""
+        alerts = batch.alerts
+        results = {i: result for i, result in batch.shadow_results.items() if result.model == digest}
+        keys = {i: object_key(alerts.survey[i], alerts.object_id[i]) for i in sorted(results)}
+        by_object: dict[str, dict[int, Classification]] = {}
+        for i, key in keys.items():  # of an alert that occurs twice the first result holds
+            by_object.setdefault(key, {}).setdefault(results[i].alert_id, results[i])
+        stored = add_results(
+            self._store.for_model(digest),
+            {key: list(by_alert.values()) for key, by_alert in by_object.items()},
+            self._history_length,
+            self._pause,
+        )
+        by_alert = {(key, result.alert_id): result for key, of_key in stored.items() for result in of_key}
+        return {i: by_alert[key, results[i].alert_id] for i, key in keys.items()}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION
-from service.core.classification import Classification, Reason
+from service.core.classification import Classification, ClassificationBatch, Reason
 from service.core.state.checkpoint import CHECKPOINT_SIZE
 from service.core.state.history import History, packed_entries
 from service.core.state.layout import (
@@ -30,16 +30,6 @@ from service.core.state.object_state import (
     decode_state,
     encode_recent,
     encode_state,
-)
-
-ENTRY_COLUMNS = (
-    "alert_id",
-    "mjd_tai",
-    "classified_at_ms",
-    "model",
-    "n_detections",
-    "n_observations",
-    "reason",
 )
 
 U32 = st.integers(0, 2**32 - 1)
@@ -319,14 +309,38 @@ def test_probabilities_that_do_not_pair_are_not_stored() -> None:
         History.of([unpaired])
 
 
+def as_batch(one: Classification) -> ClassificationBatch:
+    return ClassificationBatch(
+        model=one.model,
+        classified_at_ms=one.classified_at_ms,
+        alert_id=np.array([one.alert_id], np.uint64),
+        mjd_tai=np.array([one.mjd_tai]),
+        n_detections=np.array([one.n_detections]),
+        n_observations=np.array([one.n_observations]),
+        reason=np.array([one.reason], np.uint8),
+        raw_probability=one.raw_probability[np.newaxis],
+        probability=one.probability[np.newaxis],
+    )
+
+
+@given(classifications())
+def test_results_as_columns_read_as_the_same_results_one_by_one(one: Classification) -> None:
+    [row] = as_batch(one).rows()
+
+    is_classified = one.reason is Reason.CLASSIFIED
+    assert row.probability.tobytes() == (one.probability.tobytes() if is_classified else b"")
+    assert row.raw_probability.tobytes() == (one.raw_probability.tobytes() if is_classified else b"")
+    scalars = set(Classification.__slots__) - {"probability", "raw_probability"}
+    assert {name: getattr(row, name) for name in scalars} == {name: getattr(one, name) for name in scalars}
+
+
 @given(st.lists(classifications(), max_size=4), classifications(), st.integers(1, 4))
 def test_packed_entry_is_added_as_its_classification_is(
     stored: list[Classification], one: Classification, limit: int
 ) -> None:
     if one.reason is not Reason.CLASSIFIED:
         one = dataclasses.replace(one, raw_probability=vector(), probability=vector())
-    columns = {name: [getattr(one, name)] for name in ENTRY_COLUMNS}
-    [entry] = packed_entries(columns, one.raw_probability[np.newaxis], one.probability[np.newaxis])
+    [entry] = packed_entries(as_batch(one))
 
     added = History.of(stored).with_entry(*entry, limit=limit)
 

@@ -165,8 +165,8 @@ class JumpingClock:
     def now_ms(self) -> int:
         return int(self._generator.integers(1_500_000_000_000, 2_000_000_000_000))
 
-    def sleep(self, seconds: float) -> None:
-        raise AssertionError(f"nobody else is here, yet it waits {seconds} s")
+    def pause(self, attempt: int) -> None:
+        raise AssertionError(f"nobody else is here, yet it waits after attempt {attempt}")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The oldest rows of a long light curve lie apart; an alert that leaves them as they are does without."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -186,8 +186,8 @@ def test_alerts_that_only_add_to_a_light_curve_leave_its_settled_rows_unread(
 ) -> None:
     made = make_processor()
     read: list[str] = []
-    store = made._store
-    load = store.load
+    store: Any = made._objects._store
+    load: Callable[[Sequence[str]], list[bytes | None]] = store.load
 
     def noted(keys: Sequence[str]) -> list[bytes | None]:
         read.extend(keys)

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from service.core.compare_and_set import MAX_ATTEMPTS
 from service.core.ports.store import StateWrite
 from service.core.state.layout import COUNTER_OFFSET
 from service.errors import StoreUnavailableError
 from service.redis.store import RedisStore
 from service.settings import Settings
 from service.wiring.worker import batch_processor
-from service.worker.batch import MOST_ATTEMPTS, BatchProcessor
+from service.worker.batch import BatchProcessor
 from tests.support.service import light_curves, stored_states
 from tests.worker.batches import STREAM, another_database, object_with_alerts, results
 from tests.worker.conftest import ProcessorFactory
@@ -81,7 +82,7 @@ def test_races_lost_without_end_are_an_error_that_can_be_tried_again(
     def interfere() -> None:
         client.setrange(f"nj:{{{name}}}", COUNTER_OFFSET, uuid.uuid4().bytes[:8])
 
-    loser = racing(settings, [interfere] * MOST_ATTEMPTS)
+    loser = racing(settings, [interfere] * MAX_ATTEMPTS)
     with pytest.raises(StoreUnavailableError, match="changed by others"):
         loser.process(own[1:2])
     client.close()

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from service.api.registry import ModelRegistry
 from service.api.render.times import utc_of_mjd_tai
 from service.core.alerts import BAND_NAMES
 from service.core.classification import Reason
+from service.core.models.registry import ModelRegistry
 from service.core.search.criteria import Criteria
 from service.core.state.summary import ABSENT, ClassNames, Summaries
 

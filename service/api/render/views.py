@@ -9,7 +9,6 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.api.registry import ModelRegistry
 from service.api.render.times import utc_of_mjd_tai, utc_of_unix_ms
 from service.api.schemas.objects import (
     ClassifierName,
@@ -25,6 +24,7 @@ from service.api.schemas.objects import (
 )
 from service.core.alerts import BAND_NAMES, Kind, Observations, Survey, object_key
 from service.core.classification import Classification, Reason
+from service.core.models.registry import ModelRegistry
 from service.core.photometry import magnitude_of_flux_njy
 from service.core.ports.store import ModelInfo
 from service.core.state.history import History

@@ -1,14 +1,14 @@
 """The classifications of one object, oldest first, kept in the form in which they are stored."""
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Self, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from service.core.classification import Classification, Reason
+from service.core.classification import Classification, ClassificationBatch, Reason
 
 __all__ = ["ENTRY_COLUMNS", "History", "entry_dtype", "packed_entries"]
 
@@ -29,6 +29,7 @@ ENTRY_COLUMNS = np.dtype(
 
 _HEAD = struct.Struct("<QdqQIIHBB")  # the same fields; packing one entry by it costs a tenth of NumPy's
 _N_CLASSES_AT, _REASON_AT = 40, 42  # where these two lie in it
+_SHARED_COLUMNS = [name for name in ENTRY_COLUMNS.names or () if name not in {"n_classes", "reserved"}]
 
 
 @lru_cache
@@ -147,31 +148,19 @@ class History(Sequence[Classification]):
         return f"History({list(self)!r})"
 
 
-def packed_entries(
-    columns: Mapping[str, ArrayLike], raw_probability: NDArray[np.float32], probability: NDArray[np.float32]
-) -> list[tuple[bytes, int]]:
-    """Give the entries of n classifications, as `History.of` would, and the width of each.
-
-    Parameters
-    ----------
-    columns
-        What `ENTRY_COLUMNS` names, but for ``n_classes``; each of shape (n,), or one value for all.
-    raw_probability, probability
-        Shape (n, n_classes). An abstention's are left out, whatever they are.
-    """
-    n, n_classes = probability.shape
+def packed_entries(results: ClassificationBatch) -> list[tuple[bytes, int]]:
+    """Return the stored form of each of n results, as `History.of` would, and its width in classes."""
+    n, n_classes = results.probability.shape
     entries = np.zeros(n, entry_dtype(n_classes))
-    for name, values in columns.items():
-        entries[name] = values
-    entries["n_classes"] = n_classes
-    entries["raw_probability"], entries["probability"] = raw_probability, probability
-    entries["n_classes"][entries["reason"] != Reason.CLASSIFIED] = 0
-    packed, size, head = entries.tobytes(), entries.itemsize, ENTRY_COLUMNS.itemsize
+    for name in _SHARED_COLUMNS:
+        entries[name] = getattr(results, name)
+    entries["n_classes"] = np.where(results.reason == Reason.CLASSIFIED, n_classes, 0)
+    entries["raw_probability"], entries["probability"] = results.raw_probability, results.probability
+    packed, size, empty_size = entries.tobytes(), entries.itemsize, ENTRY_COLUMNS.itemsize
+    is_empty = (entries["n_classes"] == 0).tolist()
     return [
-        (packed[start : start + head], 0) if is_empty else (packed[start : start + size], n_classes)
-        for start, is_empty in zip(
-            range(0, n * size, size), (entries["n_classes"] == 0).tolist(), strict=True
-        )
+        (packed[start : start + empty_size], 0) if empty else (packed[start : start + size], n_classes)
+        for start, empty in zip(range(0, n * size, size), is_empty, strict=True)
     ]
 
 

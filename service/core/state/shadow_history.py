@@ -1,74 +1,79 @@
-"""What a model says aside, remembered beside the object: an alert has one answer of each model, for good.
+"""Results of models other than the deployed one, stored per object and model.
 
 Each model has a value of its own for each object, in the form of an object's state without a light curve.
-Nothing of it is read where the object itself is, so that no answer of the model at work depends on it.
+Nothing of it is read where the object itself is, so that no result of the deployed model depends on it. An
+alert keeps the first result that a model gave it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from service.core.classification import Classification
+from service.core.compare_and_set import Pause, save_until_current
 from service.core.ports.store import ObjectStore, StateWrite
 from service.core.state.history import History
 from service.core.state.layout import next_counter
 from service.core.state.object_state import EMPTY_STATE, StateError, decode_state, encode_state
-from service.errors import StoreUnavailableError
 
 __all__ = ["add_results", "read_histories", "read_history"]
 
-MAX_ATTEMPTS = 30
-
 Results = Mapping[str, Sequence[Classification]]
+"""Object key to results of one model, each alert once."""
 
 
-def add_results(store: ObjectStore, made: Results, limit: int) -> dict[str, list[Classification]]:
-    """Store answers, unless the same alerts have one already.
+def add_results(
+    store: ObjectStore, results: Results, limit: int, pause: Pause
+) -> dict[str, list[Classification]]:
+    """Store results, except of alerts that have one already.
 
     Parameters
     ----------
     store
-        Of one model's answers: `ObjectStore.for_model`.
-    made
-        Object to new answers, each alert once.
+        The store of one model's results: `ObjectStore.for_model`.
+    results
+        The new results.
     limit
-        Answers kept per object.
+        Results kept per object.
+    pause
+        Waits between attempts where another writer changed the same objects.
 
     Returns
     -------
     dict
-        The same objects and alerts with the answers that count: where there was one, that one.
+        The same objects and alerts with the results that hold: the stored one where there was one.
 
     Raises
     ------
     StoreUnavailableError
-        The store does not answer, or others wrote the same objects at every attempt.
+        The store does not answer, or other writers won at every attempt.
     """
-    counted: dict[str, list[Classification]] = {}
-    todo = dict(made)
-    for _ in range(MAX_ATTEMPTS):
+    stored: dict[str, list[Classification]] = {}
+
+    def attempt(pending: Results) -> Results:
         writes = []
-        for key, blob in zip(todo, store.load(list(todo)), strict=True):
-            known = read_history(blob)
-            counted[key] = [known.find(one.alert_id) or one for one in todo[key]]
-            new = [one for one in todo[key] if known.find(one.alert_id) is None]
-            if new:
-                history = known.appended(new, limit=limit)
-                state = replace(EMPTY_STATE, counter=next_counter(blob), history=history)
+        for key, blob in zip(pending, store.load(list(pending)), strict=True):
+            history = read_history(blob)
+            known = [history.find(result.alert_id) for result in pending[key]]
+            stored[key] = [old or new for old, new in zip(known, pending[key], strict=True)]
+            added = [new for old, new in zip(known, pending[key], strict=True) if old is None]
+            if added:
+                extended = history.appended(added, limit=limit)
+                state = replace(EMPTY_STATE, counter=next_counter(blob), history=extended)
                 writes.append(StateWrite(key, encode_state(state), blob))
-        written = store.save(writes)
-        todo = {write.key: todo[write.key] for write, won in zip(writes, written, strict=True) if not won}
-        if not todo:
-            return counted
-    raise StoreUnavailableError(f"{len(todo)} objects were changed by others at {MAX_ATTEMPTS} attempts")
+        saved = store.save(writes)
+        return {write.key: pending[write.key] for write, won in zip(writes, saved, strict=True) if not won}
+
+    save_until_current(results, attempt, pause)
+    return stored
 
 
 def read_histories(store: ObjectStore, keys: Sequence[str]) -> list[History]:
-    """Read what a model said of some objects."""
+    """Return the results that `store` (`ObjectStore.for_model`) holds of each object, empty for none."""
     return [read_history(blob) for blob in store.load(keys)]
 
 
 def read_history(blob: bytes | None) -> History:
-    """Read a stored value; one that cannot be read counts as none, since it can be made again."""
+    """Return the results in a stored value; none where it cannot be read, since they can be made again."""
     if blob is None:
         return History()
     try:
