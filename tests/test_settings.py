@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from service.errors import SettingsError
-from service.settings import Settings, misspelt, read_settings
+from service.settings import Settings, misspelt, read_settings, renamed
+from service.settings.environment import RENAMED
 
 
 @pytest.mark.parametrize(
@@ -96,3 +97,41 @@ def test_settings_do_not_show_what_may_hold_a_password() -> None:
     )
     assert "hunter2" not in shown
     assert "example.org" not in shown
+
+
+FORMER = [
+    ("NIGHTJAR_BATCH_BYTES", "2097152", "fetch_max_bytes", 2**21),
+    ("NIGHTJAR_OBJECT_EXPIRY", "P30D", "object_ttl", timedelta(days=30)),
+    ("NIGHTJAR_REDIS_REPLICAS", "2", "redis_wait_replicas", 2),
+    ("NIGHTJAR_STREAM_KEPT", "7", "stream_replay_size", 7),
+    ("NIGHTJAR_API_CORE", "1", "api_cpu_affinity", 1),
+    ("NIGHTJAR_API_TIME_LIMIT", "5", "api_request_timeout", timedelta(seconds=5)),
+    ("NIGHTJAR_API_CONCURRENCY", "9", "api_max_concurrent_requests", 9),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "setting", "value"), FORMER)
+def test_setting_is_read_under_its_former_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, setting: str, value: object
+) -> None:
+    monkeypatch.setenv(variable, text)
+
+    assert getattr(read_settings(), setting) == value
+    assert renamed([variable]) == {variable: f"NIGHTJAR_{setting.upper()}"}
+    assert misspelt([variable]) == {}
+
+
+def test_new_name_of_a_setting_wins_over_the_former_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTJAR_OBJECT_EXPIRY", "P30D")
+    monkeypatch.setenv("NIGHTJAR_OBJECT_TTL", "P60D")
+    assert read_settings().object_ttl == timedelta(days=60)
+
+
+def test_invalid_value_under_a_former_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTJAR_BATCH_BYTES", "many")
+    with pytest.raises(SettingsError, match=r"^NIGHTJAR_FETCH_MAX_BYTES: "):
+        read_settings()
+
+
+def test_every_former_name_is_tested() -> None:
+    assert {variable.removeprefix("NIGHTJAR_").lower() for variable, *_ in FORMER} == RENAMED.keys()

@@ -105,17 +105,20 @@ def nightjar(
     """Real-time classification of ZTF and LSST alerts."""
 
 
-def _tell_near_misses() -> None:
-    """Tell of variables that somebody takes for settings."""
-    # Read with a subcommand, as those are: the help of all of them needs no settings.
-    misspelt: Callable[..., dict[str, str]] = import_module("service.settings").misspelt
-    for name, meant in misspelt(os.environ).items():
-        typer.echo(f"nightjar: {name} is no setting and has no effect; is {meant} meant?", err=True)
+def _warn_of_variables() -> None:
+    """Warn of variables that have a new name, and of those that are nearly a setting."""
+    # With a subcommand only: the help of all of them needs no settings.
+    settings = import_module("service.settings")
+    for name, new in settings.renamed(os.environ).items():
+        effect = "is ignored" if new in os.environ else "still works in this release"
+        typer.echo(f"nightjar: {name} is now {new}; the old name {effect}", err=True)
+    for name, meant in settings.misspelt(os.environ).items():
+        typer.echo(f"nightjar: {name} is not a setting and has no effect; did you mean {meant}?", err=True)
 
 
 def _forward_to(subcommand: Subcommand) -> Callable[[typer.Context], None]:
     def call(context: typer.Context) -> None:
-        _tell_near_misses()
+        _warn_of_variables()
         subcommand.load()(args=context.args, prog_name=f"nightjar {subcommand.name}")
 
     return call

@@ -108,9 +108,26 @@ def test_documented_settings_are_current() -> None:
     assert nightjar("settings", "--markdown").stdout == documented.read_text(), "run `make docs`"
 
 
+def test_former_name_of_a_setting_works_with_one_line_of_warning() -> None:
+    done = nightjar("settings", NIGHTJAR_OBJECT_EXPIRY="P30D")
+    assert done.returncode == 0
+    assert "NIGHTJAR_OBJECT_TTL=P30D" in done.stdout.splitlines()
+    assert done.stderr.splitlines() == [
+        "nightjar: NIGHTJAR_OBJECT_EXPIRY is now NIGHTJAR_OBJECT_TTL; the old name still works in this release"
+    ]
+
+
+def test_former_name_of_a_setting_is_ignored_where_the_new_one_is_set() -> None:
+    done = nightjar("settings", NIGHTJAR_OBJECT_EXPIRY="P30D", NIGHTJAR_OBJECT_TTL="P60D")
+    assert "NIGHTJAR_OBJECT_TTL=P60D" in done.stdout.splitlines()
+    assert done.stderr.splitlines() == [
+        "nightjar: NIGHTJAR_OBJECT_EXPIRY is now NIGHTJAR_OBJECT_TTL; the old name is ignored"
+    ]
+
+
 def test_a_variable_that_is_nearly_a_setting_is_told_once() -> None:
     done = nightjar("model", "show", "ztf", NIGHTJAR_BATCHSIZE="5")
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
-        "nightjar: NIGHTJAR_BATCHSIZE is no setting and has no effect; is NIGHTJAR_BATCH_SIZE meant?"
+        "nightjar: NIGHTJAR_BATCHSIZE is not a setting and has no effect; did you mean NIGHTJAR_BATCH_SIZE?"
     ]

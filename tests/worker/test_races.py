@@ -83,6 +83,6 @@ def test_races_lost_without_end_are_an_error_that_can_be_tried_again(
         client.setrange(f"nj:{{{name}}}", COUNTER_OFFSET, uuid.uuid4().bytes[:8])
 
     loser = racing(settings, [interfere] * MAX_ATTEMPTS)
-    with pytest.raises(StoreUnavailableError, match="changed by others"):
+    with pytest.raises(StoreUnavailableError, match="changed by other writers"):
         loser.process(own[1:2])
     client.close()
