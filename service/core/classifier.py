@@ -1,4 +1,4 @@
-"""Classify many light curves at once, going on from stored hidden states wherever that gives the same."""
+"""Classify many light curves at once, continuing from stored hidden states wherever that gives the same."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ __all__ = ["CheckpointBatch", "ClassifiedBatch", "LightCurveBatch", "ObjectClass
 
 @dataclass(frozen=True, slots=True)
 class LightCurveBatch:
-    """Light curves of n different objects, and the time as of which each is to be classified.
+    """Light curves of n different objects, and the time at which each is to be classified.
 
     Attributes
     ----------
     rows
-        `OBSERVATION`, canonical light curves end to end (`service.core.lightcurve.merge`).
+        `OBSERVATION`, canonical light curves (`service.core.lightcurve.merge`), concatenated.
     offsets
         int64, shape (n + 1,).
     as_of_mjd_tai
-        float64, shape (n,): later rows do not count, though the new hidden state includes them.
+        float64, shape (n,), days: later rows do not count, though the new hidden state includes them.
     redshift, mwebv
         float32, shape (n,), NaN where not given.
     """
@@ -44,14 +44,14 @@ class LightCurveBatch:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointBatch:
-    """How far n light curves were gone over.
+    """What is known of n light curves at some row.
 
     Attributes
     ----------
     checkpoints
         float64, shape (n, CHECKPOINT_SIZE): `service.core.state.checkpoint`.
     hidden
-        float32, shape (n, n_hidden): the network's state there.
+        float32, shape (n, n_hidden): the network's state at that row.
     """
 
     checkpoints: NDArray[np.float64]
@@ -65,17 +65,17 @@ class StoredBatch:
     Attributes
     ----------
     rows, offsets
-        Their light curves as they were, end to end.
+        Their light curves as stored, concatenated.
     hidden
         float32, shape (n, n_hidden): the network's state after all steps of those light curves.
     hidden_step
-        int64, shape (n,): how many steps that was; 0 where there is no state to go on from.
+        int64, shape (n,): how many steps that was; 0 where there is no state to continue from.
     unchanged
-        int64, shape (n,): the first so many rows are still what they were (`MergedLightCurves`); left out,
-        all are compared.
-    begun
-        Where each was settled: `rows`, here and in the new light curve, are those behind it. Left out,
-        they are all.
+        int64, shape (n,): number of leading rows that did not change (`MergedLightCurves`); by default all
+        rows are compared.
+    checkpoints
+        After the archived rows of each: `rows`, here and in the new light curve, are the recent ones. By
+        default they are all rows.
     """
 
     rows: Observations
@@ -93,8 +93,8 @@ class ClassifiedBatch:
     Attributes
     ----------
     logits, raw_probability, probability
-        float32, shape (n, n_classes): the network's output, its softmax, and calibrated. NaN for a light
-        curve without a step as of the given time.
+        float32, shape (n, n_classes): the network's output, its softmax, and the calibrated softmax. NaN for
+        a light curve without a step at the given time.
     hidden
         float32, shape (n, n_hidden): state after the last step of the whole light curve.
     hidden_step
@@ -102,7 +102,7 @@ class ClassifiedBatch:
     steps_run
         int64, shape (n,): steps computed for this.
     summary
-        Counts as of the given time.
+        Counts at the given time.
     """
 
     logits: NDArray[np.float32]
@@ -115,11 +115,11 @@ class ClassifiedBatch:
 
 
 class ObjectClassifier:
-    """One model at work.
+    """A loaded model.
 
     A stored hidden state is used where the stored light curve's steps are, unchanged, the first steps of
     the new one, and the alert is not older than the last of them; otherwise the light curve is replayed
-    from where it was settled, or from its start. Each way gives the same bits.
+    from its checkpoint, or from its start. Each way gives the same bits.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class ObjectClassifier:
         self._network = StepNetwork(bundle.network, bundle.weights)
 
     def warm_up(self) -> None:
-        """Compile all that `classify` needs, which takes some seconds where no cache has it."""
+        """Compile all that `classify` needs, which takes some seconds with a cold cache."""
         row = np.zeros(1, OBSERVATION)
         row["band"], row["flux_err_njy"] = 1, 1.0
         nothing = np.full(1, np.nan, np.float32)
@@ -140,7 +140,7 @@ class ObjectClassifier:
         self.classify(batch, self.empty_batch(1))
 
     def empty_batch(self, n: int) -> StoredBatch:
-        """Give the stored form of n objects that are not stored."""
+        """Return the batch of n objects that are not stored."""
         return StoredBatch(
             rows=np.zeros(0, OBSERVATION),
             offsets=np.zeros(n + 1, np.int64),
@@ -154,14 +154,14 @@ class ObjectClassifier:
         light_curves: tuple[Observations, NDArray[np.int64]] | None = None,
         unchanged: NDArray[np.int64] | None = None,
     ) -> StoredBatch:
-        """Put stored states into a batch; a hidden state of another model is left out.
+        """Return stored states as a batch; a hidden state of another model is left out.
 
         Parameters
         ----------
         states
-            Of n objects; one whose settled rows were not read is of this model.
+            Of n objects; one whose archived rows were not read is of this model.
         light_curves
-            Their observations end to end and offsets, if they were packed before.
+            Their observations, concatenated, and offsets, if they were packed before.
         unchanged
             As in `StoredBatch`.
         """
@@ -171,46 +171,49 @@ class ObjectClassifier:
         hidden = [state.hidden if fit else nothing for state, fit in zip(states, fits, strict=True)]
         steps = [state.hidden_step if fit else 0 for state, fit in zip(states, fits, strict=True)]
         stacked = np.concatenate([nothing[:0], *hidden]).reshape(len(states), len(nothing))
-        begun = None
+        checkpoints = None
         if not all(state.has_all_rows for state in states):
-            begun = self.checkpoint_batch(
-                [NO_ARCHIVED_ROWS if one.has_all_rows else one.archived for one in states]
+            checkpoints = self.checkpoint_batch(
+                [NO_ARCHIVED_ROWS if state.has_all_rows else state.archived for state in states]
             )
-        return StoredBatch(rows, offsets, stacked, np.array(steps, np.int64), unchanged, begun)
+        return StoredBatch(rows, offsets, stacked, np.array(steps, np.int64), unchanged, checkpoints)
 
-    def checkpoint_batch(self, settled: Sequence[ArchivedRows]) -> CheckpointBatch:
-        """Give how far light curves were gone over: to the end of their settled rows, if they have some."""
-        made = CheckpointBatch(initial_checkpoints(len(settled)), self._network.initial_hidden(len(settled)))
-        for place, one in enumerate(settled):
-            if one.n_rows:
-                made.checkpoints[place], made.hidden[place] = one.checkpoint, one.hidden
-        return made
+    def checkpoint_batch(self, archived: Sequence[ArchivedRows]) -> CheckpointBatch:
+        """Return the checkpoints after the archived rows of light curves, initial ones without such rows."""
+        n = len(archived)
+        batch = CheckpointBatch(initial_checkpoints(n), self._network.initial_hidden(n))
+        for i, rows in enumerate(archived):
+            if rows.n_rows:
+                batch.checkpoints[i], batch.hidden[i] = rows.checkpoint, rows.hidden
+        return batch
 
     def advance_checkpoints(
-        self, rows: Observations, offsets: NDArray[np.int64], begun: CheckpointBatch
+        self, rows: Observations, offsets: NDArray[np.int64], start: CheckpointBatch
     ) -> CheckpointBatch:
-        """Go over rows for good: what follows them can be classified without them.
+        """Return checkpoints after some rows, from which later rows can be classified without these.
 
         Parameters
         ----------
         rows, offsets
-            Of n light curves, those that follow `begun`. One that has no trigger by then has none in its
-            checkpoint, and must not be settled: it has no steps, which one later row would change.
-        begun
-            How far each was gone over before.
+            Of n light curves, those that follow `start`. A light curve without a trigger up to there must
+            not be archived (its trigger in the new checkpoint is NaN): one later row would change its steps.
+        start
+            The checkpoints before these rows.
         """
-        nobody = np.zeros(len(offsets), np.int64)
-        summary, _ = self.bundle.featuriser.compare(
-            rows[:0], nobody, rows, offsets, np.full(len(nobody) - 1, np.inf), begun=begun.checkpoints
+        featuriser = self.bundle.featuriser
+        zeros = np.zeros(len(offsets), np.int64)
+        as_of_mjd_tai = np.full(len(zeros) - 1, np.inf)
+        summary, _ = featuriser.compare(
+            rows[:0], zeros, rows, offsets, as_of_mjd_tai, None, start.checkpoints
         )
-        first = begun.checkpoints[:, N_STEPS].astype(np.int64)
-        features = self.bundle.featuriser.encode(rows, offsets, first, summary, begun.checkpoints)
-        hidden, _ = self._network.replay(features.x, features.offsets, begun.hidden, nobody[:-1])
-        checkpoints = self.bundle.featuriser.advance_checkpoints(rows, offsets, begun.checkpoints, summary)
+        first = start.checkpoints[:, N_STEPS].astype(np.int64)
+        features = featuriser.encode(rows, offsets, first, summary, start.checkpoints)
+        hidden, _ = self._network.replay(features.x, features.offsets, start.hidden, zeros[:-1])
+        checkpoints = featuriser.advance_checkpoints(rows, offsets, start.checkpoints, summary)
         return CheckpointBatch(checkpoints, hidden)
 
     def classify(self, batch: LightCurveBatch, stored: StoredBatch) -> ClassifiedBatch:
-        """Classify each light curve as of its time and advance its hidden state to its end.
+        """Classify each light curve at its time and advance its hidden state to its end.
 
         Parameters
         ----------
@@ -220,23 +223,26 @@ class ObjectClassifier:
             The same objects as they were stored.
         """
         featuriser = self.bundle.featuriser
-        begun = stored.checkpoints or self.checkpoint_batch([NO_ARCHIVED_ROWS] * len(stored.hidden))
-        summary, known = featuriser.compare(
+        start = stored.checkpoints or self.checkpoint_batch([NO_ARCHIVED_ROWS] * len(stored.hidden))
+        summary, n_unchanged = featuriser.compare(
             stored.rows,
             stored.offsets,
             batch.rows,
             batch.offsets,
             batch.as_of_mjd_tai,
             stored.unchanged,
-            begun.checkpoints,
+            start.checkpoints,
         )
-        goes_on = (known > 0) & (known == stored.hidden_step) & (known <= summary.n_steps_as_of)
-        first = np.where(goes_on, known, begun.checkpoints[:, N_STEPS].astype(np.int64))
-        features = featuriser.encode(batch.rows, batch.offsets, first, summary, begun.checkpoints)
-        start = np.where(goes_on[:, np.newaxis], stored.hidden, begun.hidden)
-        asked = summary.n_steps_as_of - first
-        hidden, wanted = self._network.replay(features.x, features.offsets, start, asked)
-        logits = self._network.outputs(wanted, self._metadata(batch))
+        continues = (
+            (n_unchanged > 0) & (n_unchanged == stored.hidden_step) & (n_unchanged <= summary.n_steps_as_of)
+        )
+        first = np.where(continues, n_unchanged, start.checkpoints[:, N_STEPS].astype(np.int64))
+        features = featuriser.encode(batch.rows, batch.offsets, first, summary, start.checkpoints)
+        initial = np.where(continues[:, np.newaxis], stored.hidden, start.hidden)
+        hidden, hidden_as_of = self._network.replay(
+            features.x, features.offsets, initial, summary.n_steps_as_of - first
+        )
+        logits = self._network.outputs(hidden_as_of, self._metadata(batch))
         logits[summary.n_steps_as_of == 0] = np.nan
         return ClassifiedBatch(
             logits=logits,
@@ -265,7 +271,7 @@ class ObjectClassifier:
         reasons
             uint8, shape (n,), `Reason` values: why not to classify, 0 to do so.
         alert_id, mjd_tai
-            Shape (n,), the alerts as of whose times `outcome` holds.
+            Shape (n,), the alerts at whose times the light curves were classified.
         now_ms
             Unix time of the classifications.
         """

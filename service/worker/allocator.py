@@ -1,4 +1,4 @@
-"""Telling the C library's allocator what a worker does with memory."""
+"""Tuning of the C library's allocator for a worker."""
 
 import ctypes
 from contextlib import suppress
@@ -13,13 +13,13 @@ _TRIM_THRESHOLD = 256 * 2**20
 
 
 def keep_freed_memory() -> None:
-    """Let freed memory be used again rather than be given back to the system at once.
+    """Make the allocator reuse freed memory instead of returning it to the system at once.
 
-    A worker takes and frees gigabytes a minute in pieces of 100 kB to some MB: the client's fetches and
-    the messages made of them. By default each goes back to the system, and comes again page by page, each
-    cleared first: more than half of the CPU time of receiving (125 us a message of 116 kB, 49 us with
-    this). At most `_TRIM_THRESHOLD` stays unused. One arena for all threads, so that what one frees
-    another can take. Does nothing where the C library is not glibc.
+    A worker allocates and frees gigabytes a minute in pieces of 100 kB to some MB: the client's fetches and
+    the messages in them. By default each piece is unmapped and mapped again page by page, each page cleared:
+    more than half of the CPU time of receiving (125 us per message of 116 kB, 49 us with this). At most
+    `_TRIM_THRESHOLD` stays unused. There is one arena for all threads, so that a thread can reuse what
+    another freed. Does nothing where the C library is not glibc.
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""Results to named filters: what passes goes to the filter's topic, exactly once."""
+"""Stored filters: results that pass one go to its topic, exactly once."""
 
 import time
 from collections import Counter
@@ -18,18 +18,18 @@ __all__ = ["FilterProcessor"]
 
 log = structlog.get_logger(__name__)
 
-LOOK_INTERVAL_S = 2.0
+REFRESH_INTERVAL_S = 2.0
 
 
 class FilterProcessor:
-    """Passes results on, byte for byte, to the topics of the filters that they pass.
+    """Copies results, byte for byte, to the topics of the filters that they pass.
 
     Parameters
     ----------
     store
         Filters, and the states of objects.
     make_topic
-        Makes a topic where it is missing.
+        Creates a topic where it is missing.
     """
 
     def __init__(self, store: ObjectStore, make_topic: Callable[[str], None]) -> None:
@@ -37,10 +37,10 @@ class FilterProcessor:
         self._make_topic = make_topic
         self._vocabulary = Vocabulary()
         self._topics: set[str] = set()
-        self._looked_s = 0.0
+        self._refreshed_s = 0.0
 
     def prepare(self) -> None:
-        """Read the filters, and make their topics.
+        """Read the filters, and create their topics.
 
         Raises
         ------
@@ -50,18 +50,18 @@ class FilterProcessor:
         self._filters()
 
     def idle(self) -> None:
-        """Look for new filters, whose topics are waited for, every few seconds.
+        """Look for new filters every few seconds: subscribers wait for their topics.
 
         Raises
         ------
         TransientError
             The store or the broker does not answer.
         """
-        if time.monotonic() - self._looked_s >= LOOK_INTERVAL_S:
+        if time.monotonic() - self._refreshed_s >= REFRESH_INTERVAL_S:
             self._filters()
 
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
-        """Say what is to be published; safe to be repeated with the same messages.
+        """Return what is to be published; safe to be repeated with the same messages.
 
         Raises
         ------
@@ -74,14 +74,14 @@ class FilterProcessor:
         return BatchResult(outgoing, consumed, Counter(), Counter(), {})
 
     def _filters(self) -> list[FilterSpec]:
-        """Read the filters, for every batch anew: a filter applies from the next batch on."""
+        """Read the filters, for every batch: a new filter applies from the next batch on."""
         filters = self._store.filters.all()
-        self._looked_s = time.monotonic()
+        self._refreshed_s = time.monotonic()
         for spec in filters:
             if spec.topic not in self._topics:
                 self._make_topic(spec.topic)
                 self._topics.add(spec.topic)
-                log.info("filter at work", filter=spec.name, topic=spec.topic)
+                log.info("applying filter", filter=spec.name, topic=spec.topic)
         return filters
 
     def _matches(
@@ -93,9 +93,9 @@ class FilterProcessor:
                 records.append(parse_record(message.value or b""))
                 read.append(message)
             except InputError:
-                log.warning("not a result and passed over", source=message.source)
+                log.warning("skipping record that is not a result", source=message.source)
         batch = result_batch(records, self._store.load, self._vocabulary)
-        return [found for spec in filters for found in _passing(spec, read, batch)]
+        return [match for spec in filters for match in _passing(spec, read, batch)]
 
 
 def _passing(

@@ -1,4 +1,4 @@
-"""How a worker is doing: is its loop alive, what does it wait for, how far behind is it, and which models."""
+"""Health of a worker: whether its loop advances, what it waits for, its lag and its models."""
 
 import json
 import socket
@@ -27,7 +27,7 @@ Status = Literal["starting", "working", "waiting", "stalled"]
 # Compiling on a busy machine takes minutes; a worker that is not ready after this will not be.
 LONGEST_START = timedelta(minutes=10)
 
-# What an error is about, in the words of the report.
+# The dependency that an error is about, as named in the report.
 DEPENDENCIES: Mapping[type[TransientError], str] = {
     BrokerUnavailableError: "broker",
     StoreUnavailableError: "store",
@@ -36,12 +36,12 @@ DEPENDENCIES: Mapping[type[TransientError], str] = {
 
 
 class WorkerStatus:
-    """What the loop tells of itself; written by the loop, read by the thread that answers questions.
+    """State of the loop; written by the loop, read by the thread that serves health checks.
 
     Parameters
     ----------
     stall_timeout
-        A loop that gave no sign of life for so long has stalled.
+        A loop without a heartbeat for this long has stalled.
     """
 
     def __init__(self, stall_timeout: timedelta = timedelta(minutes=2)) -> None:
@@ -54,40 +54,40 @@ class WorkerStatus:
         self._models: list[dict[str, str]] = []
 
     def heartbeat(self) -> None:
-        """Give a sign of life: once in each turn of the loop, waiting or not."""
+        """Record that the loop advances: once per iteration, waiting or not."""
         self._beat_s = time.monotonic()
 
     def set_ready(self) -> None:
-        """Note that preparations are over."""
+        """Record that preparations are complete."""
         self._is_started = True
         self.heartbeat()
 
     def set_waiting(self, error: TransientError) -> None:
-        """Note what is away; a sign of life too."""
+        """Record an unavailable dependency; also a heartbeat."""
         part = next((name for kind, name in DEPENDENCIES.items() if isinstance(error, kind)), "other")
         with self._lock:
             self._waits[part] = str(error)
         self.heartbeat()
 
     def clear_waiting(self) -> None:
-        """Note that nothing is away any more."""
+        """Record that all dependencies are available again."""
         if self._waits:
             with self._lock:
                 self._waits = {}
 
     def set_lag(self, lags: Mapping[tuple[str, int], int]) -> None:
-        """Note how far behind each partition is, messages."""
+        """Set the lag of each partition, messages."""
         with self._lock:
             self._lags = dict(lags)
 
     def set_models(self, models: Iterable[Mapping[str, str]]) -> None:
-        """Note the models at work."""
+        """Set the deployed models."""
         with self._lock:
             self._models = [dict(model) for model in models]
 
     @property
     def status(self) -> Status:
-        """Say in one word how the loop is doing."""
+        """The state of the loop in one word."""
         silent_s = time.monotonic() - self._beat_s
         if silent_s > (self._stall_s if self._is_started else LONGEST_START.total_seconds()):
             return "stalled"
@@ -96,19 +96,19 @@ class WorkerStatus:
         return "working" if self._is_started else "starting"
 
     def report(self) -> dict[str, Any]:
-        """Say all there is to say."""
+        """Return the body of the health response."""
         with self._lock:
             lags, waits, models = self._lags, self._waits, self._models
         by_topic: dict[str, int] = {}
-        elsewhere = "unknown" if waits else "ok"  # of what else is away nobody hears while it waits
+        otherwise = "unknown" if waits else "ok"  # while the loop waits, other failures go unnoticed
         for (topic, _partition), lag in lags.items():
             by_topic[topic] = by_topic.get(topic, 0) + lag
         return {
             "status": self.status,
             "version": version("nightjar"),
             "silent_s": round(time.monotonic() - self._beat_s, 1),
-            "broker": waits.get("broker", elsewhere),
-            "store": waits.get("store", elsewhere),
+            "broker": waits.get("broker", otherwise),
+            "store": waits.get("store", otherwise),
             **({"schema_registry": waits["schema_registry"]} if "schema_registry" in waits else {}),
             "partitions": len(lags),
             "lag_messages": by_topic,
@@ -117,28 +117,37 @@ class WorkerStatus:
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Answers without a line of log for each question."""
+    """Handles requests without logging them."""
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  its name in the base class
-        """Say nothing."""
+        """Log nothing."""
 
 
 class PlainServer(ThreadingWSGIServer):
-    """Listens on an address that is given as such."""
+    """Listens on a numeric address."""
 
     def server_bind(self) -> None:
-        """Look nothing up: names are not needed here, and where there is no resolver it takes seconds."""
+        """Skip the reverse lookup of the base class, which takes seconds where there is no resolver."""
         host, port = str(self.server_address[0]), int(self.server_address[1])
         self.socket.bind((host, port))
         self.server_name, self.server_port = host, self.socket.getsockname()[1]
         self.setup_environ()
 
 
-def serve(registry: CollectorRegistry, pulse: WorkerStatus, host: str, port: int) -> WSGIServer:
-    """Answer ``/metrics``, ``/healthz`` and ``/readyz`` from a thread of its own.
+def serve(registry: CollectorRegistry, status: WorkerStatus, host: str, port: int) -> WSGIServer:
+    """Serve ``/metrics``, ``/healthz`` and ``/readyz`` from a background thread.
 
-    ``/healthz`` answers 503 only where the loop has stalled, which a restart may mend; ``/readyz`` also
-    while the worker starts or waits for Kafka or Redis, which it would not.
+    ``/healthz`` answers 503 only when the loop has stalled, which a restart may fix; ``/readyz`` also while
+    the worker starts or waits for Kafka or Redis, which a restart would not.
+
+    Parameters
+    ----------
+    registry
+        What ``/metrics`` shows.
+    status
+        What the other two show.
+    host, port
+        Where to listen.
 
     Raises
     ------
@@ -155,7 +164,7 @@ def serve(registry: CollectorRegistry, pulse: WorkerStatus, host: str, port: int
         if path not in good:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [f"there are /metrics, {', '.join(good)}\n".encode()]
-        report = pulse.report()
+        report = status.report()
         state = "200 OK" if report["status"] in good[path] else "503 Service Unavailable"
         start_response(state, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
         return [json.dumps(report).encode()]

@@ -1,4 +1,4 @@
-"""Objects that the store has forgotten leave the index too, a few at a time."""
+"""Removal of expired objects from the search index, a few at a time."""
 
 from datetime import timedelta
 
@@ -7,23 +7,23 @@ from service.core.search.criteria import ObjectIndex
 
 __all__ = ["IndexSweep"]
 
-# At a thousand each ten seconds one worker is through ten million objects in a day, and spends less than a
-# thousandth of its time on it.
+# At a thousand every ten seconds one worker checks ten million objects in a day, in less than a thousandth
+# of its time.
 INTERVAL = timedelta(seconds=10)
-AT_A_TIME = 1000
+BATCH_SIZE = 1000
 
 
 class IndexSweep:
-    """Walks through the index by time, round and round.
+    """Walks through the index cyclically.
 
-    The store forgets an object by itself, some time after its last alert, and its summary with it; entries
-    of an index stay. An object that is stored again in the very moment in which it is found to be gone is
-    missing in the index until its next alert.
+    Objects and their summaries expire in the store some time after their last alert; their index entries do
+    not. An object that is stored again just when it is found to be expired is missing from the index until
+    its next alert.
 
     Parameters
     ----------
     index
-        To be kept clean.
+        The index to be swept.
     """
 
     def __init__(self, index: ObjectIndex) -> None:
@@ -32,12 +32,17 @@ class IndexSweep:
         self._last_ms = 0
 
     def step(self, now_ms: int) -> int:
-        """Look at some objects of each survey, if it is time; gives how many were gone.
+        """Check some objects of each survey, if it is time.
 
         Parameters
         ----------
         now_ms
             Unix time.
+
+        Returns
+        -------
+        int
+            How many had expired.
 
         Raises
         ------
@@ -47,15 +52,15 @@ class IndexSweep:
         if now_ms - self._last_ms < INTERVAL / timedelta(milliseconds=1):
             return 0
         self._last_ms = now_ms
-        return sum(map(self._look, Survey))
+        return sum(map(self._check, Survey))
 
-    def _look(self, survey: Survey) -> int:
-        self._cursors[survey], keys = self._index.scan(("t", survey), self._cursors[survey], count=AT_A_TIME)
+    def _check(self, survey: Survey) -> int:
+        self._cursors[survey], keys = self._index.scan(("t", survey), self._cursors[survey], count=BATCH_SIZE)
         stored = self._index.summaries(keys)
-        gone = [key for key, summary in zip(keys, stored, strict=True) if summary is None]
-        if gone:
-            self._index.forget(gone)
+        expired = [key for key, summary in zip(keys, stored, strict=True) if summary is None]
+        if expired:
+            self._index.forget(expired)
             for name in self._index.names():
                 if name[0] == "c" and name[1] == survey:
-                    self._index.remove(name, gone)
-        return len(gone)
+                    self._index.remove(name, expired)
+        return len(expired)

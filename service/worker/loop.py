@@ -1,4 +1,4 @@
-"""The worker: batches in, results out, each alert's result exactly once."""
+"""The worker's loop: poll a batch, process it, commit its results with its offsets."""
 
 import gc
 import random
@@ -22,23 +22,23 @@ __all__ = ["Worker"]
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE = timedelta(milliseconds=100)
-# Short enough that nobody waits long for us when what was away is back.
+# Short enough to resume soon after the end of an outage.
 LONGEST_PAUSE = timedelta(seconds=2)
 LAG_INTERVAL = timedelta(seconds=1)
-GARBAGE_THRESHOLD = 100_000  # objects more than when the collector last ran
+GARBAGE_THRESHOLD = 100_000  # allocations minus deallocations that trigger a collection
 
 
 class Processor(Protocol):
-    """What is done with a batch: `service.worker.batch`, or `service.worker.filters`."""
+    """Processes a batch: `service.worker.batch`, or `service.worker.filters`."""
 
     def prepare(self) -> None:
-        """Make ready; may be repeated."""
+        """Prepare; may be repeated."""
 
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         """Process a batch; safe to be repeated with the same messages."""
 
     def idle(self) -> None:
-        """Do what is to be done where nothing comes; called every few milliseconds."""
+        """Do periodic work while there are no messages; called every few milliseconds."""
 
 
 class UncommittedBatch(NamedTuple):
@@ -50,18 +50,18 @@ class UncommittedBatch(NamedTuple):
 
 
 class Worker:
-    """One member of the group of workers.
+    """One member of the consumer group.
 
     Parameters
     ----------
     source, sink
         Where batches come from and results go, for instance Kafka.
     processor
-        What is done with a batch.
+        Processes batches.
     metrics
         Counts.
     stop
-        Set from outside to end `run`: the batch in hand is finished, or aborted where it cannot be.
+        Set from outside to end `run`: the current batch is committed, or aborted where it cannot be.
     tracer
         Times each batch and its steps.
     """
@@ -91,18 +91,18 @@ class Worker:
         """Process batches until told to stop.
 
         1. Poll a batch.
-        2. Decode, merge, classify and store it. What is stored is keyed by measurement and by alert, so
+        2. Decode, merge, classify and save it. What is saved is keyed by measurement and by alert, so
            doing this twice changes nothing and gives the same results.
         3. Begin a transaction.
         4. Produce the results and the dead letters.
         5. Put the source's offsets into the transaction.
-        6. Commit. From here on the alerts count as answered; a failure anywhere before leaves the
-           transaction behind, goes back to the last commit and does it all again.
+        6. Commit. From here on the alerts have their results; after a failure anywhere before, the
+           transaction is abandoned and everything since the last commit is done again.
 
         Raises
         ------
         FencedError
-            The broker has done with us: start anew.
+            The broker has fenced this producer: start again with new clients.
         FatalError
             No retry can help.
         """
@@ -154,15 +154,15 @@ class Worker:
             log.info("ready")
 
     def _freeze_collector(self) -> None:
-        """Take what lives as long as the process, the compiler above all, out of the collector's sight."""
+        """Exclude what lives as long as the process, above all the compiler, from garbage collection."""
         gc.collect()
         gc.freeze()
-        # A batch makes thousands of objects, none in a cycle: at the default of 700 the collector looks
-        # through them again and again, which was a fifth of a worker's time.
+        # A batch makes thousands of objects, none in a cycle: at the default threshold of 700 the collector
+        # scans them again and again, which took a fifth of a worker's time.
         gc.set_threshold(GARBAGE_THRESHOLD, *gc.get_threshold()[1:])
 
     def _retry_until_done(self, step: Callable[[], None]) -> None:
-        """Do something until it works or we are told to stop."""
+        """Repeat a step until it succeeds or the worker is told to stop."""
         while not self._stop.is_set():
             try:
                 return step()
@@ -173,7 +173,7 @@ class Worker:
     def _wait_after(self, error: TransientError) -> None:
         """Pause, longer after each failure since the last commit."""
         self._outage.record_failure(error, holds_a_batch=self._holds_a_batch)
-        # By chance, so that the workers of a group do not all come at once.
+        # With jitter, so that the workers of a group do not all reconnect at once.
         self._stop.wait(self._pause.total_seconds() * random.uniform(0.5, 1.0))  # noqa: S311
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
@@ -181,14 +181,14 @@ class Worker:
         self._sink.reset()
         is_committed = self._source.rewind()
         if is_committed:
-            self._record_commit()  # only the answer to the commit was lost
+            self._record_commit()  # only the response to the commit was lost
         self._sink.abort_hanging(is_committed=is_committed)
         self._uncommitted = None
         if is_committed:
             self._outage.record_success(by_commit=True)
 
     def _on_wait(self, error: TransientError) -> None:
-        """Wait on for the broker's answer, unless we are to stop."""
+        """Keep waiting for the broker, unless told to stop."""
         self._outage.record_failure(error, holds_a_batch=True)
         if self._stop.is_set():
             raise error

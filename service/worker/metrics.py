@@ -1,4 +1,4 @@
-"""What a worker counts and times, for Prometheus."""
+"""Prometheus metrics of a worker."""
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -28,7 +28,7 @@ LATENCY_BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
 
 
 class ModelLabels(NamedTuple):
-    """A model as metrics name it."""
+    """Labels of a model."""
 
     survey: str
     model: str
@@ -36,14 +36,14 @@ class ModelLabels(NamedTuple):
 
 
 class LatencyHistogram(Collector):
-    """A histogram that takes the values of a whole batch at once: one call per alert would cost more.
+    """A histogram that takes the values of a whole batch per call, which costs less than one call per alert.
 
     Parameters
     ----------
     name, documentation
         As Prometheus shows them.
     label
-        Name of its one label.
+        Name of its only label.
     buckets_s
         Upper bounds, ascending, seconds.
     """
@@ -56,14 +56,22 @@ class LatencyHistogram(Collector):
         self._seen: dict[str, tuple[NDArray[np.int64], float]] = {}
 
     def observe(self, label: str, values_s: NDArray[np.float64]) -> None:
-        """Add values, seconds; a value on a bound counts as below it."""
+        """Add values.
+
+        Parameters
+        ----------
+        label
+            Value of the label.
+        values_s
+            Shape (n,), seconds; a value equal to a bound is counted in that bucket.
+        """
         counts, total = self._seen.get(label, (np.zeros(len(self._bounds), np.int64), 0.0))
-        places = np.searchsorted(self._edges, values_s, side="left")
-        added = np.bincount(places, minlength=len(self._bounds))
+        buckets = np.searchsorted(self._edges, values_s, side="left")
+        added = np.bincount(buckets, minlength=len(self._bounds))
         self._seen[label] = (counts + added, total + float(values_s.sum()))
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        """Give what Prometheus asks for."""
+        """Yield the metric family for Prometheus."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=[self._label])
         for label, (counts, total) in list(self._seen.items()):
             buckets = zip(self._bounds, np.cumsum(counts).tolist(), strict=True)
@@ -72,23 +80,23 @@ class LatencyHistogram(Collector):
 
 
 class WorkerMetrics:
-    """Counters of one worker; everything is counted after it is committed.
+    """Metrics of one worker; everything is counted after its commit.
 
     For each source partition ``nightjar_consumed_total`` is the sum of ``nightjar_alerts_total`` over the
-    outcomes: every alert is classified, abstained or rejected. The first is counted from what was read,
-    the second from what was written.
+    outcomes: every alert is classified, abstained or rejected. The former is counted from what was read,
+    the latter from what was written.
 
     Parameters
     ----------
     registry
-        Where the metrics are collected; one of its own for each worker of a process.
+        Where the metrics are collected; a new one by default.
     stall_timeout
-        A worker whose loop gave no sign of life for so long has stalled.
+        A worker whose loop has not advanced for this long has stalled.
 
     Attributes
     ----------
-    pulse
-        The loop's signs of life.
+    status
+        Health of the loop.
     """
 
     def __init__(
@@ -99,16 +107,14 @@ class WorkerMetrics:
     ) -> None:
         self.registry = registry or CollectorRegistry()
         self.status = WorkerStatus(stall_timeout)
-        self._consumed = self._counter("consumed", "Alerts taken from a topic", "topic", "partition")
-        self._alerts = self._counter(
-            "alerts", "Alerts by what became of them", "survey", "topic", "partition", "outcome"
-        )
+        self._consumed = self._counter("consumed", "Alerts consumed from a topic", "topic", "partition")
+        self._alerts = self._counter("alerts", "Alerts by outcome", "survey", "topic", "partition", "outcome")
         self._abstained = self._counter("abstained", "Alerts not classified, by reason", "survey", "reason")
         self._rejected = self._counter("rejected", "Dead letters, by cause", "survey", "error_class")
         self._top_classes = self._counter(
-            "classified", "Classified alerts by their most probable class", "survey", "model", "class_name"
+            "top_class", "Classified alerts by their most probable class", "survey", "model", "class_name"
         )
-        self._outages = self._counter("waits", "Times the worker had to wait for Kafka or Redis", "cause")
+        self._outages = self._counter("outages", "Outages of Kafka, Redis or the schema registry", "cause")
         self._duration = Histogram(
             "nightjar_batch_seconds",
             "From a batch's arrival to its commit",
@@ -129,13 +135,21 @@ class WorkerMetrics:
         )
         self.registry.register(self._latency)
         self._lag = self._gauge(
-            "lag_messages", "Messages behind the end of a partition", "topic", "partition"
+            "lag_messages",
+            "Messages between the committed position and the end of a partition",
+            "topic",
+            "partition",
         )
-        self._models = self._gauge("model_info", "1 for each model at work", *ModelLabels._fields)
+        self._models = self._gauge("model_info", "1 for each deployed model", *ModelLabels._fields)
         ProcessCollector(registry=self.registry)
 
     def serve(self, port: int, host: str) -> None:
-        """Answer Prometheus and health checks on a port, from a thread of its own.
+        """Serve metrics and health checks on a port, from a background thread.
+
+        Parameters
+        ----------
+        port, host
+            Where to listen.
 
         Raises
         ------
@@ -150,13 +164,13 @@ class WorkerMetrics:
             ) from error
 
     def count_consumed(self, topic: str, partition: int, count: int) -> None:
-        """Count the alerts of committed messages of one partition; an unreadable message is one alert."""
+        """Count the alerts in committed messages of one partition; a rejected message is one alert."""
         self._consumed.labels(topic, partition).inc(count)
 
     def count_outcome(
         self, survey: str, topic: str, partition: int, status: str, detail: str, count: int
     ) -> None:
-        """Count alerts that met the same fate."""
+        """Count alerts with the same outcome."""
         self._alerts.labels(survey, topic, partition, status).inc(count)
         if status == "abstained":
             self._abstained.labels(survey, detail).inc(count)
@@ -169,20 +183,20 @@ class WorkerMetrics:
             self._top_classes.labels(survey, model, class_name).inc(count)
 
     def count_outage(self, cause: str) -> None:
-        """Count the beginning of an outage."""
+        """Count the start of an outage."""
         self._outages.labels(cause).inc()
 
     def time_batch(self, duration: timedelta, n_messages: int) -> None:
-        """Note how long a batch took."""
+        """Record the duration of a batch."""
         self._duration.observe(duration.total_seconds())
         self._size.observe(n_messages)
 
     def time_alerts(self, survey: str, latencies_s: NDArray[np.float64]) -> None:
-        """Note how long alerts took from their publication to the commit of their results."""
+        """Record the times from the publication of alerts to the commit of their results."""
         self._latency.observe(survey, latencies_s)
 
     def set_models(self, models: Iterable[ModelLabels]) -> None:
-        """Name the models at work."""
+        """Set the deployed models."""
         self._models.clear()
         named = list(models)
         for model in named:
@@ -190,7 +204,7 @@ class WorkerMetrics:
         self.status.set_models(model._asdict() for model in named)
 
     def set_lag(self, lags: Mapping[tuple[str, int], int]) -> None:
-        """Note how far behind we are; partitions that are no longer ours disappear."""
+        """Set the lag of each assigned partition, messages; other partitions disappear."""
         self.status.set_lag(lags)
         self._lag.clear()
         for (topic, partition), lag in lags.items():

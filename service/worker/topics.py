@@ -1,4 +1,4 @@
-"""Which survey a topic belongs to."""
+"""The survey of each source topic."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ class SourceTopics:
         Names of each survey's topics; those that begin with ^ are patterns (POSIX extended regular
         expressions, as librdkafka reads them).
     written
-        Topics the service itself writes to, which no pattern may match: it would read its own results.
+        Topics the service writes to, which no pattern may match: it would read its own results.
 
     Raises
     ------
@@ -42,18 +42,18 @@ class SourceTopics:
                 raise SettingsError(f"the service would read its own topic {topic}: change the source topics")
 
     def survey(self, topic: str) -> Survey:
-        """Give the survey of a topic that was subscribed to by name or by pattern.
+        """Return the survey of a topic that was subscribed to by name or by pattern.
 
         Raises
         ------
         SettingsError
-            No pattern matches: librdkafka reads one of them in another way than we do.
+            No pattern matches: librdkafka interprets one of them differently.
         """
         known = self._known.get(topic)
         if known is None:
             known = next((survey for pattern, survey in self._patterns if pattern.match(topic)), None)
             if known is None:
-                raise SettingsError(f"no source topic pattern matches {topic}: write them in plainer form")
+                raise SettingsError(f"no source topic pattern matches {topic}: use simpler patterns")
             self._known[topic] = known
         return known
 
@@ -65,4 +65,4 @@ class SourceTopics:
         try:
             self._patterns.append((re.compile(topic), survey))
         except re.error as error:
-            raise SettingsError(f"topic pattern {topic} is no regular expression: {error}") from error
+            raise SettingsError(f"topic pattern {topic} is not a regular expression: {error}") from error

@@ -1,4 +1,4 @@
-"""Where the time of a batch goes: spans for whoever wants them, nothing for all others."""
+"""Spans of a batch and its steps, recorded where tracing is enabled."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
@@ -7,17 +7,17 @@ __all__ = ["NO_TRACE", "NoTrace", "Tracer"]
 
 
 class Tracer(Protocol):
-    """Records spans; what is begun within another's context is a part of it."""
+    """Records spans; a span started within another's context is its child."""
 
     def span(self, name: str, count: int = 0) -> AbstractContextManager[object]:
-        """Time what is done in the context.
+        """Return a context whose duration is recorded.
 
         Parameters
         ----------
         name
-            What is done.
+            Name of the step.
         count
-            With how many messages, alerts or objects.
+            Number of messages, alerts or objects.
         """
 
 
@@ -27,8 +27,8 @@ class NoTrace:
     def __init__(self) -> None:
         self._nothing: AbstractContextManager[object] = nullcontext()
 
-    def span(self, name: str, count: int = 0) -> AbstractContextManager[object]:  # noqa: ARG002  not needed here
-        """Give a context that does nothing."""
+    def span(self, name: str, count: int = 0) -> AbstractContextManager[object]:  # noqa: ARG002  unused
+        """Return a context that does nothing."""
         return self._nothing
 
 

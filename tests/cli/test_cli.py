@@ -33,10 +33,10 @@ def test_help_lists_every_subcommand() -> None:
 
 def test_help_reads_none_of_the_subcommands() -> None:
     code = (
-        "import sys; from service import cli\n"
+        "import sys; from service.cli import app as cli\n"
         "try:\n    cli.main(['--help'])\n"
         "except SystemExit:\n    pass\n"
-        "heavy = ('service.commands.', 'numba', 'confluent_kafka')\n"
+        "heavy = ('service.cli.commands.', 'numba', 'confluent_kafka')\n"
         "print([m for m in sys.modules if m.startswith(heavy)])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -113,7 +113,10 @@ def test_former_name_of_a_setting_works_with_one_line_of_warning() -> None:
     assert done.returncode == 0
     assert "NIGHTJAR_OBJECT_TTL=P30D" in done.stdout.splitlines()
     assert done.stderr.splitlines() == [
-        "nightjar: NIGHTJAR_OBJECT_EXPIRY is now NIGHTJAR_OBJECT_TTL; the old name still works in this release"
+        (
+            "nightjar: NIGHTJAR_OBJECT_EXPIRY is now NIGHTJAR_OBJECT_TTL; "
+            "the old name still works in this release"
+        )
     ]
 
 

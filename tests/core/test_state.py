@@ -129,22 +129,22 @@ def test_every_state_comes_back_as_it_was(state: ObjectState) -> None:
 
 
 @given(states(), st.integers(0, 20))
-def test_a_head_is_a_state_without_its_settled_rows(state: ObjectState, n_settled: int) -> None:
-    n_settled = min(n_settled, len(state.observations))
-    raw = state.observations[:n_settled].tobytes()
-    settled = ArchivedRows(
-        n_settled, zlib.crc32(raw), np.arange(CHECKPOINT_SIZE, dtype=np.float64), state.hidden
+def test_recent_part_is_a_state_without_its_archived_rows(state: ObjectState, n_archived: int) -> None:
+    n_archived = min(n_archived, len(state.observations))
+    raw = state.observations[:n_archived].tobytes()
+    archived = ArchivedRows(
+        n_archived, zlib.crc32(raw), np.arange(CHECKPOINT_SIZE, dtype=np.float64), state.hidden
     )
-    state = dataclasses.replace(state, archived=settled if n_settled else NO_ARCHIVED_ROWS)
+    state = dataclasses.replace(state, archived=archived if n_archived else NO_ARCHIVED_ROWS)
     blob = encode_state(state)
 
     head = decode_recent(blob[: recent_length(blob)])
     whole = decode_state(blob)
 
-    assert has_archived_rows(blob) == has_archived_rows(blob[: recent_length(blob)]) == (n_settled > 0)
+    assert has_archived_rows(blob) == has_archived_rows(blob[: recent_length(blob)]) == (n_archived > 0)
     assert encode_recent(head) == encode_recent(whole) == encode_recent(state) == blob[: recent_length(blob)]
     assert encode_recent(state) + raw == blob
-    assert head.has_all_rows == (n_settled == 0)
+    assert head.has_all_rows == (n_archived == 0)
     assert head.observations.tobytes() == whole.recent_rows.tobytes() == state.recent_rows.tobytes()
     assert whole.observations.tobytes() == state.observations.tobytes()
     assert head.archived.checkpoint.tobytes() == state.archived.checkpoint.tobytes()
@@ -154,26 +154,26 @@ def test_a_head_is_a_state_without_its_settled_rows(state: ObjectState, n_settle
 def long_blob() -> bytes:
     state = typical_state(2)
     raw = state.observations[:7].tobytes()
-    settled = ArchivedRows(7, zlib.crc32(raw), np.zeros(CHECKPOINT_SIZE), state.hidden)
-    return encode_state(dataclasses.replace(state, archived=settled))
+    archived = ArchivedRows(7, zlib.crc32(raw), np.zeros(CHECKPOINT_SIZE), state.hidden)
+    return encode_state(dataclasses.replace(state, archived=archived))
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda blob: blob[:-1], "209 bytes of settled rows where the header tells of 210"),
-        (lambda blob: blob[: recent_length(blob)], "0 bytes of settled rows"),
-        (lambda blob: blob[:-1] + b"\xff", "settled rows does not fit"),
+        (lambda blob: blob[:-1], "209 bytes of archived rows where the header says 210"),
+        (lambda blob: blob[: recent_length(blob)], "0 bytes of archived rows"),
+        (lambda blob: blob[:-1] + b"\xff", "the archived rows are damaged"),
     ],
 )
-def test_settled_rows_that_are_not_those_of_the_head_are_named(
+def test_archived_rows_that_are_not_those_of_the_header_are_named(
     damage: Callable[[bytes], bytes], message: str
 ) -> None:
     with pytest.raises(StateError, match=message):
         decode_state(damage(long_blob()))
 
 
-def test_a_state_whose_settled_rows_were_not_read_is_not_written_as_a_whole() -> None:
+def test_state_whose_archived_rows_were_not_read_is_not_written_as_a_whole() -> None:
     blob = long_blob()
     with pytest.raises(ValueError, match="not read"):
         encode_state(decode_recent(blob[: recent_length(blob)]))
@@ -231,10 +231,10 @@ def test_damaged_bytes_are_refused_or_read_as_a_whole_state(state: ObjectState, 
     [
         (0, b"X", "begins with"),
         (16, b"\x03", "format version 3"),
-        (32, b"\xff\xff\xff\xff", "bytes where the header tells"),
-        (36, b"\xff\xff\xff\xff", "bytes where the header tells"),
-        (40, b"\x03", "bytes where the header tells"),
-        (18, b"\x09", "bytes where the header tells"),
+        (32, b"\xff\xff\xff\xff", "bytes where the header says"),
+        (36, b"\xff\xff\xff\xff", "bytes where the header says"),
+        (40, b"\x03", "bytes where the header says"),
+        (18, b"\x09", "bytes where the header says"),
     ],
 )
 def test_what_does_not_add_up_is_named(position: int, value: bytes, message: str) -> None:

@@ -34,7 +34,7 @@ HEALTHY: Series = {
     'nightjar_latency_seconds_bucket{instance="w",survey="ztf",le="0.5"}': "0+600x180",
     'nightjar_latency_seconds_bucket{instance="w",survey="ztf",le="300.0"}': "0+600x180",
     'nightjar_latency_seconds_bucket{instance="w",survey="ztf",le="+Inf"}': "0+600x180",
-    'nightjar_waits_total{instance="w",cause="StoreUnavailableError"}': "0+0x100 1x79",
+    'nightjar_outages_total{instance="w",cause="StoreUnavailableError"}': "0+0x100 1x79",
     'nightjar_store_memory_bytes{instance="a"}': "1000x180",
     'nightjar_store_memory_limit_bytes{instance="a"}': "2000x180",
     'nightjar_api_requests_total{instance="a",method="GET",route="/",status="200"}': "0+60x180",
@@ -120,7 +120,7 @@ def days_of(survey: str, outcomes: Mapping[str, list[int]], classes: Mapping[str
         for name, values in outcomes.items()
     }
     mix = {
-        f'nightjar_classified_total{ours}model="m",class_name="{name}"}}': per_hour(values)
+        f'nightjar_top_class_total{ours}model="m",class_name="{name}"}}': per_hour(values)
         for name, values in classes.items()
     }
     up = {'up{job="nightjar-worker"}': f"1x{24 * DAYS}", 'up{job="nightjar-api"}': f"1x{24 * DAYS}"}

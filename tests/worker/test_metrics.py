@@ -48,7 +48,7 @@ def test_classes_are_counted_by_survey_and_model() -> None:
     metrics.count_top_classes({("ztf", "ztf 1", "Ia"): 3, ("lsst", "lsst 2", "Ia"): 1})
     metrics.count_top_classes({("ztf", "ztf 1", "Ia"): 2})
     labels = {"survey": "ztf", "model": "ztf 1", "class_name": "Ia"}
-    assert value(metrics, "nightjar_classified_total", **labels) == 5
+    assert value(metrics, "nightjar_top_class_total", **labels) == 5
 
 
 def test_models_that_are_replaced_disappear() -> None:

@@ -336,5 +336,5 @@ def test_consumed_equals_the_outcomes_and_counts_only_what_was_committed() -> No
     assert alerts == [3.0, 3.0]
     assert value("nightjar_abstained_total", {"survey": "ztf", "reason": "solar_system"}) == 3.0
     assert value("nightjar_batch_seconds_count") == 3.0
-    assert value("nightjar_waits_total", {"cause": "StoreUnavailableError"}) == 1.0
+    assert value("nightjar_outages_total", {"cause": "StoreUnavailableError"}) == 1.0
     assert value("nightjar_lag_messages", place) is not None

@@ -1,8 +1,8 @@
-"""What is known of the beginning of a light curve, so that its rows need not be read again.
+"""Checkpoints: what the featuriser knows after the archived rows of a light curve.
 
-A long light curve is read from where it was settled: its oldest rows lie apart in the store, and what the
-featuriser needs of them is here, a fixed number of values however many rows they are. Going on from a
-checkpoint gives the same bits as going over all rows.
+The oldest rows of a long light curve are archived, and what the featuriser needs of them is in a checkpoint,
+a fixed number of values however many rows they are. Continuing from a checkpoint gives the same bits as
+processing all rows.
 """
 
 import numpy as np
@@ -37,9 +37,19 @@ CHECKPOINT_SIZE = LAST_MJD_TAI + N_BANDS
 
 
 def initial_checkpoints(n: int) -> NDArray[np.float64]:
-    """Give the checkpoints of n light curves ahead of their first rows, shape (n, CHECKPOINT_SIZE)."""
-    known = np.full((n, CHECKPOINT_SIZE), np.nan)
-    known[:, END_MJD_TAI] = -np.inf
-    known[:, [N_ROWS, N_DETECTIONS, N_LISTED_DETECTIONS, N_STEPS, N_STEP_DETECTIONS, PEAK_NJY]] = 0.0
-    known[:, [LAST_DETECTION_BAND, LATEST_BAND, LATEST_OTHER_BAND]] = -1.0
-    return known
+    """Return the checkpoints of n light curves before their first rows.
+
+    Parameters
+    ----------
+    n
+        Number of light curves.
+
+    Returns
+    -------
+    ndarray, shape (n, CHECKPOINT_SIZE), float64
+    """
+    checkpoints = np.full((n, CHECKPOINT_SIZE), np.nan)
+    checkpoints[:, END_MJD_TAI] = -np.inf
+    checkpoints[:, [N_ROWS, N_DETECTIONS, N_LISTED_DETECTIONS, N_STEPS, N_STEP_DETECTIONS, PEAK_NJY]] = 0.0
+    checkpoints[:, [LAST_DETECTION_BAND, LATEST_BAND, LATEST_OTHER_BAND]] = -1.0
+    return checkpoints

@@ -1,4 +1,4 @@
-"""The classifications of one object, oldest first, kept in the form in which they are stored."""
+"""The classifications of one object, oldest first, kept in their stored form."""
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,28 +27,28 @@ ENTRY_COLUMNS = np.dtype(
 )
 """What precedes the probabilities of one stored classification: 44 bytes, packed, little-endian."""
 
-_HEAD = struct.Struct("<QdqQIIHBB")  # the same fields; packing one entry by it costs a tenth of NumPy's
-_N_CLASSES_AT, _REASON_AT = 40, 42  # where these two lie in it
+_STRUCT = struct.Struct("<QdqQIIHBB")  # the same fields; packs one entry in a tenth of NumPy's time
+_N_CLASSES_AT, _REASON_AT = 40, 42  # their offsets
 _SHARED_COLUMNS = [name for name in ENTRY_COLUMNS.names or () if name not in {"n_classes", "reserved"}]
 
 
 @lru_cache
 def entry_dtype(width: int) -> np.dtype[np.void]:
-    """Give the stored form of a classification with room for `width` classes.
+    """Return the dtype of a stored classification with room for `width` classes.
 
-    All entries of one object have the width of its widest, so that an alert is found among them by one
-    comparison of a column instead of by reading every entry.
+    All entries of one object have the width of its widest, so that an alert is found by one comparison of a
+    column instead of by reading every entry.
     """
-    head = [(name, ENTRY_COLUMNS[name].str) for name in ENTRY_COLUMNS.names or ()]
+    columns = [(name, ENTRY_COLUMNS[name].str) for name in ENTRY_COLUMNS.names or ()]
     vectors = [("raw_probability", "<f4", (width,)), ("probability", "<f4", (width,))]
-    return np.dtype([*head, *vectors])
+    return np.dtype([*columns, *vectors])
 
 
 class History(Sequence[Classification]):
-    """Classifications in order of processing; immutable, and read only where asked.
+    """Classifications in order of processing; immutable, and decoded only on access.
 
-    Reads as a tuple of `Classification`. It is kept as the bytes it is stored in: a worker takes some
-    10,000 of them a second from the store, adds an entry to each, and puts them back.
+    Reads as a tuple of `Classification`. It is kept as its stored bytes: a worker reads some 10,000 of them
+    a second from the store, adds an entry to each, and writes them back.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class History(Sequence[Classification]):
     __slots__ = ("packed", "width")
 
     packed: bytes
-    """The entries one after the other."""
+    """The entries, concatenated."""
 
     width: int
     """Classes that each entry has room for."""
@@ -70,14 +70,22 @@ class History(Sequence[Classification]):
 
     @classmethod
     def of(cls, classifications: Iterable[Classification]) -> Self:
-        """Store classifications given one by one."""
+        """Return a history of the given classifications."""
         items = tuple(classifications)
         width = max((len(item.probability) for item in items), default=0)
         return cls.of_packed(b"".join(_pack(item, width) for item in items), width)
 
     @classmethod
     def of_packed(cls, packed: bytes, width: int) -> Self:
-        """Take entries as they are stored."""
+        """Return a history of entries in their stored form.
+
+        Parameters
+        ----------
+        packed
+            Entries of `entry_dtype`, concatenated.
+        width
+            Classes that each has room for.
+        """
         history = cls()
         if packed:
             history.packed, history.width = packed, width
@@ -94,34 +102,34 @@ class History(Sequence[Classification]):
         return self.entries["alert_id"]
 
     def find(self, alert_id: int) -> Classification | None:
-        """Give the classification of one alert, the last where there are several."""
-        wanted, size = alert_id.to_bytes(8, "little"), _entry_size(self.width)
-        place = self.packed.rfind(wanted)
-        while place > 0 and place % size:  # the same bytes by chance, within an entry
-            place = self.packed.rfind(wanted, 0, place + len(wanted) - 1)
-        return None if place < 0 else self[place // size]
+        """Return the classification of an alert, the last of several, None where there is none."""
+        pattern, size = alert_id.to_bytes(8, "little"), _entry_size(self.width)
+        offset = self.packed.rfind(pattern)
+        while offset > 0 and offset % size:  # the same bytes by chance, within an entry
+            offset = self.packed.rfind(pattern, 0, offset + len(pattern) - 1)
+        return None if offset < 0 else self[offset // size]
 
     def appended(self, items: Iterable[Classification], *, limit: int) -> Self:
-        """Add classifications at the end and drop the oldest beyond `limit`."""
+        """Return the history with classifications appended, cut to the latest `limit`."""
         added = items if isinstance(items, History) else self.of(items)
         width = max(self.width, added.width)
         return self.of_packed(_widened(self, width) + _widened(added, width), width)[-limit:]
 
     def with_entry(self, entry: bytes, width: int, *, limit: int) -> Self:
-        """Add one entry of `packed_entries` at the end and drop the oldest beyond `limit`."""
+        """Return the history with an entry of `packed_entries` appended, cut to the latest `limit`."""
         if self.packed and width != self.width:
             return self.appended(self.of_packed(entry, width), limit=limit)
         return self.of_packed((self.packed + entry)[-limit * len(entry) :], width)
 
     def is_sound(self) -> bool:
-        """Say whether each entry has a known reason and no more classes than there is room for."""
+        """Return whether each entry has a known reason and no more classes than there is room for."""
         if not self.packed:
             return True
         size = _entry_size(self.width)
-        # Columns of bytes: for the few entries of one object ten times as fast as NumPy.
+        # Slices of bytes are ten times as fast as NumPy for the few entries of one object.
         low, high = self.packed[_N_CLASSES_AT::size], self.packed[_N_CLASSES_AT + 1 :: size]
-        most = max(low) if not any(high) else int(self.entries["n_classes"].max())
-        return most <= self.width and max(self.packed[_REASON_AT::size]) < len(Reason)
+        n_classes = max(low) if not any(high) else int(self.entries["n_classes"].max())
+        return n_classes <= self.width and max(self.packed[_REASON_AT::size]) < len(Reason)
 
     def __len__(self) -> int:
         return len(self.packed) // _entry_size(self.width)
@@ -165,16 +173,16 @@ def packed_entries(results: ClassificationBatch) -> list[tuple[bytes, int]]:
 
 
 def _entry_size(width: int) -> int:
-    """Give the bytes of an entry of `entry_dtype`."""
+    """Return the size of an entry of `entry_dtype` in bytes."""
     return ENTRY_COLUMNS.itemsize + 8 * width
 
 
 def _pack(item: Classification, width: int) -> bytes:
-    """Give the bytes of one entry of `entry_dtype`."""
+    """Return the bytes of one entry of `entry_dtype`."""
     n_classes = len(item.probability)
     if len(item.raw_probability) != n_classes:
         raise ValueError(f"{len(item.raw_probability)} raw but {n_classes} calibrated probabilities")
-    head = _HEAD.pack(
+    columns = _STRUCT.pack(
         item.alert_id,
         item.mjd_tai,
         item.classified_at_ms,
@@ -187,7 +195,7 @@ def _pack(item: Classification, width: int) -> bytes:
     )
     raw, calibrated = item.raw_probability.astype("<f4"), item.probability.astype("<f4")
     padding = bytes(4 * (width - n_classes))
-    return b"".join((head, raw.tobytes(), padding, calibrated.tobytes(), padding))
+    return b"".join((columns, raw.tobytes(), padding, calibrated.tobytes(), padding))
 
 
 def _read(entry: np.void) -> Classification:
@@ -207,13 +215,13 @@ def _read(entry: np.void) -> Classification:
 
 
 def _widened(history: History, width: int) -> bytes:
-    """Give the entries with room for `width` classes in each."""
+    """Return the entries with room for `width` classes in each."""
     if history.width == width or not history.packed:
         return history.packed
     if history.width == 0:
-        head, room = ENTRY_COLUMNS.itemsize, bytes(8 * width)
-        starts = range(0, len(history.packed), head)
-        return b"".join([history.packed[start : start + head] + room for start in starts])
+        size, room = ENTRY_COLUMNS.itemsize, bytes(8 * width)
+        starts = range(0, len(history.packed), size)
+        return b"".join([history.packed[start : start + size] + room for start in starts])
     wide = np.zeros(len(history), entry_dtype(width))
     for name in ENTRY_COLUMNS.names or ():
         wide[name] = history.entries[name]

@@ -1,7 +1,8 @@
-"""The state of one object, and its stored form; `service.core.state.layout` says where everything lies.
+"""The state of one object, and its stored form, whose layout is in `service.core.state.layout`.
 
-The oldest rows of a long light curve are *settled*: the store keeps them apart, and an alert that brings
-only later ones is processed without them. So an alert costs the same however long its object has been known.
+The oldest rows of a long light curve are *archived*: the store keeps them in a value of their own, and an
+alert that brings only later rows is processed without them. So the cost of an alert does not grow with the
+history of its object.
 """
 
 import math
@@ -43,23 +44,23 @@ _FLOAT = np.dtype("<f4")
 
 
 class StateError(ServiceError):
-    """A stored value is not the state of an object; the message names what is wrong with it."""
+    """A stored value is not the state of an object; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArchivedRows:
-    """The oldest rows of a long light curve, as what follows them needs to know of them.
+    """What is known of the archived rows of a light curve without reading them.
 
     Attributes
     ----------
     n_rows
-        How many there are.
+        Their number.
     checksum
         CRC-32 of their bytes.
     checkpoint
-        float64, `service.core.state.checkpoint`, by the features of the state's model.
+        float64, `service.core.state.checkpoint`, for the features of the state's model.
     hidden
-        float32: that model's hidden state behind them.
+        float32: that model's hidden state after the last of them.
     """
 
     n_rows: int
@@ -78,16 +79,16 @@ NO_ARCHIVED_ROWS = ArchivedRows(0, 0, initial_checkpoints(1)[0], np.empty(0, np.
 
 @dataclass(slots=True, eq=False)
 class ObjectState:
-    """What the service remembers of one object. Survey and object id are its key in the store.
+    """What the service stores of one object. Survey and object id are its key in the store.
 
-    Never changed in place, only replaced; to have that enforced would cost 2 us of each of an alert's two.
+    Never changed in place, only replaced; a frozen dataclass would cost 2 us for each of an alert's two.
 
     Attributes
     ----------
     counter
-        How often this object was written; 0 for an object that is not stored.
+        Number of times the object was written; 0 for an object that is not stored.
     model
-        Digest of the bundle whose network gave `hidden`; 0 for none.
+        Digest of the bundle whose network computed `hidden`; 0 for none.
     hidden_step
         Steps of the feature sequence that `hidden` has seen.
     hidden
@@ -97,15 +98,15 @@ class ObjectState:
     last_alert_mjd_tai
         Time of the latest alert, days.
     redshift, redshift_err, mwebv
-        The latest context a packet gave; NaN for none.
+        The latest values that a packet carried; NaN for none.
     observations
         `OBSERVATION`, canonical (`service.core.lightcurve.merge`). May be read-only.
     history
         Classifications in order of processing, oldest first.
-    settled
-        Of the oldest rows.
-    is_whole
-        Whether `observations` begins with the settled rows; otherwise it has those behind them.
+    archived
+        The archived rows.
+    has_all_rows
+        Whether `observations` includes the archived rows; otherwise it has only the recent ones.
     """
 
     counter: int
@@ -125,7 +126,7 @@ class ObjectState:
 
     @property
     def recent_rows(self) -> Observations:
-        """The rows behind the settled ones."""
+        """The rows after the archived ones."""
         return self.observations[self.archived.n_rows :] if self.has_all_rows else self.observations
 
 
@@ -143,36 +144,36 @@ EMPTY_STATE = ObjectState(
     observations=np.empty(0, OBSERVATION),
     history=History(),
 )
-"""An object that the store does not know."""
+"""An object that is not stored."""
 
 
 def encode_state(state: ObjectState) -> bytes:
-    """Give the stored form of a whole state.
+    """Return the stored form of a state with all its rows.
 
     Raises
     ------
     ValueError
-        An array has not the type or the shape that `ObjectState` names, or the settled rows are missing.
+        An array has another dtype or shape than `ObjectState` names, or the archived rows are missing.
     """
     if not state.has_all_rows:
-        raise ValueError("the settled rows were not read")
-    head, settled = encode_recent(state), state.observations[: state.archived.n_rows]
-    return head + settled.tobytes() if len(settled) else head
+        raise ValueError("the archived rows were not read")
+    recent, archived = encode_recent(state), state.observations[: state.archived.n_rows]
+    return recent + archived.tobytes() if len(archived) else recent
 
 
 def encode_recent(state: ObjectState) -> bytes:
-    """Give the stored form of a state without the settled rows, which are stored already.
+    """Return the stored form of a state without the archived rows, which are stored already.
 
     Raises
     ------
     ValueError
         As `encode_state`.
     """
-    rows, settled = state.recent_rows, state.archived
+    rows, archived = state.recent_rows, state.archived
     _require_vector("hidden", state.hidden, _FLOAT)
     _require_vector("observations", rows, OBSERVATION)
-    if settled.n_rows and len(settled.hidden) != len(state.hidden):
-        raise ValueError(f"hidden states of {len(settled.hidden)} and {len(state.hidden)} values")
+    if archived.n_rows and len(archived.hidden) != len(state.hidden):
+        raise ValueError(f"hidden states of {len(archived.hidden)} and {len(state.hidden)} values")
     header = HEADER.pack(
         MAGIC,
         0,
@@ -184,8 +185,8 @@ def encode_recent(state: ObjectState) -> bytes:
         len(state.hidden),
         len(rows),
         len(state.history),
-        settled.n_rows,
-        settled.checksum,
+        archived.n_rows,
+        archived.checksum,
         state.ra_deg,
         state.dec_deg,
         state.last_alert_mjd_tai,
@@ -193,38 +194,38 @@ def encode_recent(state: ObjectState) -> bytes:
         state.redshift_err,
         state.mwebv,
     )
-    known = settled.checkpoint.tobytes() + settled.hidden.tobytes() if settled.n_rows else b""
-    parts = header[CHECKED_FROM:], state.hidden.tobytes(), rows.tobytes(), known, state.history.packed
+    checkpoint = archived.checkpoint.tobytes() + archived.hidden.tobytes() if archived.n_rows else b""
+    parts = header[CHECKED_FROM:], state.hidden.tobytes(), rows.tobytes(), checkpoint, state.history.packed
     checked = b"".join(parts)
     checksum = zlib.crc32(checked).to_bytes(4, "little")
     return b"".join((MAGIC, checksum, header[COUNTER_OFFSET:CHECKED_FROM], checked))
 
 
 def decode_state(blob: bytes) -> ObjectState:
-    """Read a whole stored state; its arrays are read-only, and mostly views of `blob`.
+    """Return a stored state with all its rows; its arrays are read-only, and mostly views of `blob`.
 
     Raises
     ------
     StateError
-        The bytes are no state, of another format version, damaged, or do not add up.
+        The bytes are not a state, of another format version, damaged, or inconsistent.
     """
     end = recent_length(blob)
     state = decode_recent(blob[:end])
     if not state.archived.n_rows:
         if len(blob) > end:
-            raise StateError(f"{len(blob)} bytes where the header tells of {end}")
+            raise StateError(f"{len(blob)} bytes where the header says {end}")
         return state
     size = OBSERVATION.itemsize * state.archived.n_rows
     if len(blob) != end + size:
-        raise StateError(f"{len(blob) - end} bytes of settled rows where the header tells of {size}")
+        raise StateError(f"{len(blob) - end} bytes of archived rows where the header says {size}")
     if zlib.crc32(memoryview(blob)[end:]) != state.archived.checksum:
-        raise StateError("checksum of the settled rows does not fit: they are damaged")
+        raise StateError("checksum mismatch: the archived rows are damaged")
     rows = np.frombuffer(blob[end:] + state.observations.tobytes(), OBSERVATION)
     return replace(state, observations=rows, has_all_rows=True)
 
 
 def decode_recent(blob: bytes) -> ObjectState:
-    """Read the head of a stored state, without the settled rows if there are any.
+    """Return a stored state without its archived rows, if it has any.
 
     Raises
     ------
@@ -234,24 +235,24 @@ def decode_recent(blob: bytes) -> ObjectState:
     if len(blob) < HEADER.size:
         raise StateError(f"{len(blob)} bytes are fewer than the {HEADER.size} of a header")
     magic, checksum, counter, version, width, model, step, *rest = HEADER.unpack_from(blob)
-    n_hidden, n_rows, n_entries, n_settled, settled_checksum, *numbers = rest
+    n_hidden, n_rows, n_entries, n_archived, archived_checksum, *numbers = rest
     ra_deg, dec_deg, last_mjd_tai, redshift, redshift_err, mwebv = numbers
     if magic != MAGIC:
         raise StateError(f"begins with {magic!r} instead of {MAGIC!r}")
     if version != FORMAT_VERSION:
         raise StateError(f"format version {version}; this program reads {FORMAT_VERSION}")
     if zlib.crc32(memoryview(blob)[CHECKED_FROM:]) != checksum:
-        raise StateError("checksum does not fit: the value is damaged")
-    sizes = part_sizes(n_hidden, n_rows, n_entries, n_settled, width)
+        raise StateError("checksum mismatch: the value is damaged")
+    sizes = part_sizes(n_hidden, n_rows, n_entries, n_archived, width)
     if HEADER.size + sum(sizes) != len(blob):
-        raise StateError(f"{len(blob)} bytes where the header tells of {HEADER.size + sum(sizes)}")
+        raise StateError(f"{len(blob)} bytes where the header says {HEADER.size + sum(sizes)}")
     rows_at = HEADER.size + sizes[0]
-    settled_at = rows_at + sizes[1]
-    settled = NO_ARCHIVED_ROWS
-    if n_settled:
-        checkpoint = np.frombuffer(blob, "<f8", CHECKPOINT_SIZE, settled_at)
-        hidden = np.frombuffer(blob, _FLOAT, n_hidden, settled_at + CHECKPOINT.itemsize)
-        settled = ArchivedRows(n_settled, settled_checksum, checkpoint, hidden)
+    checkpoint_at = rows_at + sizes[1]
+    archived = NO_ARCHIVED_ROWS
+    if n_archived:
+        checkpoint = np.frombuffer(blob, "<f8", CHECKPOINT_SIZE, checkpoint_at)
+        hidden = np.frombuffer(blob, _FLOAT, n_hidden, checkpoint_at + CHECKPOINT.itemsize)
+        archived = ArchivedRows(n_archived, archived_checksum, checkpoint, hidden)
     return ObjectState(
         counter=counter,
         model=model,
@@ -264,9 +265,9 @@ def decode_recent(blob: bytes) -> ObjectState:
         redshift_err=redshift_err,
         mwebv=mwebv,
         observations=np.frombuffer(blob, OBSERVATION, n_rows, rows_at),
-        history=_decode_history(blob, width, settled_at + sizes[2]),
-        archived=settled,
-        has_all_rows=not n_settled,
+        history=_decode_history(blob, width, checkpoint_at + sizes[2]),
+        archived=archived,
+        has_all_rows=not n_archived,
     )
 
 

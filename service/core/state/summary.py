@@ -1,7 +1,7 @@
-"""An object in short: what lists, searches and the live stream say of it, without its light curve.
+"""Summaries: what lists, searches and the live stream show of an object, without its light curve.
 
-A stored summary is `SUMMARY_COLUMNS` followed by the calibrated class vector, float32. It is
-stored beside the state of its object and written with it.
+A stored summary is `SUMMARY_COLUMNS` followed by the calibrated class vector, float32. It has a
+key of its own and is written together with the state of its object.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,8 +43,8 @@ SUMMARY_COLUMNS = np.dtype(
         ("band", "u1"),  # of the latest detection; NONE without one
         ("best", "u1"),  # place of the most probable class in the vector; NONE without a vector
         ("n_detections", "<u4"),
-        ("model", "<u8"),  # that gave the vector; 0 without one
-        ("alert_id", "<u8"),  # that the vector is of; 0 without one
+        ("model", "<u8"),  # of the vector; 0 without one
+        ("alert_id", "<u8"),  # of the vector; 0 without one
         ("ra_deg", "<f8"),  # of the latest alert
         ("dec_deg", "<f8"),
         ("last_mjd_tai", "<f8"),  # time of the latest alert
@@ -59,41 +59,41 @@ VERSION = 1
 ABSENT = 255
 
 INDEXED_FROM = 0.1
-"""A class of less than this probability is not searched for, unless it is the most probable one."""
+"""A class of lower probability is not indexed, unless it is the most probable one."""
 
 ClassNames = Callable[[int], Sequence[str]]
-"""Gives the names of a model's classes by its digest; none for one that is not known."""
+"""Returns the names of a model's classes by its digest; empty for an unknown model."""
 
 IndexName = tuple[str, ...]
-"""Which index: ("t", survey), ("p", survey), or ("c", survey, class name)."""
+"""An index: ("t", survey) by time, ("p", survey) by position, or ("c", survey, class name)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summaries:
-    """n objects in short.
+    """Summaries of n objects.
 
     Attributes
     ----------
-    heads
+    columns
         `SUMMARY_COLUMNS`, shape (n,).
     vectors
-        Bytes of the class vector of each, float32; empty for none.
+        Length n: bytes of each object's class vector, float32; empty for none.
     """
 
     columns: NDArray[np.void]
     vectors: list[bytes]
 
     def stored(self) -> list[bytes]:
-        """Give the stored form of each."""
-        heads, size = self.columns.tobytes(), SUMMARY_COLUMNS.itemsize
-        return [heads[i * size : (i + 1) * size] + vector for i, vector in enumerate(self.vectors)]
+        """Return the stored form of each."""
+        packed, size = self.columns.tobytes(), SUMMARY_COLUMNS.itemsize
+        return [packed[i * size : (i + 1) * size] + vector for i, vector in enumerate(self.vectors)]
 
     def take(self, index: Sequence[int]) -> "Summaries":
-        """Give some of them."""
+        """Return those at some indices."""
         return Summaries(self.columns[list(index)], [self.vectors[i] for i in index])
 
     def by_model(self) -> Mapping[int, tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Give which objects have a vector of each model, and these vectors, shape (m, n_classes)."""
+        """Return for each model the indices of its objects, shape (m,), and their vectors, (m, n_classes)."""
         groups: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
         for model in np.unique(self.columns["model"]).tolist():
             members = np.flatnonzero((self.columns["model"] == model) & (self.columns["best"] != ABSENT))
@@ -104,90 +104,99 @@ class Summaries:
 
 
 def read_summaries(stored: Sequence[bytes]) -> Summaries:
-    """Read stored summaries; one that cannot be read comes back without alert and without vector."""
+    """Return stored summaries; one that cannot be read is returned without alert and without vector.
+
+    Parameters
+    ----------
+    stored
+        Length n, as of `Summaries.stored`.
+    """
     size = SUMMARY_COLUMNS.itemsize
     unknown = np.zeros(1, SUMMARY_COLUMNS)
     unknown["reason"] = unknown["band"] = unknown["best"] = ABSENT
     filler = unknown.tobytes()
-    good = [len(one) >= size and one[0] == VERSION for one in stored]
-    heads = b"".join([one[:size] if ok else filler for one, ok in zip(stored, good, strict=True)])
-    vectors = [one[size:] if ok else b"" for one, ok in zip(stored, good, strict=True)]
-    return Summaries(np.frombuffer(heads, SUMMARY_COLUMNS), vectors)
+    is_valid = [len(blob) >= size and blob[0] == VERSION for blob in stored]
+    packed = b"".join([blob[:size] if ok else filler for blob, ok in zip(stored, is_valid, strict=True)])
+    vectors = [blob[size:] if ok else b"" for blob, ok in zip(stored, is_valid, strict=True)]
+    return Summaries(np.frombuffer(packed, SUMMARY_COLUMNS), vectors)
 
 
 def summarise(states: Sequence[ObjectState]) -> Summaries:
-    """Bring many objects into their short form."""
-    heads = np.zeros(len(states), SUMMARY_COLUMNS)
-    heads["version"] = VERSION
+    """Return the summaries of n objects."""
+    columns = np.zeros(len(states), SUMMARY_COLUMNS)
+    columns["version"] = VERSION
     for name in ("ra_deg", "dec_deg"):
-        heads[name] = [getattr(state, name) for state in states]
-    heads["last_mjd_tai"] = [state.last_alert_mjd_tai for state in states]
-    _fill_photometry(heads, states)
-    return Summaries(heads, _fill_classes(heads, states))
+        columns[name] = [getattr(state, name) for state in states]
+    columns["last_mjd_tai"] = [state.last_alert_mjd_tai for state in states]
+    _fill_photometry(columns, states)
+    return Summaries(columns, _fill_classes(columns, states))
 
 
-def _fill_photometry(heads: NDArray[np.void], states: Sequence[ObjectState]) -> None:
+def _fill_photometry(columns: NDArray[np.void], states: Sequence[ObjectState]) -> None:
     rows, offsets = pack([state.observations for state in states])
-    detected = np.flatnonzero(rows["kind"] == Kind.DETECTION)
-    bounds = np.searchsorted(detected, offsets)  # rows are by time within an object
-    heads["n_detections"] = counts = np.diff(bounds)
-    heads["first_mjd_tai"] = heads["magnitude"] = np.nan
-    heads["band"] = ABSENT
-    some = np.flatnonzero(counts)
-    first, last = detected[bounds[:-1][some]], detected[bounds[1:][some] - 1]
-    heads["first_mjd_tai"][some] = rows["mjd_tai"][first]
-    heads["band"][some] = rows["band"][last]
-    heads["magnitude"][some] = magnitude_of_flux_njy(rows["flux_njy"][last])
-    behind = [place for place, state in enumerate(states) if not state.has_all_rows]
-    if behind:
-        heads[behind] = _with_settled(heads[behind], [states[place].archived.checkpoint for place in behind])
+    detections = np.flatnonzero(rows["kind"] == Kind.DETECTION)
+    bounds = np.searchsorted(detections, offsets)  # rows are in order of time within an object
+    columns["n_detections"] = counts = np.diff(bounds)
+    columns["first_mjd_tai"] = columns["magnitude"] = np.nan
+    columns["band"] = ABSENT
+    detected = np.flatnonzero(counts)
+    first, last = detections[bounds[:-1][detected]], detections[bounds[1:][detected] - 1]
+    columns["first_mjd_tai"][detected] = rows["mjd_tai"][first]
+    columns["band"][detected] = rows["band"][last]
+    columns["magnitude"][detected] = magnitude_of_flux_njy(rows["flux_njy"][last])
+    incomplete = [i for i, state in enumerate(states) if not state.has_all_rows]
+    if incomplete:
+        checkpoints = [states[i].archived.checkpoint for i in incomplete]
+        columns[incomplete] = _with_archived_rows(columns[incomplete], checkpoints)
 
 
-def _with_settled(heads: NDArray[np.void], checkpoints: Sequence[NDArray[np.float64]]) -> NDArray[np.void]:
-    """Add to heads, which tell of the rows behind them, the settled ones."""
-    known = np.array(checkpoints).T
-    some = known[N_LISTED_DETECTIONS] > 0
-    alone = some & (heads["n_detections"] == 0)
-    heads["band"][alone] = known[LAST_DETECTION_BAND, alone]
-    heads["magnitude"][alone] = magnitude_of_flux_njy(known[LAST_DETECTION_FLUX_NJY, alone])
-    heads["n_detections"] += known[N_LISTED_DETECTIONS].astype(heads["n_detections"].dtype)
-    heads["first_mjd_tai"][some] = known[FIRST_DETECTION_MJD_TAI, some]
-    return heads
+def _with_archived_rows(
+    columns: NDArray[np.void], checkpoints: Sequence[NDArray[np.float64]]
+) -> NDArray[np.void]:
+    """Return columns of recent rows completed by what checkpoints say of the archived ones."""
+    archived = np.array(checkpoints).T
+    detected = archived[N_LISTED_DETECTIONS] > 0
+    only_there = detected & (columns["n_detections"] == 0)
+    columns["band"][only_there] = archived[LAST_DETECTION_BAND, only_there]
+    columns["magnitude"][only_there] = magnitude_of_flux_njy(archived[LAST_DETECTION_FLUX_NJY, only_there])
+    columns["n_detections"] += archived[N_LISTED_DETECTIONS].astype(columns["n_detections"].dtype)
+    columns["first_mjd_tai"][detected] = archived[FIRST_DETECTION_MJD_TAI, detected]
+    return columns
 
 
-def _fill_classes(heads: NDArray[np.void], states: Sequence[ObjectState]) -> list[bytes]:
-    """Fill in what the latest alerts were answered; gives the class vectors."""
-    heads["reason"] = heads["best"] = ABSENT
+def _fill_classes(columns: NDArray[np.void], states: Sequence[ObjectState]) -> list[bytes]:
+    """Fill in the results of the latest alerts; return the class vectors."""
+    columns["reason"] = columns["best"] = ABSENT
     vectors = [b""] * len(states)
     by_width: dict[int, list[tuple[int, bytes]]] = {}
-    for place, state in enumerate(states):
+    for i, state in enumerate(states):
         entries = state.history.entries
         if len(entries):
             last, reason = _latest(state.history, state.last_alert_mjd_tai)
-            heads["reason"][place] = reason
+            columns["reason"][i] = reason
             if last is not None:
-                by_width.setdefault(state.history.width, []).append((place, entries[last].tobytes()))
-    for width, found in by_width.items():
-        places = np.array([place for place, _ in found])
-        chosen = np.frombuffer(b"".join([entry for _, entry in found]), entry_dtype(width))
-        probability = chosen["probability"]
+                by_width.setdefault(state.history.width, []).append((i, entries[last].tobytes()))
+    for width, of_width in by_width.items():
+        objects = np.array([i for i, _ in of_width])
+        entries = np.frombuffer(b"".join([entry for _, entry in of_width]), entry_dtype(width))
+        probability = entries["probability"]
         best = probability.argmax(axis=1)
-        heads["model"][places] = chosen["model"]
-        heads["alert_id"][places] = chosen["alert_id"]
-        heads["best"][places] = best
-        heads["best_probability"][places] = probability[np.arange(len(best)), best]
+        columns["model"][objects] = entries["model"]
+        columns["alert_id"][objects] = entries["alert_id"]
+        columns["best"][objects] = best
+        columns["best_probability"][objects] = probability[np.arange(len(best)), best]
         packed, size = np.ascontiguousarray(probability).tobytes(), 4 * width
-        lengths = (4 * chosen["n_classes"].astype(np.int64)).tolist()
-        for i, (place, length) in enumerate(zip(places.tolist(), lengths, strict=True)):
-            vectors[place] = packed[i * size : i * size + length]
+        lengths = (4 * entries["n_classes"].astype(np.int64)).tolist()
+        for k, (i, length) in enumerate(zip(objects.tolist(), lengths, strict=True)):
+            vectors[i] = packed[k * size : k * size + length]
     return vectors
 
 
 def _latest(history: History, last_alert_mjd_tai: float) -> tuple[int | None, int]:
-    """Give the place of the latest classification, None where nothing was classified, and the latest reason.
+    """Return the index of the latest classification, None where there is none, and the latest reason.
 
-    By the time of the alerts, whatever the order in which they came; the usual case, that the last entry
-    is the latest, is decided without sorting.
+    Latest by the time of the alerts, whatever the order in which they came; the usual case, that the last
+    entry is the latest, is decided without sorting.
     """
     entry = history.entries[-1]
     reason = int(entry["reason"])
@@ -202,46 +211,46 @@ def _latest(history: History, last_alert_mjd_tai: float) -> tuple[int | None, in
 def index_entries(
     keys: Sequence[str], summaries: Summaries, class_names: ClassNames
 ) -> dict[IndexName, dict[str, float]]:
-    """Say where objects stand in each index.
+    """Return the index entries of n objects.
 
     Parameters
     ----------
     keys
-        `service.core.alerts.object_key` of n objects.
+        `service.core.alerts.object_key` of the objects.
     summaries
         Of the same objects.
     class_names
-        Of every model they name.
+        Of every model that they name.
 
     Returns
     -------
     dict
-        Index to the survey's own name of an object to its score: the time of its latest alert, MJD TAI; its
-        pixel; the probability of the class, where that is at least `INDEXED_FROM` or the greatest.
+        Index to object id to score: the time of the latest alert, MJD TAI; the HEALPix pixel; the probability
+        of the class, where that is at least `INDEXED_FROM` or the greatest.
     """
-    found: dict[IndexName, dict[str, float]] = {}
-    heads = summaries.columns
+    entries: dict[IndexName, dict[str, float]] = {}
+    columns = summaries.columns
     names = [key.partition(":") for key in keys]
-    columns = zip(
+    rows = zip(
         names,
-        heads["last_mjd_tai"].tolist(),
-        pixels(heads["ra_deg"], heads["dec_deg"]).tolist(),
+        columns["last_mjd_tai"].tolist(),
+        pixels(columns["ra_deg"], columns["dec_deg"]).tolist(),
         strict=True,
     )
-    for (survey, _, name), mjd_tai, pixel in columns:
-        if mjd_tai == mjd_tai:  # NaN, of no alert, differs from itself
-            found.setdefault(("t", survey), {})[name] = mjd_tai
+    for (survey, _, object_id), mjd_tai, pixel in rows:
+        if mjd_tai == mjd_tai:  # NaN, for no alert, differs from itself
+            entries.setdefault(("t", survey), {})[object_id] = mjd_tai
         if pixel != NOWHERE:
-            found.setdefault(("p", survey), {})[name] = pixel
+            entries.setdefault(("p", survey), {})[object_id] = pixel
     for model, (members, vectors) in summaries.by_model().items():
         class_of = class_names(model)
         if len(class_of) != vectors.shape[1]:
-            continue  # a model that nobody knows any more
-        likely = vectors >= INDEXED_FROM
-        likely[np.arange(len(members)), heads["best"][members]] = True
-        rows, classes = np.nonzero(likely)
-        scores = vectors[rows, classes].tolist()
-        for place, one, score in zip(members[rows].tolist(), classes.tolist(), scores, strict=True):
-            survey, _, name = names[place]
-            found.setdefault(("c", survey, class_of[one]), {})[name] = score
-    return found
+            continue  # a model that is no longer registered
+        is_indexed = vectors >= INDEXED_FROM
+        is_indexed[np.arange(len(members)), columns["best"][members]] = True
+        objects, classes = np.nonzero(is_indexed)
+        scores = vectors[objects, classes].tolist()
+        for i, class_index, score in zip(members[objects].tolist(), classes.tolist(), scores, strict=True):
+            survey, _, object_id = names[i]
+            entries.setdefault(("c", survey, class_of[class_index]), {})[object_id] = score
+    return entries
