@@ -1,7 +1,7 @@
-"""From logits to probabilities that mean what they say.
+"""From logits to calibrated probabilities.
 
 Vector scaling by number of detections (Guo et al. 2017, arXiv 1706.04599, with a temperature and a bias
-per class): an early light curve is over-confident in other ways than a late one.
+per class): early and late light curves are over-confident in different ways.
 """
 
 from typing import Self
@@ -19,12 +19,12 @@ class Calibration(BaseModel):
     Attributes
     ----------
     first_detections
-        Ascending: bin i holds light curves of at least so many detections and fewer than the next
-        bin's; the first bin also holds whatever lies below it.
+        Ascending: bin i is for light curves with at least this many detections and fewer than those of
+        the next bin; the first bin also for those with fewer.
     temperature
         One per bin: logits are divided by it.
     bias
-        For each bin one value per class, added after that.
+        For each bin one value per class, added after the division.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -35,12 +35,12 @@ class Calibration(BaseModel):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Refuse bins that do not fit together."""
+        """Reject bins that do not fit together."""
         n_bins = len(self.first_detections)
         if list(self.first_detections) != sorted(set(self.first_detections)):
             raise ValueError("first_detections must ascend")
         if len(self.temperature) != n_bins or len(self.bias) != n_bins:
-            raise ValueError("first_detections, temperature and bias must be of one length")
+            raise ValueError("first_detections, temperature and bias must have the same length")
         if not all(0.01 <= value <= 100.0 for value in self.temperature):
             raise ValueError("temperatures must be between 0.01 and 100")
         if len({len(values) for values in self.bias}) != 1:
@@ -49,11 +49,11 @@ class Calibration(BaseModel):
 
     @property
     def n_classes(self) -> int:
-        """Number of classes it is for."""
+        """Number of classes."""
         return len(self.bias[0])
 
     def apply(self, logits: NDArray[np.float32], n_detections: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Give calibrated probabilities.
+        """Return calibrated probabilities.
 
         Parameters
         ----------
@@ -74,12 +74,12 @@ class Calibration(BaseModel):
 
 
 def identity_calibration(n_classes: int) -> Calibration:
-    """Give the calibration that changes nothing."""
+    """Return the calibration that changes nothing."""
     return Calibration(first_detections=(1,), temperature=(1.0,), bias=((0.0,) * n_classes,))
 
 
 def softmax(logits: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float32]:
-    """Turn logits into probabilities, row by row.
+    """Return the softmax of logits, row by row.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def softmax(logits: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.flo
     ndarray, shape (n, n_classes), float32
         Each row sums to 1 to within rounding; a row depends on its own logits alone, to the bit.
     """
-    # One column after the other: NumPy's own sums change their order with the shape of the array.
+    # One column after the other: the order of NumPy's own sums depends on the shape of the array.
     columns = np.ascontiguousarray(logits.T, np.float64)
     largest = columns[0]
     for column in columns[1:]:

@@ -1,4 +1,4 @@
-"""What ``bundle.json`` says, checked."""
+"""The content of ``bundle.json``, validated."""
 
 from typing import Literal, Self
 
@@ -26,7 +26,7 @@ class ModelClass(BaseModel):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Refuse an id that is not the name's own."""
+        """Reject an id that is not that of the name in the taxonomy."""
         expected = CLASS_IDS.get(self.name)
         if expected is None:
             raise ValueError(f"class {self.name!r} has no taxonomy id")
@@ -45,7 +45,7 @@ class BundleCard(BaseModel):
     name, version
         As published with every classification.
     survey
-        Whose bands and fluxes the network was trained on; ``lsst`` serves ELAsTiCC too.
+        The survey whose bands and fluxes the network was trained on; ``lsst`` also serves ELAsTiCC.
     classes
         In the order of the network's outputs.
     min_detections
@@ -72,8 +72,8 @@ class BundleCard(BaseModel):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Refuse parts that do not fit together."""
-        names = [one.name for one in self.classes]
+        """Reject parts that do not fit together."""
+        names = [model_class.name for model_class in self.classes]
         if len(set(names)) < len(names):
             raise ValueError("a class is listed twice")
         if self.network.n_classes != len(names):

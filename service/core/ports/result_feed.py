@@ -1,4 +1,4 @@
-"""What the live stream asks of the topic of results; the topic itself is an adapter."""
+"""The port of the output topic, as the live stream reads it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,14 +20,14 @@ class FeedRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FeedChunk:
-    """What came within one wait.
+    """The result of one poll.
 
     Attributes
     ----------
     records
         In order within each partition.
     ends
-        Partitions that were read to their end: offset of the record to come.
+        Partition that was read to its end to the offset of its next record.
     """
 
     records: list[FeedRecord] = field(default_factory=list)
@@ -35,47 +35,47 @@ class FeedChunk:
 
 
 class ResultFeed(Protocol):
-    """The topic of results, read without a group; committed records only.
+    """The output topic, read without a consumer group; committed records only.
 
-    Every method raises `BrokerUnavailableError` where the broker does not answer or the topic is not there.
+    Every method raises `BrokerUnavailableError` where the broker does not answer or the topic does not exist.
     """
 
     def extents(self) -> dict[int, range]:
-        """Give the offsets that each partition holds."""
+        """Return the offsets that each partition holds."""
 
     def open(self, starts: Positions) -> None:
-        """Begin to follow the topic from some positions."""
+        """Start following the topic from some positions."""
 
     def poll(self) -> FeedChunk:
-        """Wait a moment for records."""
+        """Wait briefly for records."""
 
     def has_grown(self) -> bool:
-        """Say whether there are partitions that are not followed; False where the broker does not tell."""
+        """Return whether there are partitions that are not followed; False where the broker does not say."""
 
     def read(self, ranges: Mapping[int, range]) -> Iterator[FeedRecord]:
-        """Read some offsets from end to end, beside what `poll` follows; safe from several threads."""
+        """Yield the records of some offsets, independently of `poll`; thread-safe."""
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Close the connection."""
 
 
 def write_positions(positions: Positions) -> str:
-    """Write positions as the id of an event: ``0:17,1:4`` for the next records of partitions 0 and 1."""
+    """Return positions as an event id: ``0:17,1:4`` for the next records of partitions 0 and 1."""
     return ",".join(f"{partition}:{offset}" for partition, offset in sorted(positions.items()))
 
 
 def read_positions(text: str) -> dict[int, int]:
-    """Read the id of an event.
+    """Return the positions of an event id.
 
     Raises
     ------
     ValueError
-        It is none.
+        The text is not an event id.
     """
     positions: dict[int, int] = {}
     for item in text.split(","):
         partition, _, offset = item.partition(":")
         if not (partition.isdecimal() and offset.isdecimal() and len(item) <= 40):
-            raise ValueError(f"{text[:80]!r} is not the id of an event")
+            raise ValueError(f"{text[:80]!r} is not an event id")
         positions[int(partition)] = int(offset)
     return positions

@@ -1,4 +1,4 @@
-"""What the service asks of the store of objects; the store itself is an adapter."""
+"""The port of the object store."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __all__ = ["ModelInfo", "ObjectStore", "StateWrite", "StoreUsage"]
 
 @dataclass(frozen=True, slots=True)
 class StateWrite:
-    """One object to be written, if nobody else wrote it since it was read.
+    """One object to be written, unless another writer wrote it since it was read.
 
     Attributes
     ----------
@@ -25,12 +25,13 @@ class StateWrite:
         The new value, from `encode_state` with the counter that `next_counter` returns for `replaces`; or
         from `encode_recent`, where the stored archived rows stay.
     replaces
-        The value that was read, None where there was none. Any bytes will do, so that a value that cannot
-        be decoded can be replaced.
+        The value that was read, None where there was none; any bytes, so that a value that cannot be decoded
+        can be replaced.
     summary
-        The object in short, to be written with it: `service.core.state.summary`; empty to leave it as it is.
-    settled
-        Where `blob` is a head: rows that were settled since it was read, to be put behind the stored ones.
+        The object's summary, written with it (`service.core.state.summary`); empty to leave it as it is.
+    archived_rows
+        Where `blob` is from `encode_recent`: rows archived since it was read, to be appended to the stored
+        ones.
     """
 
     key: str
@@ -49,7 +50,7 @@ class ModelInfo:
     digest
         First 8 bytes of the bundle's digest, as in `service.core.classification.Classification.model`.
     survey
-        Whose light curves it was trained on.
+        The survey whose light curves it was trained on.
     classifier
         Its name, version and classes.
     """
@@ -60,7 +61,7 @@ class ModelInfo:
 
     @classmethod
     def of(cls, bundle: Bundle) -> Self:
-        """Give what there is to remember of a loaded model."""
+        """Return what the store keeps of a loaded model."""
         classes = tuple(zip(bundle.class_ids, bundle.class_names, strict=True))
         classifier = Classifier(bundle.name, bundle.version, bundle.feature_version, classes)
         return cls(bundle.digest, bundle.survey, classifier)
@@ -73,9 +74,9 @@ class StoreUsage:
     Attributes
     ----------
     objects
-        Objects that the index knows.
+        Objects in the index.
     memory_bytes
-        In use.
+        Memory in use.
     memory_limit_bytes
         Beyond this writes are refused; 0 for no limit.
     """
@@ -86,49 +87,49 @@ class StoreUsage:
 
 
 class ObjectStore(Protocol):
-    """Where the state of objects is kept.
+    """The store of object states.
 
-    Every method raises `StoreUnavailableError` where the store does not answer, and `SettingsError` where
-    it answers that these credentials will not do.
+    Every method raises `StoreUnavailableError` where the store does not answer, and `SettingsError` where it
+    refuses the credentials.
     """
 
     @property
     def index(self) -> ObjectIndex:
-        """Finds objects by what they are."""
+        """The search index."""
 
     @property
     def filters(self) -> FilterStore:
-        """Keeps named filters."""
+        """The stored filters."""
 
     def for_model(self, digest: int) -> "ObjectStore":
-        """Give the store of what one model said aside; its `load` and `save` touch nothing else."""
+        """Return the store of one model's shadow results; its `load` and `save` touch nothing else."""
 
     def keys(self, survey: Survey) -> Iterator[list[str]]:
-        """Give the keys of a survey's objects, some at a time, in any order; a key may come twice."""
+        """Yield the keys of a survey's objects, some at a time, in any order; a key may occur twice."""
 
     def load(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Read the whole values of many objects, None for each that is not stored."""
+        """Return the values of many objects with their archived rows, None for each that is not stored."""
 
     def load_recent(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Read the values of many objects without their settled rows, in one round trip."""
+        """Return the values of many objects without their archived rows, in one round trip."""
 
     def save(self, writes: Sequence[StateWrite]) -> list[bool]:
-        """Write many objects in one round trip; False for each that another writer changed meanwhile.
+        """Write many objects in one round trip; return False for each that another writer changed meanwhile.
 
         A key may occur only once. After an error any of the values may have been written.
         """
 
     def register_model(self, model: ModelInfo) -> None:
-        """Remember a model for as long as the store lives."""
+        """Store a model permanently."""
 
     def models(self) -> Mapping[int, ModelInfo]:
-        """Read all models ever registered, by digest."""
+        """Return all models ever registered, by digest."""
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Check that the store answers."""
 
     def usage(self) -> StoreUsage:
-        """Ask how full it is."""
+        """Return how full the store is."""
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
