@@ -1,4 +1,4 @@
-"""What the service says about one alert."""
+"""The result for one alert, and the reasons for not classifying it."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -10,7 +10,7 @@ __all__ = ["Classification", "Reason"]
 
 
 class Reason(IntEnum):
-    """Why an alert was not classified; 0 means that it was. Stored, so numbers never change."""
+    """Why an alert was not classified; 0 means that it was. Stored, so the numbers never change."""
 
     CLASSIFIED = 0
     SOLAR_SYSTEM = 1
@@ -23,7 +23,7 @@ class Reason(IntEnum):
 
     @property
     def label(self) -> str:
-        """Name as published, for instance ``solar_system``."""
+        """Published name, for instance ``solar_system``."""
         return self.name.lower()
 
 
@@ -42,7 +42,7 @@ class Classification:
     n_detections, n_observations
         Rows of the light curve up to `mjd_tai`: detections, and all.
     reason
-        `Reason.CLASSIFIED`, or why not.
+        `Reason.CLASSIFIED`, or the reason for the abstention.
     model
         First 8 bytes of the bundle's digest, 0 where no model was used.
     raw_probability, probability

@@ -200,7 +200,7 @@ class ObjectClassifier:
         """
         nobody = np.zeros(len(offsets), np.int64)
         summary, _ = self.bundle.featuriser.compare(
-            rows[:0], nobody, rows, offsets, np.full(len(nobody) - 1, np.inf), begun=begun.checkpoints
+            rows[:0], nobody, rows, offsets, np.full(len(nobody) - 1, np.inf), checkpoints=begun.checkpoints
         )
         first = begun.checkpoints[:, N_STEPS].astype(np.int64)
         features = self.bundle.featuriser.encode(rows, offsets, first, summary, begun.checkpoints)

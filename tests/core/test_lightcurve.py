@@ -243,7 +243,7 @@ def test_a_thousand_rows_in_falling_order_come_out_rising() -> None:
     [(40000.0, 0), (40001.5, 129600), (60000.0, 1_728_000_000), (-1e9, 0), (1e9, 2**32 - 1)],
 )
 def test_report_times_are_seconds_that_fit_32_bits(mjd_tai: float, expected: int) -> None:
-    assert reported_seconds(mjd_tai) == expected
+    assert reported_seconds(np.array([mjd_tai])).tolist() == [expected]
 
 
 def test_real_alerts_give_one_light_curve_in_any_order_and_sources_do_not_move(shared: Path) -> None:

@@ -1,4 +1,4 @@
-"""What ``bundle.json`` says, checked."""
+"""The schema of ``bundle.json``."""
 
 from typing import Literal, Self
 
@@ -26,7 +26,7 @@ class ModelClass(BaseModel):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Refuse an id that is not the name's own."""
+        """Reject an id that is not the taxonomy id of the name."""
         expected = CLASS_IDS.get(self.name)
         if expected is None:
             raise ValueError(f"class {self.name!r} has no taxonomy id")
@@ -41,17 +41,17 @@ class BundleCard(BaseModel):
     Attributes
     ----------
     format_version
-        Layout of this file; only `FORMAT_VERSION` is understood.
+        Layout of this file; only `FORMAT_VERSION` is supported.
     name, version
         As published with every classification.
     survey
-        Whose bands and fluxes the network was trained on; ``lsst`` serves ELAsTiCC too.
+        Survey that the network was trained for; models of ``lsst`` also classify ELAsTiCC.
     classes
         In the order of the network's outputs.
     min_detections
-        Light curves with fewer are not classified.
+        Light curves with fewer detections are not classified.
     weights_sha256
-        Of the weights file, 64 hex digits.
+        SHA-256 of the weights file, 64 hex digits.
     provenance
         Where the model comes from: data, counts, seeds, metrics, licence.
     """
@@ -72,8 +72,8 @@ class BundleCard(BaseModel):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Refuse parts that do not fit together."""
-        names = [one.name for one in self.classes]
+        """Reject parts that do not match each other."""
+        names = [model_class.name for model_class in self.classes]
         if len(set(names)) < len(names):
             raise ValueError("a class is listed twice")
         if self.network.n_classes != len(names):
