@@ -260,8 +260,8 @@ def test_real_alerts_give_one_light_curve_in_any_order_and_sources_do_not_move(s
         expected = canonical(rows, one_per_exposure=rule)
         shuffled = [parts[index] for index in generator.permutation(np.repeat(np.arange(len(parts)), 2))]
         assert accumulate(shuffled, by_exposure=rule).tobytes() == expected.tobytes()
-        exposures = {tuple(one) for one in rows[["kind", "source_id", "mjd_tai", "band"]].tolist()}
-        assert len(exposures) == len({one[:2] for one in exposures})
+        exposures = {tuple(row) for row in rows[["kind", "source_id", "mjd_tai", "band"]].tolist()}
+        assert len(exposures) == len({exposure[:2] for exposure in exposures})
 
 
 def test_many_shuffled_rows_are_sorted_as_few_are() -> None:

@@ -133,8 +133,7 @@ def count_steps(
         as_of = as_of_mjd_tai[curve]
         trigger, trigger_row = checkpoint[TRIGGER_MJD_TAI], -1
         if math.isnan(trigger):
-            trigger_row = _first_detection(light_curve, selection)
-            trigger = light_curve[trigger_row].mjd_tai if trigger_row >= 0 else np.nan
+            trigger, trigger_row = _first_detection(light_curve, selection)
         n_steps = n_past_steps = n_unchanged_steps = int(checkpoint[N_STEPS])
         n_detections, n_rows = int(checkpoint[N_DETECTIONS]), int(checkpoint[N_ROWS])
         for index in range(len(light_curve)):
@@ -160,12 +159,12 @@ def count_steps(
 
 
 @compiled
-def _first_detection(light_curve: Observations, selection: StepSelection) -> int:
-    """Return the index of the first usable detection, or -1."""
+def _first_detection(light_curve: Observations, selection: StepSelection) -> tuple[float, int]:
+    """Return time and index of the first usable detection; NaN and -1 without one."""
     for index in range(len(light_curve)):
         if light_curve[index].kind == DETECTION and is_used(light_curve[index], selection):
-            return index
-    return -1
+            return light_curve[index].mjd_tai, index
+    return np.nan, -1
 
 
 @compiled

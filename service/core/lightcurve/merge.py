@@ -101,7 +101,7 @@ def reported_seconds(mjd_tai: ArrayLike) -> NDArray[np.uint32]:
     # Clipped before the multiplication, which would overflow for the largest floats.
     days_since_epoch = np.clip(np.asarray(mjd_tai, np.float64) - REPORTED_EPOCH_MJD_TAI, 0.0, 50_000.0)
     seconds = np.nan_to_num(np.rint(days_since_epoch * SECONDS_PER_DAY))
-    return np.minimum(seconds, _LAST_REPORTED_S).astype(np.uint32)
+    return np.asarray(np.minimum(seconds, _LAST_REPORTED_S), np.uint32)
 
 
 def days(mjd_tai: NDArray[np.float64]) -> NDArray[np.uint64]:

@@ -67,7 +67,13 @@ def aligned_zeros(n_rows: int, n_columns: int) -> Array:
 
 @compiled
 def tanh(x: np.float32) -> np.float32:
-    """Return the hyperbolic tangent, with a relative error below 4e-7."""
+    """Return the hyperbolic tangent, with a relative error below 4e-7.
+
+    Parameters
+    ----------
+    x
+        Any value but NaN.
+    """
     x = min(max(x, -_TANH_LIMIT), _TANH_LIMIT)
     u = x * x
     p = (((_P4 * u + _P3) * u + _P2) * u + _P1) * u + _P0
@@ -77,7 +83,13 @@ def tanh(x: np.float32) -> np.float32:
 
 @compiled
 def sigmoid(x: np.float32) -> np.float32:
-    """Return 1 / (1 + exp(-x)), with an absolute error below 2e-7."""
+    """Return 1 / (1 + exp(-x)), with an absolute error below 2e-7.
+
+    Parameters
+    ----------
+    x
+        Any value but NaN.
+    """
     return _HALF + _HALF * tanh(_HALF * x)
 
 

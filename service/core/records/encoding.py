@@ -5,7 +5,7 @@ DESC reads. The same classification always encodes to the same bytes, except for
 classification.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -132,18 +132,7 @@ def native_records(
     KeyError
         If a classification refers to a model that is not in `classifiers`.
     """
-    columns = zip(
-        results,
-        alerts.survey,
-        alerts.object_id,
-        alerts.alert_id.tolist(),
-        _or_none(alerts.ra_deg),
-        _or_none(alerts.dec_deg),
-        alerts.mjd_tai.tolist(),
-        alerts.band.tolist(),
-        times.published_ms.tolist(),
-        strict=True,
-    )
+    rows = _rows(alerts, results, times)
     descriptions = {model: _classifier_record(classifier) for model, classifier in classifiers.items()}
     return [
         {
@@ -167,18 +156,25 @@ def native_records(
                 "classified": result.classified_at_ms,
             },
         }
-        for (
-            result,
-            survey,
-            object_id,
-            alert_id,
-            ra_deg,
-            dec_deg,
-            mjd_tai,
-            band,
-            published_ms,
-        ) in columns
+        for result, survey, object_id, alert_id, ra_deg, dec_deg, mjd_tai, band, published_ms in rows
     ]
+
+
+def _rows(
+    alerts: AlertBatch, results: Sequence[Classification], times: AlertTimes
+) -> Iterator[tuple[Any, ...]]:
+    return zip(
+        results,
+        alerts.survey,
+        alerts.object_id,
+        alerts.alert_id.tolist(),
+        _or_none(alerts.ra_deg),
+        _or_none(alerts.dec_deg),
+        alerts.mjd_tai.tolist(),
+        alerts.band.tolist(),
+        times.published_ms.tolist(),
+        strict=True,
+    )
 
 
 def encode_json(records: Iterable[Record]) -> list[bytes]:
