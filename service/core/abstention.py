@@ -1,4 +1,4 @@
-"""When not to classify: the policy, in one place."""
+"""When not to classify an alert: the abstention policy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,22 +13,22 @@ from service.core.features.featuriser import LightCurveSummary
 __all__ = ["AbstentionPolicy"]
 
 STAR_DISTANCE_ARCSEC = 1.5
-"""A point source nearer than this is the alert's own (ZTF: Tachibana & Miller 2018 use 1.5 arcsec)."""
+"""A point source within this radius is the alert's counterpart (ZTF: Tachibana & Miller 2018)."""
 
 
 @dataclass(frozen=True, slots=True)
 class AbstentionPolicy:
-    """What the operator set.
+    """The operator's thresholds.
 
     Attributes
     ----------
     min_real_bogus
-        Abstain below this score; 0 never does. An alert without a score is not held against it.
+        Abstain below this score; 0 disables the check. An alert without a score passes.
     max_star_score
-        Abstain above this star-galaxy score of a counterpart within `STAR_DISTANCE_ARCSEC`; 1 never does.
+        Abstain above this star-galaxy score of a counterpart within `STAR_DISTANCE_ARCSEC`; 1 disables the
+        check.
     survey_min_real_bogus
-        The same as `min_real_bogus` for surveys that have a value of their own: their scores are not one
-        another's.
+        Overrides `min_real_bogus` for single surveys, whose scores are not comparable with each other.
     """
 
     min_real_bogus: float = 0.0
@@ -44,23 +44,23 @@ class AbstentionPolicy:
         window_days: tuple[float, float],
         min_detections: int,
     ) -> NDArray[np.uint8]:
-        """Say for each alert whether, and if not why not, it is to be classified.
+        """Decide for each alert whether to classify it, and if not, why.
 
-        Where several reasons hold, the one that lies deepest is given, in this order: what the source is
-        (solar system), whether it is real (real-bogus), what it belongs to (star), then what the light
-        curve says: no usable detection, too few, too long after the first. `Reason.NO_MODEL` is for
-        alerts of a survey that has no bundle, and never comes from here.
+        Where several reasons apply, the first in this order is returned: the nature of the source (solar
+        system), whether it is real (real-bogus), its counterpart (star), then its light curve: no usable
+        detection, too few of them, too long after the first. `Reason.NO_MODEL` is for alerts of a survey
+        without a bundle and is never returned here.
 
         Parameters
         ----------
         alerts
-            Where the alerts are.
+            Batch that contains the alerts.
         index
-            int64, shape (n,): which of them.
+            int64, shape (n,): rows of the alerts to decide on.
         summary
-            Their light curves, n of them, as of each alert's time.
+            Summaries of their n light curves as of each alert's time.
         window_days, min_detections
-            Of the bundle.
+            Limits of the bundle.
 
         Returns
         -------
@@ -69,7 +69,7 @@ class AbstentionPolicy:
         """
         star_near = alerts.star_distance_arcsec[index] <= STAR_DISTANCE_ARCSEC
         days = alerts.mjd_tai[index] - summary.trigger_mjd_tai
-        # Comparisons with NaN are false: what is not known is no reason.
+        # Comparisons with NaN are false: a missing value is never a reason.
         conditions = {
             Reason.SOLAR_SYSTEM: alerts.is_solar_system[index],
             Reason.LOW_REAL_BOGUS: alerts.real_bogus[index] < self._least_real_bogus(alerts, index),

@@ -1,4 +1,4 @@
-"""The form every survey's alerts take inside the service: a batch is arrays."""
+"""The common form of every survey's alerts: a batch is arrays, one column per quantity."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -20,7 +20,9 @@ __all__ = [
     "Observations",
     "RejectedMessage",
     "Survey",
+    "model_survey",
     "object_key",
+    "surveys_of_model",
 ]
 
 
@@ -33,7 +35,7 @@ class Survey(StrEnum):
 
 
 class Band(IntEnum):
-    """Passband as stored; the survey says whose g, r, i it is."""
+    """Passband as stored; the survey decides whose g, r, i it is."""
 
     U = 0
     G = 1
@@ -47,7 +49,7 @@ BAND_NAMES = ("u", "g", "r", "i", "z", "y")
 
 
 class Kind(IntEnum):
-    """What one row of a light curve is, in order of preference."""
+    """Kind of measurement of one row of a light curve, in order of preference."""
 
     DETECTION = 0
     FORCED = 1
@@ -75,13 +77,13 @@ Observations = NDArray[np.void]
 class AlertBatch:
     """Decoded alerts as columns; row i of every column is one alert.
 
-    All arrays have shape (n,) unless said otherwise. A value the survey did not give is NaN.
+    All arrays have shape (n,) unless stated otherwise. A value the survey does not provide is NaN.
 
     Attributes
     ----------
     message
-        int64, index of the Kafka message (of the decoded list) each alert came from. A container with
-        several records gives several alerts of one message.
+        int64, index of each alert's Kafka message in the decoded list. The records of one container are
+        alerts of one message.
     survey
         `Survey` of each alert.
     object_id
@@ -96,7 +98,7 @@ class AlertBatch:
     band
         uint8, `Band` of the triggering exposure.
     is_solar_system
-        bool, the survey associates the source with a solar-system object.
+        bool, whether the survey associates the source with a solar-system object.
     real_bogus
         float32 in [0, 1]: drb, else rb (ZTF); reliability (LSST).
     star_galaxy
@@ -133,29 +135,54 @@ class AlertBatch:
     observations: Observations
 
     def __len__(self) -> int:
-        """Count the alerts."""
+        """Return the number of alerts."""
         return len(self.object_id)
 
     def light_curve(self, index: int) -> Observations:
-        """Give the rows that alert `index` brought."""
+        """Return the light curve of one alert.
+
+        Parameters
+        ----------
+        index
+            Row of the alert in this batch.
+
+        Returns
+        -------
+        ndarray of OBSERVATION
+            A view of `observations`, sorted as described there.
+        """
         return self.observations[self.offsets[index] : self.offsets[index + 1]]
 
     def without_rows(self, index: Sequence[int]) -> Self:
-        """Give some of the alerts without their light curves."""
-        chosen = np.array(index, np.int64)
-        columns = {one.name: getattr(self, one.name) for one in fields(self)}
+        """Return some of the alerts with empty light curves.
+
+        Parameters
+        ----------
+        index
+            Rows of the wanted alerts in this batch, in the order wanted.
+        """
+        rows = np.array(index, np.int64)
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
         del columns["offsets"], columns["observations"]
-        picked: dict[str, Any] = {
-            name: column[chosen] if isinstance(column, np.ndarray) else tuple(column[i] for i in index)
+        selected: dict[str, Any] = {
+            name: column[rows] if isinstance(column, np.ndarray) else tuple(column[i] for i in index)
             for name, column in columns.items()
         }
         no_rows = np.zeros(len(index) + 1, np.int64)
-        return type(self)(**picked, offsets=no_rows, observations=self.observations[:0])
+        return type(self)(**selected, offsets=no_rows, observations=self.observations[:0])
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedMessage:
-    """A message that gave no alert, by its index in the decoded list."""
+    """A message without alerts.
+
+    Attributes
+    ----------
+    message
+        Its index in the decoded list.
+    error
+        Why it was rejected.
+    """
 
     message: int
     error: RejectedAlertError
@@ -163,12 +190,47 @@ class RejectedMessage:
 
 @dataclass(frozen=True, slots=True)
 class DecodedBatch:
-    """What a list of messages became: every message is in `alerts` or in `rejected`, never in both."""
+    """A decoded list of messages: every message is either in `alerts` or in `rejected`, never in both."""
 
     alerts: AlertBatch
     rejected: tuple[RejectedMessage, ...]
 
 
 def object_key(survey: Survey, object_id: str) -> str:
-    """Qualify a survey's object name: ``ztf:ZTF21abiuvdk``."""
+    """Return a survey-qualified object id.
+
+    Parameters
+    ----------
+    survey, object_id
+        The survey and its own name of the object.
+
+    Returns
+    -------
+    str
+        For instance ``ztf:ZTF21abiuvdk``.
+    """
     return f"{survey.value}:{object_id}"
+
+
+def model_survey(survey: Survey) -> Survey:
+    """Return the survey whose models classify a survey's alerts.
+
+    ELAsTiCC simulates LSST in LSST's bands and flux unit, so LSST's models serve it too.
+
+    Parameters
+    ----------
+    survey
+        Survey of the alerts.
+    """
+    return Survey.LSST if survey is Survey.ELASTICC else survey
+
+
+def surveys_of_model(survey: Survey) -> tuple[Survey, ...]:
+    """Return the surveys whose alerts a model can classify; the inverse of `model_survey`.
+
+    Parameters
+    ----------
+    survey
+        Survey that the model was trained for.
+    """
+    return tuple(member for member in Survey if model_survey(member) is model_survey(survey))

@@ -12,7 +12,7 @@ _NO_PROBABILITIES = np.empty(0, np.float32)
 
 
 class Reason(IntEnum):
-    """Why an alert was not classified; 0 means that it was. Stored, so numbers never change."""
+    """Why an alert was not classified; 0 means that it was. Stored, so the numbers never change."""
 
     CLASSIFIED = 0
     SOLAR_SYSTEM = 1
@@ -25,7 +25,7 @@ class Reason(IntEnum):
 
     @property
     def label(self) -> str:
-        """Name as published, for instance ``solar_system``."""
+        """Published name, for instance ``solar_system``."""
         return self.name.lower()
 
 
@@ -44,7 +44,7 @@ class Classification:
     n_detections, n_observations
         Rows of the light curve up to `mjd_tai`: detections, and all.
     reason
-        `Reason.CLASSIFIED`, or why not.
+        `Reason.CLASSIFIED`, or the reason for the abstention.
     model
         First 8 bytes of the bundle's digest, 0 where no model was used.
     raw_probability, probability

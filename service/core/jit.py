@@ -1,4 +1,7 @@
-"""The one way this project compiles loops."""
+"""Compiling loops with numba, with an on-disk cache that notices changes in other modules.
+
+Reads the sources of this package for the stamp of that cache.
+"""
 
 import ast
 import hashlib
@@ -21,14 +24,20 @@ PACKAGE = Path(__file__).parents[1]
 def compiled(function: Function) -> Function:
     """Compile a function of arrays and numbers to machine code at its first call.
 
-    The code is kept on disk beside the module, or below ``NUMBA_CACHE_DIR`` where that is set (as it has
-    to be where the package is installed read-only). Arithmetic is strict IEEE 754: operations are
-    neither reordered nor fused, since equal results for equal input is what the service promises.
+    The machine code is cached in ``__pycache__``, or below ``NUMBA_CACHE_DIR`` if that is set (necessary
+    where the package is installed read-only). Arithmetic is strict IEEE 754: operations are neither reordered
+    nor fused, because the service promises equal results for equal input.
 
     Parameters
     ----------
     function
-        Takes and returns what numba understands; releases the interpreter lock while it runs.
+        Its arguments and result are of types that numba supports. The interpreter lock is released while it
+        runs.
+
+    Returns
+    -------
+    callable
+        The compiled function, with the signature of `function`.
     """
     dispatcher = njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function)
     if isinstance(dispatcher, Dispatcher):  # not where NUMBA_DISABLE_JIT is set
@@ -37,20 +46,20 @@ def compiled(function: Function) -> Function:
 
 
 def _stamp_cache(dispatcher: Any) -> None:
-    """Keep code on disk only as long as nothing it may be made of has changed.
+    """Invalidate cached machine code whenever any source it was compiled from has changed.
 
-    numba looks at the function's own file, but compiles in what that takes from other files: helpers and
-    constants. After a change there it would go on running the old code.
+    numba checks only the file of the function itself, but also compiles in helpers and constants from other
+    files; after a change there it would continue to run the old code.
     """
-    kept = dispatcher._cache
+    disk_cache = dispatcher._cache
     new_file: Any = IndexDataCacheFile
     stamp = _source_stamp(dispatcher.py_func.__module__)
-    kept._cache_file = new_file(kept._cache_path, kept._impl.filename_base, stamp)
+    disk_cache._cache_file = new_file(disk_cache._cache_path, disk_cache._impl.filename_base, stamp)
 
 
 @cache
 def _source_stamp(module: str) -> str:
-    """Digest the source of a module and of all modules of this package that it imports."""
+    """Return a digest over the sources of a module and all modules of this package that it imports."""
     pending, sources = [module], dict[str, bytes]()
     while pending:
         name = pending.pop()
@@ -65,7 +74,7 @@ def _source_stamp(module: str) -> str:
 
 
 def _source_path(module: str) -> Path | None:
-    """Find a module of this package; what else has the name of one, a function for instance, has none."""
+    """Return the file of a module of this package; None for any other name, such as a function's."""
     parts = module.split(".")
     if parts[0] != PACKAGE.name:
         return None
@@ -74,7 +83,7 @@ def _source_path(module: str) -> Path | None:
 
 
 def _imported(source: bytes) -> Iterator[str]:
-    """Name all that may be a module among what a source imports."""
+    """Yield every imported name that may be a module."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

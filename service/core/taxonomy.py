@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 RESIDUAL_ID = 200
-"""Takes the probability that the published classes leave over."""
+"""Receives the probability not assigned to any published class."""
 
 NOT_CLASSIFIED_ID = 300
 """Published with probability 1 for an abstention."""
@@ -66,9 +66,9 @@ TAXONOMY = MappingProxyType(
         2332: "AGN",
     }
 )
-"""Id to name; a node called plainly "Other" in the taxonomy carries its parent's name here."""
+"""Name of each id; a node called just "Other" in the taxonomy is prefixed with its parent's name here."""
 
-_OWN_NAMES = {
+_MODEL_CLASS_IDS = {
     # Finer than the taxonomy: ELAsTiCC counts SNIIb and SNIIn models as II, all stripped Ib, Ic, Ic-BL
     # models as Ib/c.
     "Ib": 2223,
@@ -78,16 +78,21 @@ _OWN_NAMES = {
     "IIb": 2224,
     "SLSN-I": 2242,
     "SLSN-II": 2242,
-    # What a stream holds beside the transients a model knows.
+    # Everything in a stream that is none of a model's transient classes.
     "Other": 2100,
 }
 
-CLASS_IDS = MappingProxyType({name: number for number, name in TAXONOMY.items()} | _OWN_NAMES)
-"""Every class name a model may use, to its taxonomy id; several names may share one id."""
+CLASS_IDS = MappingProxyType({name: number for number, name in TAXONOMY.items()} | _MODEL_CLASS_IDS)
+"""Taxonomy id of every class name a model may use; several names may share one id."""
 
 
 def class_id(name: str) -> int:
-    """Give the taxonomy id of a class name.
+    """Return the taxonomy id of a class name.
+
+    Parameters
+    ----------
+    name
+        One of `CLASS_IDS`.
 
     Raises
     ------
@@ -98,7 +103,12 @@ def class_id(name: str) -> int:
 
 
 def taxonomy_name(number: int) -> str:
-    """Give the taxonomy's own name of an id.
+    """Return the taxonomy's name of an id.
+
+    Parameters
+    ----------
+    number
+        One of `TAXONOMY`.
 
     Raises
     ------

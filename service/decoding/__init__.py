@@ -1,1 +1,1 @@
-"""From message bytes to an alert batch: framing, schemas, one module per survey."""
+"""From message bytes to a batch of alerts."""

@@ -1,4 +1,4 @@
-"""Putting the surveys' alerts together as one batch, in the order of the messages."""
+"""Assembling the alerts of all surveys to one batch, in the order of their messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,26 +29,39 @@ COLUMN_TYPES: dict[str, type[np.generic]] = {
     "redshift_err": np.float32,
     "mwebv": np.float32,
 }
-"""The plain columns of an `AlertBatch`."""
+"""Columns of an `AlertBatch` with one value per alert."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Alerts of one survey, and the message that each came in; int64, shape (n_alerts,)."""
+    """Alerts of one survey.
+
+    Attributes
+    ----------
+    alerts
+        The alerts.
+    message
+        int64, shape (n_alerts,), index of each alert's message.
+    """
 
     alerts: MappedAlerts
     message: NDArray[np.int64]
 
 
 def assemble(parts: Sequence[Part], errors: dict[int, RejectedAlertError]) -> DecodedBatch:
-    """Put parts together, leaving out every alert of a message that is rejected.
+    """Combine parts to one batch without the alerts of rejected messages.
 
     Parameters
     ----------
     parts
-        In any order; a message's alerts are all in one part, in order.
+        In any order; the alerts of one message are all in one part, in order.
     errors
-        By message: why it is rejected. The errors of alerts are added.
+        Reasons for rejection by message index; the errors of the parts' alerts are added to it.
+
+    Returns
+    -------
+    DecodedBatch
+        Alerts in the order of their messages, and the rejected messages in order.
     """
     for part in parts:
         for index, error in part.alerts.errors.items():
@@ -67,8 +80,8 @@ def assemble(parts: Sequence[Part], errors: dict[int, RejectedAlertError]) -> De
         columns = {name: column[order] for name, column in columns.items()}
     alerts = AlertBatch(
         message=message,
-        survey=_chosen([[part.alerts.survey] * len(part.message) for part in parts], order),
-        object_id=_chosen([part.alerts.object_id for part in parts], order),
+        survey=_concatenated([[part.alerts.survey] * len(part.message) for part in parts], order),
+        object_id=_concatenated([part.alerts.object_id for part in parts], order),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         observations=observations,
         **columns,
@@ -77,7 +90,7 @@ def assemble(parts: Sequence[Part], errors: dict[int, RejectedAlertError]) -> De
 
 
 def _order(message: NDArray[np.int64], errors: dict[int, RejectedAlertError]) -> NDArray[np.int64] | None:
-    """Give the alerts to keep in the order of their messages; None for all of them as they are."""
+    """Return the indices of the alerts to keep, in the order of messages; None to keep all as they are."""
     if not errors and (np.diff(message) >= 0).all():
         return None
     order = np.argsort(message, kind="stable")
@@ -85,21 +98,21 @@ def _order(message: NDArray[np.int64], errors: dict[int, RejectedAlertError]) ->
 
 
 def _reordered(rows: NDArray[Any], lengths: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[Any]:
-    """Put the rows of alerts, so many of each, in another order of the alerts."""
+    """Reorder rows with a new order of the alerts, where alert i has ``lengths[i]`` rows."""
     starts = (np.cumsum(lengths) - lengths)[order]
     n_rows = lengths[order]
     ends = np.cumsum(n_rows)
-    # Row r of an alert is at its old start + r, and r is the new place less the new start.
-    place = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + n_rows, n_rows)
-    return np.asarray(rows[place])
+    # Row r of an alert moves from old start + r to new start + r.
+    source = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + n_rows, n_rows)
+    return np.asarray(rows[source])
 
 
 def _joined(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any] | type[np.generic]) -> NDArray[Any]:
-    """Concatenate any number of arrays, also none."""
+    """Concatenate any number of arrays, including none."""
     return arrays[0] if len(arrays) == 1 else np.concatenate([np.empty(0, dtype), *arrays])
 
 
-def _chosen(lists: Sequence[list[T]], order: NDArray[np.int64] | None) -> tuple[T, ...]:
-    """Concatenate lists and put them in order."""
+def _concatenated(lists: Sequence[list[T]], order: NDArray[np.int64] | None) -> tuple[T, ...]:
+    """Concatenate lists and reorder the result."""
     joined = lists[0] if len(lists) == 1 else [item for part in lists for item in part]
     return tuple(joined) if order is None else tuple(map(joined.__getitem__, order.tolist()))

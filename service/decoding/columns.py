@@ -1,8 +1,8 @@
-"""Which fields of an alert a survey's mapping reads, and the columns they are read into.
+"""The fields of an alert that a survey's mapping needs, and the columns they are read into.
 
-Decoding has two halves. The first reads the fields of a `Layout` from the bytes of every alert into
-`RawColumns`, knowing nothing of what they mean; the second, one module per survey, turns them into the
-common batch with a few array operations.
+Decoding has two stages. The first reads the fields of a `Layout` from the bytes of every alert into
+`RawAlerts`, whatever they mean; the second, one module per survey, converts these to the common batch with a
+few array operations.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from service.core.alerts import Survey
 __all__ = ["MISSING_INTEGER", "Column", "ColumnType", "Layout", "RawAlerts", "RawTable", "Table"]
 
 MISSING_INTEGER = int(np.iinfo(np.int64).min)
-"""Stands for null where an integer was asked for; no survey uses it as a value."""
+"""Stands for null in integer columns; no survey uses it as a value."""
 
 
 class ColumnType(Enum):
-    """What a field is read as. A null, or a field the schema does not have, is the value in brackets.
+    """Type of a column. `Column.missing` stands for null and for fields that the schema does not have.
 
-    ``DECLARED`` reads no value: it is whether the alert's schema has the field at all.
+    ``DECLARED`` columns hold no values of the field, only whether the alert's schema has it.
     """
 
-    FLOAT = "float64"  # [NaN]
-    INTEGER = "int64"  # [MISSING_INTEGER]
-    TEXT = "bytes"  # [empty]; UTF-8, cut off at the column's width
+    FLOAT = "float64"
+    INTEGER = "int64"
+    TEXT = "bytes"  # UTF-8, truncated to the column's width
     DECLARED = "bool"
 
 
@@ -39,13 +39,13 @@ class Column:
     Attributes
     ----------
     path
-        Its name, with those of the records it lies in: ``candidate.jd``.
+        Name of the field, preceded by those of the records that contain it: ``candidate.jd``.
     type
-        What it is read as.
+        Type of the column.
     width
-        Bytes kept of a text: more than any value that means something has, so that a cut value is none.
+        Bytes to keep of a text: more than any valid value has, so that a truncated value is never valid.
     required
-        Whether a schema without it is refused.
+        Whether a schema without the field is rejected.
     """
 
     path: str
@@ -55,12 +55,12 @@ class Column:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """Type of the column's array."""
+        """Type of the column's elements."""
         return np.dtype(f"S{self.width}" if self.type is ColumnType.TEXT else self.type.value)
 
     @property
     def missing(self) -> float | int | bytes:
-        """What stands for null."""
+        """Value that stands for null: NaN, `MISSING_INTEGER`, an empty text or False."""
         match self.type:
             case ColumnType.FLOAT:
                 return np.nan
@@ -74,7 +74,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One array of records to read, such as the previous detections; absent or null, it has no rows."""
+    """An array of records to read, such as the previous detections.
+
+    Attributes
+    ----------
+    path
+        Path of the array; it has no rows where it is absent or null.
+    columns
+        Fields of its records, their paths relative to the record.
+    """
 
     path: str
     columns: tuple[Column, ...]
@@ -82,7 +90,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All that one survey's mapping reads."""
+    """All fields that one survey's mapping needs.
+
+    Attributes
+    ----------
+    survey
+        The survey.
+    columns
+        Fields with one value per alert.
+    tables
+        Arrays of records.
+    """
 
     survey: Survey
     columns: tuple[Column, ...]
@@ -91,34 +109,34 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class RawTable:
-    """The rows of one table, alert after alert.
+    """The rows of one table, grouped by alert.
 
     Attributes
     ----------
     offsets
         int64, shape (n_alerts + 1,): rows ``offsets[i]:offsets[i + 1]`` are alert i's.
     columns
-        By path; each of shape (n_rows,).
+        By path; each of shape (n_rows,), with the dtype of its `Column`.
     """
 
     offsets: NDArray[np.int64]
     columns: dict[str, NDArray[Any]]
 
     def owners(self) -> NDArray[np.int64]:
-        """Give the alert of each row; int64, shape (n_rows,)."""
+        """Return the index of each row's alert; int64, shape (n_rows,)."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
 @dataclass(frozen=True, slots=True)
 class RawAlerts:
-    """The fields of one survey's alerts as they were written.
+    """The fields of one survey's alerts, unconverted.
 
     Attributes
     ----------
     n_alerts
-        How many alerts.
+        Number of alerts.
     columns
-        By path; each of shape (n_alerts,).
+        By path; each of shape (n_alerts,), with the dtype of its `Column`.
     tables
         By path.
     """

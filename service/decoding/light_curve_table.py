@@ -1,4 +1,4 @@
-"""Light curves from a CSV or Parquet table: one row per observation."""
+"""Reading light curves from CSV or Parquet tables with one row per observation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,30 +12,34 @@ from numpy.typing import NDArray
 
 from service.core.alerts import OBSERVATION, Band, Kind, Observations
 from service.core.photometry import (
+    DETECTION_SIGMA,
     flux_njy_of_magnitude,
     noise_njy_of_limit,
     relative_error_of_magnitude,
 )
+from service.core.times import TAI_MINUS_UTC_DAYS
 from service.errors import InputError
 
 __all__ = ["BAND_OF_NAME", "LightCurveTable", "magnitude_to_flux", "read_light_curve_table", "read_table"]
 
-DETECTION_SNR = 5.0  # the surveys' own alert threshold
-LATEST_MJD = 1_000_000.0
+MAX_MJD = 1_000_000.0
+"""Larger values are Julian dates."""
+
+_BAND_PREFIXES = ("", "zt", "ztf", "ztf_", "ZTF_", "lsst", "lsst_", "LSST_", "LSST-")
+_BAND_SUFFIXES = (".ztf", ".lsst")
 
 # Upper-case R is the ZTF r of ANTARES exports, upper-case Y the ELAsTiCC spelling.
 BAND_OF_NAME: dict[str, Band] = {
-    f"{prefix}{name}{suffix}": band
-    for band, names in zip(Band, ("uU", "gG", "rR", "iI", "zZ", "yY"), strict=True)
-    for name in names
-    for prefix, suffix in (
-        ("", ""), ("ztf", ""), ("ztf_", ""), ("ZTF_", ""), ("lsst", ""), ("lsst_", ""), ("LSST_", ""),
-        ("LSST-", ""), ("", ".ztf"), ("", ".lsst"), ("zt", ""),
+    spelling: band
+    for band, letters in zip(Band, ("uU", "gG", "rR", "iI", "zZ", "yY"), strict=True)
+    for letter in letters
+    for spelling in (
+        *(prefix + letter for prefix in _BAND_PREFIXES),
+        *(letter + suffix for suffix in _BAND_SUFFIXES),
     )
-}  # fmt: skip
+}
 BAND_OF_NAME |= {"zg": Band.G, "zr": Band.R, "zi": Band.I}
-
-_NUMBERS = ("mjd", "flux_njy", "flux_err_njy", "mag", "mag_err", "redshift", "mwebv", "detected")
+"""Spellings of the bands in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,40 +68,52 @@ class LightCurveTable:
 def magnitude_to_flux(
     mag: NDArray[np.float64], mag_err: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """AB magnitudes and errors to flux and error in nJy."""
+    """Convert AB magnitudes and their errors to fluxes and errors.
+
+    Parameters
+    ----------
+    mag, mag_err
+        float64, shape (n,), AB magnitude and its 1-sigma error.
+
+    Returns
+    -------
+    flux_njy, flux_err_njy : ndarray, shape (n,), float64
+        The error is to first order.
+    """
     flux = flux_njy_of_magnitude(mag)
     return flux, flux * relative_error_of_magnitude(mag_err)
 
 
 def read_light_curve_table(
-    path: Path, *, utc: bool = False, detection_snr: float = DETECTION_SNR
+    path: Path, *, utc: bool = False, detection_snr: float = DETECTION_SIGMA
 ) -> LightCurveTable:
-    """Read ``object_id, mjd, band`` with ``flux_njy, flux_err_njy`` or ``mag, mag_err``.
+    """Read a table with ``object_id, mjd, band`` and ``flux_njy, flux_err_njy`` or ``mag, mag_err``.
 
-    The API's light curves as CSV or Parquet are such tables.
+    The light curves that the API returns as CSV or Parquet are such tables.
 
     Parameters
     ----------
     path
         ``.csv``, ``.csv.gz`` or ``.parquet``. Optional columns: redshift, mwebv, and detected (0 or 1) or
         kind (detection, forced, upper_limit); limiting_mag, for rows without a magnitude; ``mjd_tai`` instead
-        of ``mjd``. Other columns are left alone. Flux wins where a file has both flux and magnitude.
+        of ``mjd``. Other columns are ignored. Fluxes take precedence in a file with fluxes and magnitudes.
     utc
-        The times are UTC, not TAI.
+        Whether the times are UTC instead of TAI.
     detection_snr
-        Without a `kind` or `detected` column a flux is a detection from this flux / error on, whatever its
-        sign. A magnitude always is one.
+        Without a `kind` or `detected` column, a flux whose absolute value is at least this multiple of its
+        error is a detection. A magnitude always is one.
 
     Raises
     ------
     InputError
-        The file cannot be read, a column is missing, or a value is wrong; with file, column and row.
+        If the file cannot be read, a column is missing, or a value is invalid; the message contains file,
+        column and row.
     """
     table = read_table(path)
     photometry = ("flux_njy", "flux_err_njy") if "flux_njy" in table.column_names else ("mag", "mag_err")
     time = "mjd_tai" if "mjd_tai" in table.column_names and "mjd" not in table.column_names else "mjd"
     if time == "mjd_tai" and utc:
-        raise InputError(f"{path}: column mjd_tai is TAI already: leave --utc out")
+        raise InputError(f"{path}: column mjd_tai is TAI already: omit --utc")
     for name in ("object_id", time, "band", *photometry):
         if name not in table.column_names:
             raise InputError(f"{path}: no column {name!r}; it has {', '.join(table.column_names) or 'none'}")
@@ -105,12 +121,12 @@ def read_light_curve_table(
     flux, error, kind = _fluxes(path, table, photometry, detection_snr)
     rows = np.zeros(table.num_rows, dtype=OBSERVATION)
     mjd = _numbers(path, table, time)
-    _refuse_first(path, time, mjd >= LATEST_MJD, "is no MJD; of a Julian date take 2400000.5 away")
-    rows["mjd_tai"] = mjd + (37.0 / 86400.0 if utc else 0.0)
+    _reject_first(path, time, mjd >= MAX_MJD, "is not an MJD (JD - 2400000.5)")
+    rows["mjd_tai"] = mjd + (TAI_MINUS_UTC_DAYS if utc else 0.0)
     rows["band"] = _bands(path, table)
     rows["flux_njy"], rows["flux_err_njy"] = flux, error
     rows["kind"] = kind
-    # Ties are ordered by what was measured, so that the order of a file's rows means nothing.
+    # Ties are broken by the measured values, so that the order of rows in the file does not matter.
     order = np.lexsort(
         (rows["flux_err_njy"], rows["flux_njy"], rows["band"], rows["kind"], rows["mjd_tai"], codes)
     )
@@ -127,12 +143,22 @@ def read_light_curve_table(
 
 
 def read_table(path: Path) -> pa.Table:
-    """Read a CSV (``.gz`` too) or Parquet file; object_id and band stay text.
+    """Read a CSV (also ``.csv.gz``) or Parquet file.
+
+    Parameters
+    ----------
+    path
+        The suffix decides the format: Parquet for ``.parquet`` and ``.pq``, else CSV.
+
+    Returns
+    -------
+    pyarrow.Table
+        From CSV, ``object_id`` and ``band`` are strings and the other types are inferred.
 
     Raises
     ------
     InputError
-        The file does not exist or is not what its name says.
+        If the file does not exist or is not of the format of its suffix.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -149,7 +175,7 @@ def read_table(path: Path) -> pa.Table:
 def _object_codes(path: Path, table: pa.Table) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     column = pc.cast(table.column("object_id"), pa.string()).combine_chunks()
     empty = pc.or_kleene(pc.is_null(column), pc.equal(pc.fill_null(column, ""), ""))
-    _refuse_first(path, "object_id", np.asarray(empty), "is empty")
+    _reject_first(path, "object_id", np.asarray(empty), "is empty")
     encoded = pc.dictionary_encode(column)
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     return tuple(encoded.dictionary.to_pylist()), np.asarray(encoded.indices).astype(np.int64)
@@ -158,21 +184,21 @@ def _object_codes(path: Path, table: pa.Table) -> tuple[tuple[str, ...], NDArray
 def _fluxes(
     path: Path, table: pa.Table, columns: tuple[str, str], detection_snr: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]]:
-    """Give flux, error and kind of each row."""
+    """Return flux (nJy), error (nJy) and `Kind` of each row."""
     is_flux = columns[0] == "flux_njy"
     is_limit = np.zeros(table.num_rows, np.bool_)
     limit = np.full(table.num_rows, np.nan)
     if not is_flux and "limiting_mag" in table.column_names:
         limit = _numbers(path, table, "limiting_mag", optional=True)
         is_limit = np.isfinite(limit) & ~np.isfinite(_numbers(path, table, "mag", optional=True))
-    first, second = (_numbers(path, table, name, but=is_limit) for name in columns)
-    _refuse_first(path, columns[1], ~(second > 0) & ~is_limit, "must be greater than 0")
+    first, second = (_numbers(path, table, name, may_be_empty=is_limit) for name in columns)
+    _reject_first(path, columns[1], ~(second > 0) & ~is_limit, "must be greater than 0")
     flux, error = (first, second) if is_flux else magnitude_to_flux(first, second)
     flux, error = np.where(is_limit, 0.0, flux), np.where(is_limit, noise_njy_of_limit(limit), error)
     detected = np.abs(flux) >= detection_snr * error if is_flux else np.ones(len(flux), np.bool_)
     if "detected" in table.column_names:
         given = _numbers(path, table, "detected")
-        _refuse_first(path, "detected", ~np.isin(given, (0, 1)), "must be 0 or 1")
+        _reject_first(path, "detected", ~np.isin(given, (0, 1)), "must be 0 or 1")
         detected = given == 1
     kind = np.where(detected, Kind.DETECTION, Kind.FORCED)
     if "detected" not in table.column_names and "kind" in table.column_names:
@@ -181,10 +207,10 @@ def _fluxes(
 
 
 def _kinds(table: pa.Table, otherwise: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Read our own names of kinds; a column that holds anything else is not ours and left alone."""
-    code = {kind.name.lower(): int(kind) for kind in Kind}
-    given = table.column("kind").to_pylist()
-    return np.array([code[one] for one in given]) if set(given) <= set(code) else otherwise
+    """Read the ``kind`` column if it has our names of kinds; else it has another meaning and is ignored."""
+    codes = {kind.name.lower(): int(kind) for kind in Kind}
+    names = table.column("kind").to_pylist()
+    return np.array([codes[name] for name in names]) if set(names) <= set(codes) else otherwise
 
 
 def _bands(path: Path, table: pa.Table) -> NDArray[np.uint8]:
@@ -207,16 +233,24 @@ def _per_object(
     values = np.full(count, np.nan, dtype=np.float32)
     if name in table.column_names:
         given = _numbers(path, table, name, optional=True)
-        # Written backwards, so that the first value of an object is the one that stays.
-        known = np.flatnonzero(np.isfinite(given))[::-1]
-        values[codes[known]] = given[known]
+        # Assigned in reverse, so that the first value of each object remains.
+        rows = np.flatnonzero(np.isfinite(given))[::-1]
+        values[codes[rows]] = given[rows]
     return values
 
 
 def _numbers(
-    path: Path, table: pa.Table, name: str, *, optional: bool = False, but: NDArray[np.bool_] | None = None
+    path: Path,
+    table: pa.Table,
+    name: str,
+    *,
+    optional: bool = False,
+    may_be_empty: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Read a column of numbers; an empty one is NaN where it may be: everywhere, or in the rows of `but`."""
+    """Read a column of numbers, with NaN for empty values.
+
+    Empty values are allowed everywhere if `optional`, else only in the rows of `may_be_empty`.
+    """
     column = table.column(name)
     if pa.types.is_null(column.type):
         values = np.full(table.num_rows, np.nan)
@@ -228,8 +262,8 @@ def _numbers(
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise InputError(f"{path}: column {name}: holds {column.type}, not numbers") from error
     if not optional:
-        required = np.ones(len(values), np.bool_) if but is None else ~but
-        _refuse_first(path, name, required & ~np.isfinite(values), "is empty or not a finite number")
+        required = np.ones(len(values), np.bool_) if may_be_empty is None else ~may_be_empty
+        _reject_first(path, name, required & ~np.isfinite(values), "is empty or not a finite number")
     return values
 
 
@@ -243,7 +277,8 @@ def _parse(path: Path, name: str, column: pa.ChunkedArray) -> NDArray[np.float64
     return values
 
 
-def _refuse_first(path: Path, name: str, bad: NDArray[np.bool_], what: str) -> None:
-    rows = np.flatnonzero(bad)
+def _reject_first(path: Path, name: str, is_invalid: NDArray[np.bool_], reason: str) -> None:
+    """Raise `InputError` for the first invalid row, if there is one."""
+    rows = np.flatnonzero(is_invalid)
     if len(rows):
-        raise InputError(f"{path}: column {name}, row {rows[0] + 1}: {what}")
+        raise InputError(f"{path}: column {name}, row {rows[0] + 1}: {reason}")

@@ -1,4 +1,4 @@
-"""Reading alerts with fastavro: the plain way, which the compiled one is measured against."""
+"""Reading alerts with fastavro: the fallback and the reference for the compiled reader."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -18,29 +18,36 @@ Row = tuple[Any, ...]
 
 
 def read_block(block: Block, schema: WriterSchema) -> list[dict[str, Any]]:
-    """Decode the records of a block, which must fill it to the last byte.
+    """Decode the records of a block.
+
+    Parameters
+    ----------
+    block
+        Its records must fill it to the last byte.
+    schema
+        Schema of the records.
 
     Raises
     ------
     RejectedAlertError
-        ``malformed``, with the place where reading ended.
+        ``malformed``, with the position at which decoding failed.
     """
-    # A stream that ends where the block ends: a length beyond it reads less, and fails.
+    # The stream ends where the block ends, so that reading beyond it fails.
     stream = BytesIO(block.data[block.start : block.end])
     records: list[dict[str, Any]] = []
     for number in range(block.n_records):
         try:
             record = fastavro.schemaless_reader(stream, schema.parsed, None)
         except Exception as error:
-            at = block.start + stream.tell()
-            message = f"record {number} by {schema.name} fails near byte {at}: {error!r:.200}"
+            position = block.start + stream.tell()
+            message = f"record {number} of schema {schema.name} fails near byte {position}: {error!r:.200}"
             raise RejectedAlertError(RejectionCode.MALFORMED, message) from error
         if not isinstance(record, dict):
-            raise RejectedAlertError(RejectionCode.MALFORMED, f"record {number} is no record")
+            raise RejectedAlertError(RejectionCode.MALFORMED, f"record {number} is not a record")
         records.append(record)
     left = block.end - block.start - stream.tell()
     if left:
-        message = f"{left} bytes are left after the last record by {schema.name}"
+        message = f"{left} bytes are left after the last record of schema {schema.name}"
         raise RejectedAlertError(RejectionCode.MALFORMED, message)
     return records
 
@@ -51,7 +58,7 @@ class RecordReader:
     Parameters
     ----------
     layout
-        Which fields.
+        Fields to collect.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -60,14 +67,22 @@ class RecordReader:
         self._tables: list[list[list[Row]]] = [[] for _ in layout.tables]
 
     def add(self, record: dict[str, Any], schema: WriterSchema) -> None:
-        """Take one alert, decoded by `schema`."""
+        """Add one alert.
+
+        Parameters
+        ----------
+        record
+            The alert as `read_block` returned it.
+        schema
+            Schema that it was decoded with.
+        """
         self._alerts.append(_row(record, self._layout.columns, schema))
         for table, rows in zip(self._layout.tables, self._tables, strict=True):
             items = (item for item in _value(record, table.path) or () if item is not None)
             rows.append([_row(item, table.columns, schema) for item in items])
 
     def columns(self) -> RawAlerts:
-        """Give all alerts taken so far."""
+        """Return all alerts added so far."""
         tables = {
             table.path: RawTable(
                 np.cumsum([0, *map(len, rows)], dtype=np.int64),

@@ -191,7 +191,7 @@ def test_more_objects_than_one_batch_come_out_in_order(tmp_path: Path) -> None:
         ("object_id,mjd,band,mag,mag_err\na,59000,g,18,0\n", "column mag_err, row 1: must be greater than 0"),
         ("object_id,mjd,band,mag,mag_err\n,59000,g,18,0.1\n", "column object_id, row 1: is empty"),
         ("object_id,mjd,band,mag,mag_err,detected\na,59000,g,18,0.1,2\n", "column detected, row 1"),
-        ("object_id,mjd,band,mag,mag_err\na,2459000.5,g,18,0.1\n", "column mjd, row 1: is no MJD"),
+        ("object_id,mjd,band,mag,mag_err\na,2459000.5,g,18,0.1\n", "column mjd, row 1: is not an MJD"),
         ("", "not a readable table"),
     ],
 )
@@ -221,7 +221,7 @@ def test_a_light_curve_of_the_api_is_classified_as_it_was_in_the_service(table: 
     assert (got[0]["n_observations"], got[0]["n_detections"]) == ("16", "14")
     for one, other in zip(got, want, strict=True):
         assert probabilities(one) == pytest.approx(probabilities(other), abs=1e-4)
-    with pytest.raises(InputError, match="leave --utc out"):
+    with pytest.raises(InputError, match="omit --utc"):
         classify(as_served, Survey.ZTF, tmp_path / "c.csv", utc=True)
 
 

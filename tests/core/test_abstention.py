@@ -13,7 +13,7 @@ POLICY = AbstentionPolicy(min_real_bogus=0.65, max_star_score=0.76)
 
 
 def alert(**columns: Any) -> AlertBatch:
-    """Build one good alert, changed in some columns."""
+    """Build one valid alert, changed in some columns."""
     values: dict[str, Any] = {
         "mjd_tai": 60010.0, "ra_deg": 1.0, "dec_deg": 2.0, "band": 1, "is_solar_system": False,
         "real_bogus": 0.9, "star_galaxy": 0.1, "star_distance_arcsec": 0.5,
@@ -128,8 +128,8 @@ def test_alerts_are_picked_by_their_index() -> None:
 
 
 def test_a_survey_with_a_score_of_its_own_is_held_to_that() -> None:
-    own = AbstentionPolicy(0.95, survey_min_real_bogus={Survey.ZTF: 0.5})
-    assert reason(alert(real_bogus=0.6), policy=own) is Reason.CLASSIFIED
-    assert reason(alert(real_bogus=0.4), policy=own) is Reason.LOW_REAL_BOGUS
+    policy = AbstentionPolicy(0.95, survey_min_real_bogus={Survey.ZTF: 0.5})
+    assert reason(alert(real_bogus=0.6), policy=policy) is Reason.CLASSIFIED
+    assert reason(alert(real_bogus=0.4), policy=policy) is Reason.LOW_REAL_BOGUS
     other = AbstentionPolicy(0.5, survey_min_real_bogus={Survey.LSST: 0.95})
     assert reason(alert(real_bogus=0.6), policy=other) is Reason.CLASSIFIED

@@ -50,9 +50,9 @@ def test_bundle_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_same_bundle_is_written_as_the_same_bytes(tmp_path: Path) -> None:
-    one, two = (write_random_bundle(tmp_path / name, seed=2) for name in ("one", "two"))
+    first, second = (write_random_bundle(tmp_path / name, seed=2) for name in ("one", "two"))
     for name in ("bundle.json", "weights.safetensors", "README.md"):
-        assert (one / name).read_bytes() == (two / name).read_bytes()
+        assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
 def test_digest_tells_models_apart_but_not_layouts(tmp_path: Path) -> None:

@@ -66,8 +66,13 @@ def test_paper_input_is_wavelength_time_flux_and_error_as_published() -> None:
     np.testing.assert_allclose(x, expected, rtol=2e-5)
 
 
-RISING = curve((0, 500, 100, G, DETECTION), (2, 1500, 100, R, DETECTION), (3, 0, 200, G, LIMIT),
-               (5, 1000, 100, G, DETECTION), (9, 3000, 100, G, FORCED))  # fmt: skip
+RISING = curve(
+    (0, 500, 100, G, DETECTION),
+    (2, 1500, 100, R, DETECTION),
+    (3, 0, 200, G, LIMIT),
+    (5, 1000, 100, G, DETECTION),
+    (9, 3000, 100, G, FORCED),
+)
 A500, A1000, A1500, A3000 = (float(np.arcsinh(value)) for value in (1, 2, 3, 6))
 LOG = {days: float(np.log1p(days)) for days in range(10)}
 
@@ -186,9 +191,9 @@ def test_encoding_from_a_later_step_gives_the_same_bits(
     lengths = np.diff(whole.offsets)
     first = np.array([data.draw(st.integers(0, int(length))) for length in lengths], np.int64)
     part = featuriser.encode(rows, offsets, first)
-    kept = [np.arange(end - (length - start), end) for end, length, start in
-            zip(whole.offsets[1:], lengths, first, strict=True)]  # fmt: skip
-    index = np.concatenate([np.zeros(0, np.int64), *kept])
+    ends = whole.offsets[1:]
+    steps = [np.arange(end - n, end) for end, n in zip(ends, lengths - first, strict=True)]
+    index = np.concatenate([np.zeros(0, np.int64), *steps])
     assert part.x.tobytes() == whole.x[index].tobytes()
     np.testing.assert_array_equal(part.row_index, whole.row_index[index])
     np.testing.assert_array_equal(np.diff(part.offsets), lengths - first)
@@ -241,21 +246,21 @@ def test_known_steps_are_a_common_beginning_of_both_encodings(
     same = 0
     while same < len(stored) and stored[same] == rows[same]:
         same += 1
-    known = known_steps(featuriser, stored, rows)
-    assert known == known_steps(featuriser, stored, rows, unchanged=data.draw(st.integers(0, same)))
+    n_kept = n_kept_steps(featuriser, stored, rows)
+    assert n_kept == n_kept_steps(featuriser, stored, rows, unchanged=data.draw(st.integers(0, same)))
     before, after = encode(featuriser, stored), encode(featuriser, rows)
     read_before, read_after = rows_read(spec, stored), rows_read(spec, rows)
     if read_before == read_after[: len(read_before)]:
-        assert len(before) == known
-        assert before.tobytes() == after[:known].tobytes()
+        assert len(before) == n_kept
+        assert before.tobytes() == after[:n_kept].tobytes()
     else:
-        assert known == -1
+        assert n_kept == -1
 
 
-def known_steps(featuriser: Featuriser, stored: Observations, rows: Observations, unchanged: int = 0) -> int:
+def n_kept_steps(featuriser: Featuriser, stored: Observations, rows: Observations, unchanged: int = 0) -> int:
     as_of = np.full(1, np.inf)
-    _, known = featuriser.compare(*pack([stored]), *pack([rows]), as_of, np.array([unchanged]))
-    return int(known[0])
+    _, n_kept = featuriser.compare(*pack([stored]), *pack([rows]), as_of, np.array([unchanged]))
+    return int(n_kept[0])
 
 
 def rows_read(spec: FeatureSpec, rows: Observations) -> list[bytes]:
@@ -273,17 +278,17 @@ def test_revised_step_is_not_known(changed: str) -> None:
     rows = curve((0, 5, 1, G, DETECTION), (2, 6, 1, G, DETECTION), (4, 7, 1, G, DETECTION))
     stored = rows[:2].copy()
     stored[changed][1] += 1
-    assert known_steps(Featuriser(ALL, Survey.ZTF), stored, rows) == -1
+    assert n_kept_steps(Featuriser(ALL, Survey.ZTF), stored, rows) == -1
 
 
 @pytest.mark.parametrize("unchanged", [0, 1, 2, 3])
 def test_steps_are_compared_from_where_they_may_differ(unchanged: int) -> None:
     featuriser = Featuriser(nightjar_features(), Survey.ZTF)
     rows = curve(*((day, 5, 1, G, FORCED if day == 1 else DETECTION) for day in range(5)))
-    assert known_steps(featuriser, rows[:3], rows, unchanged) == 2
+    assert n_kept_steps(featuriser, rows[:3], rows, unchanged) == 2
     revised = rows.copy()
     revised["flux_njy"][2] = 6
-    assert known_steps(featuriser, rows[:3], revised, unchanged) == (-1 if unchanged < 3 else 2)
+    assert n_kept_steps(featuriser, rows[:3], revised, unchanged) == (-1 if unchanged < 3 else 2)
 
 
 def test_rows_the_model_does_not_read_leave_steps_known() -> None:
@@ -291,7 +296,7 @@ def test_rows_the_model_does_not_read_leave_steps_known() -> None:
     others = curve((-3, 1, 1, G, FORCED), (1, 0, 1, R, LIMIT), (3, 7, 1, R, DETECTION))
     merged = np.sort(np.concatenate([detections, others]), order="mjd_tai")
     featuriser = Featuriser(nightjar_features(), Survey.ZTF)
-    assert known_steps(featuriser, detections, merged) == 2
+    assert n_kept_steps(featuriser, detections, merged) == 2
 
 
 @pytest.mark.parametrize(

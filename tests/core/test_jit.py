@@ -1,4 +1,4 @@
-"""Compiled code that is kept on disk is never older than the source it was made of."""
+"""Cached machine code is never older than the sources it was compiled from."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ def twice(number: int) -> int:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Give a directory with a service package of its own, which holds nothing but `service.core.jit`."""
+    """Return a directory with a separate service package that contains nothing but `service.core.jit`."""
     core = tmp_path / "service" / "core"
     core.mkdir(parents=True)
     for package in (core, core.parent):
@@ -44,7 +44,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def answer_of_new_process(directory: Path) -> tuple[int, int]:
-    """Give ``answer(10)``, and how many functions had to be compiled for it."""
+    """Return ``answer(10)`` and the number of functions compiled for it."""
     code = (
         "from service.core import caller; print(caller.answer(10), "
         "sum(caller.answer.stats.cache_misses.values()))"

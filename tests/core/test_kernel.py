@@ -14,7 +14,7 @@ from tests.support.bundles import random_bundle, random_weights
 # The first example may compile.
 NETWORK = StepNetwork(random_bundle().network, random_bundle().weights)
 PAPER = StepNetwork(paper_network(12), random_weights(paper_network(12), seed=3))
-N_ROWS = 53  # three blocks of rows and a part of one
+N_ROWS = 53  # three blocks of rows and a partial one
 
 
 def inputs(

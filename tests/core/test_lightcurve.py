@@ -243,7 +243,7 @@ def test_a_thousand_rows_in_falling_order_come_out_rising() -> None:
     [(40000.0, 0), (40001.5, 129600), (60000.0, 1_728_000_000), (-1e9, 0), (1e9, 2**32 - 1)],
 )
 def test_report_times_are_seconds_that_fit_32_bits(mjd_tai: float, expected: int) -> None:
-    assert reported_seconds(mjd_tai) == expected
+    assert reported_seconds(np.array([mjd_tai])).tolist() == [expected]
 
 
 def test_real_alerts_give_one_light_curve_in_any_order_and_sources_do_not_move(shared: Path) -> None:
@@ -260,8 +260,8 @@ def test_real_alerts_give_one_light_curve_in_any_order_and_sources_do_not_move(s
         expected = canonical(rows, one_per_exposure=rule)
         shuffled = [parts[index] for index in generator.permutation(np.repeat(np.arange(len(parts)), 2))]
         assert accumulate(shuffled, by_exposure=rule).tobytes() == expected.tobytes()
-        exposures = {tuple(one) for one in rows[["kind", "source_id", "mjd_tai", "band"]].tolist()}
-        assert len(exposures) == len({one[:2] for one in exposures})
+        exposures = {tuple(row) for row in rows[["kind", "source_id", "mjd_tai", "band"]].tolist()}
+        assert len(exposures) == len({exposure[:2] for exposure in exposures})
 
 
 def test_many_shuffled_rows_are_sorted_as_few_are() -> None:

@@ -7,11 +7,11 @@ from service.core.photometry import (
     flux_njy_of_counts,
     flux_njy_of_magnitude,
     magnitude_of_flux_njy,
-    mjd_tai_of_utc_exposure,
     njy_of_fluxcal,
     noise_njy_of_limit,
     relative_error_of_magnitude,
 )
+from service.core.times import mjd_tai_of_utc_exposure
 
 
 def test_one_nanojansky_is_magnitude_31_4() -> None:

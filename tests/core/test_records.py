@@ -157,10 +157,10 @@ def test_avro_holds_what_json_holds(result: Classification) -> None:
         name: round(time.timestamp() * 1000) for name, time in decoded["timestamps"].items()
     }
     expected = orjson.loads(as_json)
-    for one, other in zip(decoded["classifications"], expected["classifications"], strict=True):
+    for entry, other in zip(decoded["classifications"], expected["classifications"], strict=True):
         for name in ("probability", "raw_probability"):
             other[name] = float(np.float32(other[name]))  # JSON carries the shortest decimal of a float32
-            assert one[name] == other[name]
+            assert entry[name] == other[name]
     assert decoded == expected
 
 

@@ -29,9 +29,9 @@ def test_every_position_in_a_cone_is_in_its_ranges(
     inside = separation_deg(ra, dec, ra_deg, dec_deg) <= cone.radius_deg
     numbers = pixels(ra, dec)[inside]
     ranges = np.array(cone_ranges(cone))
-    place = np.searchsorted(ranges[:, 0], numbers, side="right") - 1
-    assert np.all(place >= 0)
-    assert np.all(numbers < ranges[place, 1])
+    index = np.searchsorted(ranges[:, 0], numbers, side="right") - 1
+    assert np.all(index >= 0)
+    assert np.all(numbers < ranges[index, 1])
 
 
 def _offset(cone: Cone, distance: Column, angle: Column) -> tuple[Column, Column]:

@@ -1,4 +1,4 @@
-"""Comparing what two decoders gave."""
+"""Comparing the results of two decoders."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from service.core.alerts import DecodedBatch
 
 
 def assert_same(ours: DecodedBatch, theirs: DecodedBatch) -> None:
-    """Check that two batches are the same to the last bit, and reject the same messages."""
+    """Check that two batches are the same, bit for bit, and reject the same messages."""
     assert [r.message for r in ours.rejected] == [r.message for r in theirs.rejected]
     assert [r.error.code for r in ours.rejected] == [r.error.code for r in theirs.rejected]
     assert_same_alerts(ours, theirs)
@@ -14,9 +14,9 @@ def assert_same(ours: DecodedBatch, theirs: DecodedBatch) -> None:
 
 def assert_same_alerts(ours: DecodedBatch, theirs: DecodedBatch) -> None:
     for name in ours.alerts.__dataclass_fields__:
-        one, other = getattr(ours.alerts, name), getattr(theirs.alerts, name)
-        if isinstance(one, np.ndarray):
-            assert one.dtype == other.dtype, name
-            assert one.tobytes() == other.tobytes(), name
+        column, expected = getattr(ours.alerts, name), getattr(theirs.alerts, name)
+        if isinstance(column, np.ndarray):
+            assert column.dtype == expected.dtype, name
+            assert column.tobytes() == expected.tobytes(), name
         else:
-            assert one == other, name
+            assert column == expected, name

@@ -21,7 +21,7 @@ def decoder() -> Decoder:
 
 @pytest.fixture
 def decode_one(decoder: Decoder) -> DecodeOne:
-    """Decode one message that has to give alerts."""
+    """Decode one message, which must be accepted."""
 
     def decode(value: bytes, survey: Survey = Survey.ELASTICC) -> AlertBatch:
         batch = decoder.decode([RawMessage(value, survey)])
@@ -33,7 +33,7 @@ def decode_one(decoder: Decoder) -> DecodeOne:
 
 @pytest.fixture
 def reject_one(decoder: Decoder) -> RejectOne:
-    """Decode one message that has to be rejected."""
+    """Decode one message, which must be rejected."""
 
     def reject(value: bytes, survey: Survey = Survey.ELASTICC) -> RejectedAlertError:
         batch = decoder.decode([RawMessage(value, survey)])
@@ -45,7 +45,7 @@ def reject_one(decoder: Decoder) -> RejectOne:
 
 
 def rows_of(alerts: AlertBatch) -> list[tuple[float, float, float, int, int, int]]:
-    """Give the first alert's light curve as (mjd, flux, error, band, kind, source id)."""
+    """Return the first alert's light curve as (mjd, flux, error, band, kind, source id)."""
     rows: Observations = alerts.light_curve(0)
     names = ["mjd_tai", "flux_njy", "flux_err_njy", "band", "kind", "source_id"]
     return [tuple(row) for row in np.asarray(rows[names]).tolist()]

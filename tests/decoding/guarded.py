@@ -1,4 +1,4 @@
-"""Memory between pages that may not be touched: whoever reads or writes a byte too far dies of it."""
+"""Memory between inaccessible pages: reading or writing a byte too far crashes the process."""
 
 import ctypes
 import mmap
@@ -15,7 +15,7 @@ _libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 class GuardedMemory:
-    """So many bytes, with a forbidden page right behind them and one before the page they begin in."""
+    """A number of bytes, directly followed by a guard page, with another before the page they begin in."""
 
     def __init__(self, n_bytes: int) -> None:
         self.n_bytes = n_bytes
@@ -28,19 +28,19 @@ class GuardedMemory:
         self.end = start + PAGE + inner
 
     def put(self, value: bytes) -> int:
-        """Write a value so that it ends where the forbidden page begins; give its address."""
+        """Write a value so that it ends where the guard page begins; return its address."""
         assert len(value) <= self.n_bytes
         ctypes.memmove(self.end - len(value), value, len(value))
         return self.end - len(value)
 
 
-_kept: list[GuardedMemory] = []
+_allocations: list[GuardedMemory] = []
 
 
 def guarded_empty(n_elements: int, kind: type) -> NDArray[Any]:
-    """Make an array that ends where a forbidden page begins; never freed."""
+    """Return an array that ends where a guard page begins; it is never freed."""
     n_bytes = n_elements * np.dtype(kind).itemsize
     memory = GuardedMemory(n_bytes)
-    _kept.append(memory)
+    _allocations.append(memory)
     raw = memoryview((ctypes.c_ubyte * n_bytes).from_address(memory.end - n_bytes)).cast("B")
     return np.frombuffer(raw, np.dtype(kind))

@@ -27,7 +27,7 @@ EMPTY_VALUES = {
 
 def record_schema(schema: Schema, name: str) -> Schema:
     """Find a record of a schema by the last part of its name."""
-    found: list[Schema] = []
+    records: list[Schema] = []
 
     def visit(node: Any) -> None:
         if isinstance(node, list):
@@ -35,16 +35,16 @@ def record_schema(schema: Schema, name: str) -> Schema:
                 visit(branch)
         elif isinstance(node, dict):
             if node.get("type") == "record" and node["name"].rpartition(".")[2] == name:
-                found.append(node)
+                records.append(node)
             for key in ("fields", "items", "type"):
                 visit(node.get(key))
 
     visit(schema)
-    return found[0]
+    return records[0]
 
 
 def blank(schema: Schema, name: str = "alert", **values: Any) -> Record:
-    """Make a record of which every field is null, else zero or empty, except those given."""
+    """Build a record in which every field but those given is null, else zero or empty."""
     record = {}
     for field in record_schema(schema, name)["fields"]:
         kind = field["type"]
@@ -232,7 +232,7 @@ JD = 2459408.9368056
 
 
 def whole_bodies() -> dict[Survey, bytes]:
-    """Write the body of one alert of each survey, with something in every table."""
+    """Encode one alert of each survey, with at least one row in every table."""
     previous = {"jd": JD - 1, "fid": 1, "pid": 7}
     detection = ztf_prv(candid=3, isdiffpos="t", magpsf=18.0, sigmapsf=0.1, **previous)
     forced = ztf_forced(
@@ -254,7 +254,7 @@ def whole_bodies() -> dict[Survey, bytes]:
 
 
 def framed(survey: Survey, data: bytes, n_records: int = 1) -> bytes:
-    """Frame a body as its survey does, whatever is in it."""
+    """Frame encoded records as their survey does."""
     match survey:
         case Survey.ZTF:
             return container_header(orjson.dumps(SCHEMAS[survey])) + container_block(data, n_records)

@@ -1,7 +1,7 @@
-"""A plain reading of alert packets with fastavro: one alert at a time, Python numbers only.
+"""A simple reader of alert packets with fastavro: one alert at a time, with Python numbers only.
 
-Written from the surveys' documentation, apart from the code it checks: the published schemas are read
-from the test material, and a light curve is a dictionary.
+Written from the surveys' documentation, independently of the code that it checks: the published schemas are
+read from the test material, and a light curve is a dictionary.
 """
 
 import io
@@ -202,10 +202,10 @@ def elasticc_alert(record: dict[str, Any]) -> PlainAlert:
     redshifts = [
         (host.get(name), host.get(f"{name}_err")) for name in ("hostgal_zspec", "hostgal_zphot", "hostgal_z")
     ]
-    known = [pair for pair in redshifts if pair[0] is not None and pair[0] >= 0]
+    given = [pair for pair in redshifts if pair[0] is not None and pair[0] >= 0]
     alert.context = {
-        "redshift": known[0][0] if known else math.nan,
-        "redshift_err": known[0][1] if known else math.nan,
+        "redshift": given[0][0] if given else math.nan,
+        "redshift_err": given[0][1] if given else math.nan,
         "mwebv": host["mwebv"],
     }
     for kind, key, rows in (

@@ -118,12 +118,12 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("number", [2**30, 2**62, -(2**62), -3])
-@pytest.mark.parametrize(("survey", "place", "n_bytes"), NUMBERS.values(), ids=NUMBERS.keys())
+@pytest.mark.parametrize(("survey", "encoded", "n_bytes"), NUMBERS.values(), ids=NUMBERS.keys())
 def test_a_declared_gigabyte_is_rejected_at_once_and_without_the_memory(
-    reject_one: RejectOne, survey: Survey, place: bytes, n_bytes: int, number: int
+    reject_one: RejectOne, survey: Survey, encoded: bytes, n_bytes: int, number: int
 ) -> None:
-    assert place in BODIES[survey]
-    broken = framed(survey, BODIES[survey].replace(place, varint(number) + place[n_bytes:], 1))
+    assert encoded in BODIES[survey]
+    broken = framed(survey, BODIES[survey].replace(encoded, varint(number) + encoded[n_bytes:], 1))
     tracemalloc.start()
     start = time.perf_counter()
     error = reject_one(broken, survey)

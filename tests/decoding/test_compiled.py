@@ -1,4 +1,4 @@
-"""The compiled decoder gives what the plain one gives, on whatever bytes."""
+"""The compiled decoder gives the same results as the plain one, for any bytes."""
 
 import os
 import subprocess
@@ -118,7 +118,7 @@ def test_messages_have_to_be_bytes() -> None:
         COMPILED.decode([RawMessage(bytearray(PACKETS[Survey.LSST]), Survey.LSST)])  # type: ignore[arg-type]
 
 
-# Containers like one seen before
+# Containers with a cached header
 
 
 def test_containers_recognised_by_their_header_are_checked_as_the_first_was() -> None:
@@ -162,7 +162,7 @@ def test_a_flood_of_schemas_does_not_confuse_the_decoder(monkeypatch: pytest.Mon
         ]
         alerts = decoder.decode(messages).alerts
         assert alerts.alert_id.tolist() == [1 + number, 170239611403501617]
-        assert len(decoder._met.schemas) <= 9
+        assert len(decoder._cache.schemas) <= 9
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -185,15 +185,15 @@ def test_damaged_packets_never_make_us_touch_memory_that_is_not_theirs() -> None
     assert min(accepted, rejected) > 500
 
 
-@pytest.mark.parametrize("place", ["memory.end", "memory.end - 1 - mmap.PAGESIZE"])
-def test_guarded_memory_is_guarded(place: str) -> None:
+@pytest.mark.parametrize("address", ["memory.end", "memory.end - 1 - mmap.PAGESIZE"])
+def test_guarded_memory_is_guarded(address: str) -> None:
     code = (
         "import ctypes, mmap\n"
         "from tests.decoding.guarded import GuardedMemory\n"
         "memory = GuardedMemory(mmap.PAGESIZE)\n"
         "ctypes.string_at(memory.end - mmap.PAGESIZE, mmap.PAGESIZE)\n"
         "print('inside', flush=True)\n"
-        f"ctypes.string_at({place}, 1)\n"
+        f"ctypes.string_at({address}, 1)\n"
     )
     done = run("-c", code)
     assert done.stdout == "inside\n"

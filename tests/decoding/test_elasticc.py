@@ -180,4 +180,4 @@ def test_impossible_values_of_the_alert_are_named(
 def test_a_body_that_fits_no_version_is_said_to_be_none(reject_one: RejectOne) -> None:
     error = reject_one(b"not an alert")
     assert error.code is RejectionCode.MALFORMED
-    assert error.message.startswith("fits no schema as a bare ELAsTiCC body: ")
+    assert error.message.startswith("not a bare ELAsTiCC record of any known schema: ")

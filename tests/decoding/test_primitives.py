@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from service.core.jit import compiled
 from service.decoding.vm.memory import addresses_of, pointer
-from service.decoding.vm.primitives import BAD_NUMBER, CUT_OFF, is_utf8, read_varint
+from service.decoding.vm.primitives import BAD_NUMBER, TRUNCATED, is_utf8, read_varint
 
 
 @compiled
@@ -20,7 +20,7 @@ def varint_of(address: int, length: int) -> tuple[int, int]:
     return number, position
 
 
-# A surrogate, a zero of two bytes and one of three, one beyond Unicode, and two good ones.
+# A surrogate, zeros of two and three bytes, a code point beyond Unicode, and two valid characters.
 ODD_CHARACTERS = [
     b"\xed\xa0\x80",
     b"\xc0\x80",
@@ -56,7 +56,7 @@ def test_a_number_is_read_as_it_was_written(number: int, rest: bytes) -> None:
     (address,) = addresses_of([value])
     assert varint_of(int(address), len(value)) == (number, len(written))
     for length in range(len(written)):
-        assert varint_of(int(address), length)[1] == -CUT_OFF
+        assert varint_of(int(address), length)[1] == -TRUNCATED
 
 
 @pytest.mark.parametrize("value", [b"\xff" * 9 + b"\x02", b"\x80" * 10 + b"\x00", b"\xff" * 20])

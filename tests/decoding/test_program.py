@@ -38,7 +38,7 @@ def program_of(schema: Any) -> Any:
 
 
 def with_field(kind: Any) -> dict[str, Any]:
-    """Give ZTF's schema with one more field."""
+    """Return ZTF's schema with one more field."""
     schema = shipped_schema("ztf", "4.02")
     schema["fields"].append({"name": "more", "type": kind})
     return schema
@@ -122,7 +122,7 @@ def test_numbers_asked_for_may_be_written_as_other_types() -> None:
 
 
 def in_blocks(rows: list[dict[str, Any]], sized: bool) -> bytes:
-    """Write ``prv_candidates`` with one row to a block, with the blocks' sizes or without."""
+    """Encode ``prv_candidates`` in blocks of one row, with or without block sizes."""
     written = []
     for row in rows:
         whole = body(SCHEMAS[Survey.ZTF], ztf(prv=[row]))

@@ -1,4 +1,4 @@
-"""Every real packet of the public test material, against a plain reading of the same bytes."""
+"""Every real packet of the public test material, against a simple reader of the same bytes."""
 
 from pathlib import Path
 
@@ -46,14 +46,14 @@ def assert_same(alerts: AlertBatch, index: int, plain: PlainAlert) -> None:
         context, np.array([plain.context.get(name, np.nan) for name in CONTEXT], np.float32)
     )
     rows = alerts.light_curve(index)
-    found = {(Kind(row["kind"]).name.lower(), int(row["source_id"])): row for row in rows}
-    assert len(found) == len(rows)
-    assert found.keys() == plain.rows.keys()
+    decoded = {(Kind(row["kind"]).name.lower(), int(row["source_id"])): row for row in rows}
+    assert len(decoded) == len(rows)
+    assert decoded.keys() == plain.rows.keys()
     for key, (mjd_tai, flux_njy, flux_err_njy, band) in plain.rows.items():
-        assert found[key]["mjd_tai"] == pytest.approx(mjd_tai, abs=1e-9)
-        assert found[key]["flux_njy"] == pytest.approx(flux_njy, rel=1e-6)
-        assert found[key]["flux_err_njy"] == pytest.approx(flux_err_njy, rel=1e-6)
-        assert BAND_NAMES[found[key]["band"]] == band
+        assert decoded[key]["mjd_tai"] == pytest.approx(mjd_tai, abs=1e-9)
+        assert decoded[key]["flux_njy"] == pytest.approx(flux_njy, rel=1e-6)
+        assert decoded[key]["flux_err_njy"] == pytest.approx(flux_err_njy, rel=1e-6)
+        assert BAND_NAMES[decoded[key]["band"]] == band
 
 
 def test_all_real_packets_decode_to_what_a_plain_reading_gives(

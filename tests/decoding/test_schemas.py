@@ -87,18 +87,18 @@ def test_a_schema_is_checked_once_by_its_content() -> None:
 
 def test_a_flood_of_schemas_does_not_fill_the_memory() -> None:
     store = SchemaStore()
-    kept = store.by_content(orjson.dumps(shipped_schema("ztf", "4.02")))
+    first = store.by_content(orjson.dumps(shipped_schema("ztf", "4.02")))
     for number in range(2 * MAX_CACHED):
         with pytest.raises(RejectedAlertError):
             store.by_content(b'"int"' + b" " * number)
-        assert store.by_content(orjson.dumps(shipped_schema("ztf", "4.02"))) is kept
+        assert store.by_content(orjson.dumps(shipped_schema("ztf", "4.02"))) is first
     assert len(store._by_content) == MAX_CACHED
 
 
 def test_a_refused_schema_is_refused_again() -> None:
     store = SchemaStore()
     for _ in range(2):
-        with pytest.raises(RejectedAlertError, match="not that of a record"):
+        with pytest.raises(RejectedAlertError, match="schema is not a record"):
             store.by_content(b'"int"')
 
 
@@ -240,10 +240,10 @@ def test_the_registry_is_asked_for_unknown_ids_once() -> None:
         return orjson.dumps(shipped_schema("lsst", "10.0")) if schema_id == 4711 else None
 
     decoder = Decoder(SchemaStore(registry=registry))
-    known = RawMessage(confluent(4711, shipped_schema("lsst", "10.0"), lsst()), Survey.LSST)
+    registered = RawMessage(confluent(4711, shipped_schema("lsst", "10.0"), lsst()), Survey.LSST)
     unknown = RawMessage(confluent(12, shipped_schema("lsst", "10.0"), lsst()), Survey.LSST)
     shipped = RawMessage(lsst_bytes(lsst()), Survey.LSST)
-    batch = decoder.decode([known, unknown, shipped, known, unknown])
+    batch = decoder.decode([registered, unknown, shipped, registered, unknown])
     assert batch.alerts.message.tolist() == [0, 2, 3]
     assert [rejected.error.code for rejected in batch.rejected] == [RejectionCode.UNKNOWN_SCHEMA] * 2
     assert asked == [4711, 12]
@@ -289,7 +289,7 @@ def test_a_directory_may_hold_one_record_per_file(tmp_path: Path, shared: Path) 
 def test_a_directory_gives_further_schemas_of_bare_bodies(tmp_path: Path) -> None:
     schema = shipped_schema("elasticc", "0.9.1")
     schema["fields"].insert(0, {"name": "more", "type": "string"})
-    (tmp_path / "own.avsc").write_bytes(orjson.dumps(schema))
+    (tmp_path / "custom.avsc").write_bytes(orjson.dumps(schema))
     value = body(schema, elasticc("0.9.1") | {"more": "text"})
     assert len(Decoder(SchemaStore(tmp_path)).decode([RawMessage(value, Survey.ELASTICC)]).alerts) == 1
 

@@ -260,8 +260,8 @@ def test_the_nearest_star_is_missing_where_it_is_minus_999(
     decode_one: DecodeOne, score: float | None, distance: float | None, expected: tuple[float, float]
 ) -> None:
     alerts = decode_one(ztf_bytes(ztf(sgscore1=score, distpsnr1=distance)))
-    found = [alerts.star_galaxy[0], alerts.star_distance_arcsec[0]]
-    np.testing.assert_equal(found, np.array(expected, np.float32))
+    star = [alerts.star_galaxy[0], alerts.star_distance_arcsec[0]]
+    np.testing.assert_equal(star, np.array(expected, np.float32))
 
 
 def test_ztf_gives_no_redshift_and_no_extinction(decode_one: DecodeOne) -> None:

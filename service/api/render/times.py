@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from service.core.photometry import TAI_MINUS_UTC_S
+from service.core.times import TAI_MINUS_UTC_S
 
 __all__ = ["mjd_tai_of_utc", "utc_of_mjd_tai", "utc_of_unix_ms"]
 

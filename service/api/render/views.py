@@ -25,7 +25,7 @@ from service.api.schemas.objects import (
 from service.core.alerts import BAND_NAMES, Kind, Observations, Survey, object_key
 from service.core.classification import Classification, Reason
 from service.core.models.registry import ModelRegistry
-from service.core.photometry import magnitude_of_flux_njy
+from service.core.photometry import DETECTION_SIGMA, magnitude_of_flux_njy
 from service.core.ports.store import ModelInfo
 from service.core.state.history import History
 from service.core.state.object_state import ObjectState
@@ -42,7 +42,6 @@ __all__ = [
 ]
 
 _MAGNITUDES_PER_RELATIVE_ERROR = 2.5 / math.log(10.0)
-_LIMIT_SIGMAS = 5.0
 _KIND_NAMES: tuple[KindName, ...] = ("detection", "forced", "upper_limit")  # in the order of `Kind`
 
 
@@ -256,4 +255,4 @@ def _shortest(column: NDArray[np.float32]) -> list[Any]:
 
 
 def _limiting_mag(error_njy: NDArray[np.float64]) -> NDArray[np.float64]:
-    return magnitude_of_flux_njy(_LIMIT_SIGMAS * error_njy)
+    return magnitude_of_flux_njy(DETECTION_SIGMA * error_njy)

@@ -17,18 +17,17 @@ from service.core.classification import Reason
 from service.core.classifier import LightCurveBatch, ObjectClassifier
 from service.core.lightcurve.merge import canonical, one_per_exposure
 from service.core.photometry import (
-    TAI_MINUS_UTC_S,
+    DETECTION_SIGMA,
     flux_njy_of_magnitude,
     noise_njy_of_limit,
     relative_error_of_magnitude,
 )
 from service.core.ports.store import ModelInfo
+from service.core.times import TAI_MINUS_UTC_DAYS
 
 __all__ = ["ClassifyAnswer", "ClassifyRequest", "GivenObservation", "router"]
 
 MOST_OBSERVATIONS = 5000
-DETECTION_SIGMAS = 5.0  # the surveys' own threshold for an alert
-SECONDS_PER_DAY = 86400.0
 
 router = APIRouter(prefix="/v1", tags=["classify"])
 
@@ -201,7 +200,7 @@ def _reason(n_detections: int, min_detections: int) -> Reason:
 def _rows(request: ClassifyRequest) -> Observations:
     """Bring the light curve to the form of a stored one."""
     rows = np.zeros(len(request.observations), OBSERVATION)
-    to_tai = TAI_MINUS_UTC_S / SECONDS_PER_DAY if request.time_scale == "utc" else 0.0
+    to_tai = TAI_MINUS_UTC_DAYS if request.time_scale == "utc" else 0.0
     for number, (row, given) in enumerate(zip(rows, request.observations, strict=True), start=1):
         row["mjd_tai"] = given.mjd + to_tai
         row["band"] = BAND_NAMES.index(given.band)
@@ -220,7 +219,7 @@ def _photometry(given: GivenObservation) -> tuple[float, float, Kind]:
         return flux, flux * float(relative_error_of_magnitude(given.mag_err)), Kind.DETECTION
     # The request was checked: what is neither a limit nor a magnitude has both.
     flux, error = float(given.flux_njy or 0.0), float(given.flux_err_njy or math.nan)
-    return flux, error, Kind.DETECTION if abs(flux) >= DETECTION_SIGMAS * error else Kind.FORCED
+    return flux, error, Kind.DETECTION if abs(flux) >= DETECTION_SIGMA * error else Kind.FORCED
 
 
 def _one_number(value: float | None) -> NDArray[np.float32]:

@@ -17,7 +17,8 @@ from service.core.alerts import Kind, Survey
 from service.core.classification import Reason
 from service.core.classifier import ClassifiedBatch, LightCurveBatch, ObjectClassifier
 from service.core.models.bundle import Bundle, load_bundle
-from service.decoding.light_curve_table import DETECTION_SNR, LightCurveTable, read_light_curve_table
+from service.core.photometry import DETECTION_SIGMA
+from service.decoding.light_curve_table import LightCurveTable, read_light_curve_table
 from service.errors import InputError
 
 __all__ = ["classify", "classify_table"]
@@ -50,7 +51,7 @@ def classify(
     detection_snr: Annotated[
         float,
         typer.Option(min=0.0, help="Without detected or kind: a flux is a detection from this S/N on."),
-    ] = DETECTION_SNR,
+    ] = DETECTION_SIGMA,
     raw: Annotated[
         bool, typer.Option("--raw", help="Write the network's own probabilities, before calibration.")
     ] = False,

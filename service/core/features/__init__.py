@@ -1,1 +1,1 @@
-"""Light curves to network input: one featuriser for training and service."""
+"""The featuriser: from light curves to network input, for training and service alike."""

@@ -1,8 +1,8 @@
 """The columns a network may read, by name.
 
-Each column is a function of what is known at each step. All arithmetic is float64 and element by
-element, so that a step's value depends neither on the batch nor on later steps. A model lists its
-columns in its bundle; to change what a name means is to raise `FEATURE_VERSION`.
+Each column is a function of the quantities known at each step. All arithmetic is float64 and element by
+element, so that the value of a step depends neither on the batch nor on later steps. A model lists its
+columns in its bundle; changing the meaning of a name requires a new `FEATURE_VERSION`.
 """
 
 from collections.abc import Callable
@@ -28,14 +28,14 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What is known at each of n steps.
+    """Quantities known at each of n steps.
 
     Attributes
     ----------
     quantities
-        Shape (len(QUANTITIES), n), as `write_quantities` writes it.
+        float64, shape (len(QUANTITIES), n), as `write_quantities` writes it.
     wavelength_um
-        Shape (6,): wavelength of each `Band`, NaN where the survey has none.
+        float64, shape (6,): wavelength of each `Band`, NaN for bands the survey does not have.
     softening_njy
         Flux at which the asinh scale turns from linear to logarithmic.
     """
@@ -45,16 +45,38 @@ class Steps:
     softening_njy: float
 
     def __getitem__(self, name: str) -> Values:
-        """Give one quantity by name, shape (n,)."""
+        """Return a quantity by its name in `QUANTITIES`; float64, shape (n,)."""
         values: Values = self.quantities[_ROW_OF[name]]
         return values
 
     def scaled(self, flux_njy: Values) -> Values:
-        """Put fluxes on the asinh scale; NaN stays."""
+        """Convert fluxes to the asinh scale.
+
+        Parameters
+        ----------
+        flux_njy
+            Shape (n,), nJy; NaN stays NaN.
+
+        Returns
+        -------
+        ndarray, shape (n,), float64
+            asinh(flux / softening), dimensionless (Lupton et al. 1999, AJ 118, 1406).
+        """
         return np.arcsinh(flux_njy / self.softening_njy)
 
     def wavelength(self, band: Values) -> Values:
-        """Give wavelengths in um; NaN for band -1, which is none."""
+        """Return the wavelengths of bands.
+
+        Parameters
+        ----------
+        band
+            Shape (n,), `Band` values as float64, -1 for no band.
+
+        Returns
+        -------
+        ndarray, shape (n,), float64
+            um; NaN for no band.
+        """
         table = np.append(self.wavelength_um, np.nan)
         return table[band.astype(np.int64)]
 
@@ -67,7 +89,7 @@ def _or_zero(values: Values) -> Values:
 
 
 def _log_days(days: Values) -> Values:
-    """ln(1 + days); -1 where there is nothing to count from."""
+    """Return ln(1 + days); -1 where the reference time is missing."""
     return np.where(np.isnan(days), -1.0, np.log1p(np.maximum(_or_zero(days), 0.0)))
 
 
@@ -90,20 +112,20 @@ def _change(steps: Steps) -> Values:
 
 
 def _colour(steps: Steps) -> Values:
-    """Bluer minus redder of this measurement and the latest in another band, on the asinh scale."""
+    """Return bluer minus redder of this measurement and the latest in another band, on the asinh scale."""
     difference = steps.scaled(steps["flux_njy"]) - steps.scaled(steps["other_band_flux_njy"])
     is_bluer = steps.wavelength(steps["band"]) < steps.wavelength(steps["other_band"])
     return _or_zero(np.where(is_bluer, difference, -difference))
 
 
 def _change_rate(steps: Steps) -> Values:
-    """Give `_change` per day, at most 3; visits of one night count as half a day."""
+    """Return `_change` per day, clipped to 3; intervals below half a day count as half a day."""
     days = np.maximum(_or_zero(steps["same_band_days"]), 0.5)
     return np.clip(_change(steps) / days, -3.0, 3.0)
 
 
 def _fade_rate(steps: Steps) -> Values:
-    """Give the fall below the peak on the asinh scale, per day since the peak, at most 1."""
+    """Return the decline from the peak on the asinh scale per day since the peak, clipped to 1."""
     below = steps.scaled(steps["peak_njy"]) - steps.scaled(np.abs(steps["flux_njy"]))
     return np.clip(_or_zero(below) / np.maximum(_or_zero(steps["since_peak_days"]), 1.0), -1.0, 1.0)
 
@@ -114,7 +136,7 @@ def _detection_rate(steps: Steps) -> Values:
 
 
 def _last_colour(bluer: int, redder: int) -> Column:
-    """Give a colour of the latest measurements, however old; 0 where one is missing."""
+    """Return the column for a colour of the latest measurements, however old; 0 where one is missing."""
 
     def colour(steps: Steps) -> Values:
         bluer_flux, redder_flux = steps[f"last_flux_njy_{bluer}"], steps[f"last_flux_njy_{redder}"]
@@ -156,7 +178,7 @@ _COLUMNS: dict[str, Column] = {
     "is_detection": _is_kind(Kind.DETECTION),
     "is_forced": _is_kind(Kind.FORCED),
     "is_upper_limit": _is_kind(Kind.UPPER_LIMIT),
-    # What came before it.
+    # History up to this step.
     "log_detections": lambda steps: np.log1p(steps["n_detections"]),
     "peak": lambda steps: steps.scaled(steps["peak_njy"]),
     "relative_flux": _relative_flux,  # flux / greatest absolute flux so far
@@ -166,7 +188,7 @@ _COLUMNS: dict[str, Column] = {
     "colour": _colour,  # 0 without another band
     "log_colour_gap": lambda steps: _log_days(steps["other_band_days"]),
     "other_wavelength": lambda steps: _or_zero(steps.wavelength(steps["other_band"])),
-    # Rates: what a network would need a division for.
+    # Rates, since a network does not divide well.
     "change_rate": _change_rate,  # asinh units per day
     "fade_rate": _fade_rate,  # asinh units per day
     "detection_rate": _detection_rate,  # ln(1 + detections per day since the trigger)
@@ -182,7 +204,7 @@ _COLUMNS: dict[str, Column] = {
 }
 
 COLUMNS = MappingProxyType(_COLUMNS)
-"""Every column by name: a function of `Steps` to float64, shape (n,), finite for finite input."""
+"""Every column by name: a function of `Steps` that returns float64, shape (n,), finite for finite input."""
 
 PAPER_COLUMNS = ("wavelength", "paper_time", "paper_flux", "paper_flux_err")
 """Input of arXiv 2502.18558, in its order."""
@@ -203,4 +225,4 @@ NIGHTJAR_COLUMNS = (
     "log_colour_gap",
     "other_wavelength",
 )
-"""Ours where nothing else is asked for."""
+"""Default input of our networks."""

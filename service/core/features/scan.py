@@ -1,4 +1,4 @@
-"""One pass over a batch of light curves: what is known at each of their steps.
+"""One pass over a batch of light curves, which computes the quantities known at each step.
 
 Everything here is causal: what is written for a step depends on the rows up to it and on nothing later.
 """
@@ -6,8 +6,7 @@ Everything here is causal: what is written for a step depends on the rows up to 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.alerts import Observations
-from service.core.features.steps import DETECTION, UPPER_LIMIT, Row, is_used
+from service.core.features.steps import DETECTION, UPPER_LIMIT, PackedLightCurves, Row, StepSelection, is_used
 from service.core.jit import compiled
 from service.core.state.checkpoint import (
     END_MJD_TAI,
@@ -50,11 +49,11 @@ QUANTITIES = (
     *(f"last_flux_njy_{band}" for band in range(N_BANDS)),
     *(f"last_days_{band}" for band in range(N_BANDS)),
 )
-"""What `write_quantities` writes for each step, in this order; NaN where nothing was seen yet.
+"""Rows that `write_quantities` writes for each step, in this order; NaN where there is no measurement yet.
 
-``peak`` is the greatest absolute flux so far, this step included; ``same_band`` the measurement before
-this one in its band; ``other_band`` the latest measurement in any other band; ``last_*`` the latest
-measurement in each band, this step included. Upper limits are steps, but measure nothing.
+``peak`` is the greatest absolute flux so far, this step included; ``same_band`` is the previous measurement
+in the same band; ``other_band`` the latest measurement in any other band; ``last_*`` the latest measurement
+in each band, this step included. Upper limits are steps but not measurements.
 """
 
 (
@@ -79,133 +78,127 @@ _LAST_DAYS = _LAST_FLUX + N_BANDS
 
 @compiled
 def write_quantities(
-    rows: Observations,
-    offsets: NDArray[np.int64],
-    begun: NDArray[np.float64],
+    curves: PackedLightCurves,
+    selection: StepSelection,
     trigger_mjd_tai: NDArray[np.float64],
     first_step: NDArray[np.int64],
     step_offsets: NDArray[np.int64],
-    kinds: int,
-    bands: int,
-    before_days: float,
-    after_days: float,
     quantities: NDArray[np.float64],
     row_index: NDArray[np.int64],
 ) -> None:
-    """Write what is known at each step, from a given step of each light curve on.
+    """Write the quantities of each step, starting at a given step of each light curve.
 
     Parameters
     ----------
-    rows, offsets, begun, kinds, bands, before_days, after_days
-        As in `count_steps`.
+    curves
+        n light curves.
+    selection
+        Which rows become steps.
     trigger_mjd_tai
-        Shape (n,), from `count_steps`.
+        Shape (n,), days, from `count_steps`.
     first_step
-        Shape (n,): steps before this one are walked over, not written; not before `begun`.
+        Shape (n,): earlier steps are passed over without being written; not before the checkpoints.
     step_offsets
         Shape (n + 1,): columns ``step_offsets[i]:step_offsets[i + 1]`` receive light curve i.
     quantities
         Written: shape (len(QUANTITIES), n_steps).
     row_index
-        Written: shape (n_steps,): index into `rows` of each step.
+        Written: shape (n_steps,): index into the rows of each step.
     """
-    known = np.empty(begun.shape[1])
+    rows, offsets, checkpoints = curves
+    state = np.empty(checkpoints.shape[1])
     for curve in range(len(offsets) - 1):
-        known[:] = begun[curve]
-        to = step_offsets[curve]
+        state[:] = checkpoints[curve]
+        step = step_offsets[curve]
         for index in range(offsets[curve], offsets[curve + 1]):
             row = rows[index]
             since_trigger = row.mjd_tai - trigger_mjd_tai[curve]
-            if not (before_days <= since_trigger <= after_days and is_used(row, kinds, bands)):
+            is_within = selection.first_day <= since_trigger <= selection.last_day
+            if not (is_within and is_used(row, selection)):
                 continue
-            is_written = known[N_STEPS] >= first_step[curve]
-            same_flux, same_mjd = known[LAST_FLUX_NJY + row.band], known[LAST_MJD_TAI + row.band]
-            previous_mjd = known[PREVIOUS_MJD_TAI]
-            _take_step(known, row)
+            is_written = state[N_STEPS] >= first_step[curve]
+            same_flux, same_mjd = state[LAST_FLUX_NJY + row.band], state[LAST_MJD_TAI + row.band]
+            previous_mjd = state[PREVIOUS_MJD_TAI]
+            _advance(state, row)
             if is_written:
-                out = quantities[:, to]
+                out = quantities[:, step]
                 out[_SINCE_TRIGGER] = since_trigger
                 out[_SINCE_PREVIOUS] = row.mjd_tai - previous_mjd
                 out[_SAME_FLUX] = same_flux
                 out[_SAME_DAYS] = row.mjd_tai - same_mjd
-                _write_checkpoint(out, row, known)
-                row_index[to] = index
-                to += 1
+                _write_state(out, row, state)
+                row_index[step] = index
+                step += 1
 
 
 @compiled
 def advance_checkpoint_rows(
-    rows: Observations,
-    offsets: NDArray[np.int64],
-    trigger_mjd_tai: NDArray[np.float64],
-    kinds: int,
-    bands: int,
-    before_days: float,
-    after_days: float,
-    known: NDArray[np.float64],
+    curves: PackedLightCurves, selection: StepSelection, trigger_mjd_tai: NDArray[np.float64]
 ) -> None:
-    """Bring what is known of each light curve forward over its rows, so that they need not be read again.
+    """Advance checkpoints over the rows that follow them, so that these rows need not be read again.
 
     Parameters
     ----------
-    rows, offsets, trigger_mjd_tai, kinds, bands, before_days, after_days
-        As in `write_quantities`.
-    known
-        Shape (n, CHECKPOINT_SIZE): what was known ahead of these rows; what is known behind them.
+    curves
+        n light curves; their checkpoints are replaced.
+    selection
+        Which rows become steps.
+    trigger_mjd_tai
+        Shape (n,), days, from `count_steps`.
     """
+    rows, offsets, checkpoints = curves
     for curve in range(len(offsets) - 1):
-        own = known[curve]
+        checkpoint = checkpoints[curve]
         trigger = trigger_mjd_tai[curve]
-        own[TRIGGER_MJD_TAI] = trigger
+        checkpoint[TRIGGER_MJD_TAI] = trigger
         for index in range(offsets[curve], offsets[curve + 1]):
             row = rows[index]
-            own[N_ROWS] += 1.0
-            own[END_MJD_TAI] = row.mjd_tai
+            checkpoint[N_ROWS] += 1.0
+            checkpoint[END_MJD_TAI] = row.mjd_tai
             if row.kind == DETECTION:
-                if own[N_LISTED_DETECTIONS] == 0.0:
-                    own[FIRST_DETECTION_MJD_TAI] = row.mjd_tai
-                own[N_LISTED_DETECTIONS] += 1.0
-                own[LAST_DETECTION_BAND] = row.band
-                own[LAST_DETECTION_FLUX_NJY] = row.flux_njy
-            if is_used(row, kinds, bands):
-                own[N_DETECTIONS] += row.kind == DETECTION
-                if before_days <= row.mjd_tai - trigger <= after_days:
-                    _take_step(own, row)
+                if checkpoint[N_LISTED_DETECTIONS] == 0.0:
+                    checkpoint[FIRST_DETECTION_MJD_TAI] = row.mjd_tai
+                checkpoint[N_LISTED_DETECTIONS] += 1.0
+                checkpoint[LAST_DETECTION_BAND] = row.band
+                checkpoint[LAST_DETECTION_FLUX_NJY] = row.flux_njy
+            if is_used(row, selection):
+                checkpoint[N_DETECTIONS] += row.kind == DETECTION
+                if selection.first_day <= row.mjd_tai - trigger <= selection.last_day:
+                    _advance(checkpoint, row)
 
 
 @compiled
-def _take_step(known: NDArray[np.float64], row: Row) -> None:
-    """Take one more step into what is known."""
+def _advance(state: NDArray[np.float64], row: Row) -> None:
+    """Advance the state of a light curve, laid out as a checkpoint, by one step."""
     if row.kind != UPPER_LIMIT:
-        known[LAST_FLUX_NJY + row.band] = row.flux_njy
-        known[LAST_MJD_TAI + row.band] = row.mjd_tai
-        if abs(row.flux_njy) > known[PEAK_NJY] or np.isnan(known[PEAK_MJD_TAI]):
-            known[PEAK_NJY] = abs(row.flux_njy)
-            known[PEAK_MJD_TAI] = row.mjd_tai
-        if row.band != known[LATEST_BAND]:
-            known[LATEST_OTHER_BAND] = known[LATEST_BAND]
-            known[LATEST_BAND] = row.band
-    known[N_STEP_DETECTIONS] += row.kind == DETECTION
-    known[PREVIOUS_MJD_TAI] = row.mjd_tai
-    known[N_STEPS] += 1.0
+        state[LAST_FLUX_NJY + row.band] = row.flux_njy
+        state[LAST_MJD_TAI + row.band] = row.mjd_tai
+        if abs(row.flux_njy) > state[PEAK_NJY] or np.isnan(state[PEAK_MJD_TAI]):
+            state[PEAK_NJY] = abs(row.flux_njy)
+            state[PEAK_MJD_TAI] = row.mjd_tai
+        if row.band != state[LATEST_BAND]:
+            state[LATEST_OTHER_BAND] = state[LATEST_BAND]
+            state[LATEST_BAND] = row.band
+    state[N_STEP_DETECTIONS] += row.kind == DETECTION
+    state[PREVIOUS_MJD_TAI] = row.mjd_tai
+    state[N_STEPS] += 1.0
 
 
 @compiled
-def _write_checkpoint(out: NDArray[np.float64], row: Row, known: NDArray[np.float64]) -> None:
-    """Write a row itself, and what is known with it."""
+def _write_state(out: NDArray[np.float64], row: Row, state: NDArray[np.float64]) -> None:
+    """Write the quantities that follow from a row and the state that includes it."""
     out[_FLUX] = row.flux_njy
     out[_FLUX_ERR] = row.flux_err_njy
     out[_BAND] = row.band
     out[_KIND] = row.kind
-    out[_N_DETECTIONS] = known[N_STEP_DETECTIONS]
-    out[_PEAK] = known[PEAK_NJY]
-    out[_SINCE_PEAK] = row.mjd_tai - known[PEAK_MJD_TAI]
-    # An upper limit may be in a band other than that of the latest measurement.
-    other = known[LATEST_OTHER_BAND] if row.band == known[LATEST_BAND] else known[LATEST_BAND]
-    beside = int(other)
-    out[_OTHER_BAND] = beside
-    out[_OTHER_FLUX] = known[LAST_FLUX_NJY + beside] if beside >= 0 else np.nan
-    out[_OTHER_DAYS] = row.mjd_tai - known[LAST_MJD_TAI + beside] if beside >= 0 else np.nan
+    out[_N_DETECTIONS] = state[N_STEP_DETECTIONS]
+    out[_PEAK] = state[PEAK_NJY]
+    out[_SINCE_PEAK] = row.mjd_tai - state[PEAK_MJD_TAI]
+    # An upper limit may be in another band than the latest measurement.
+    other_band = int(state[LATEST_OTHER_BAND] if row.band == state[LATEST_BAND] else state[LATEST_BAND])
+    out[_OTHER_BAND] = other_band
+    out[_OTHER_FLUX] = state[LAST_FLUX_NJY + other_band] if other_band >= 0 else np.nan
+    out[_OTHER_DAYS] = row.mjd_tai - state[LAST_MJD_TAI + other_band] if other_band >= 0 else np.nan
     for band in range(N_BANDS):
-        out[_LAST_FLUX + band] = known[LAST_FLUX_NJY + band]
-        out[_LAST_DAYS + band] = row.mjd_tai - known[LAST_MJD_TAI + band]
+        out[_LAST_FLUX + band] = state[LAST_FLUX_NJY + band]
+        out[_LAST_DAYS + band] = row.mjd_tai - state[LAST_MJD_TAI + band]

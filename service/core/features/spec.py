@@ -1,4 +1,4 @@
-"""What a network reads, as its bundle says it."""
+"""The specification of a network's input, as stored in its bundle."""
 
 from types import MappingProxyType
 from typing import Literal, Self
@@ -10,36 +10,36 @@ from service.core.features.columns import COLUMNS, FEATURE_VERSION, NIGHTJAR_COL
 
 __all__ = ["WAVELENGTH_UM", "FeatureSpec", "KindName", "nightjar_features", "paper_features"]
 
-_NONE = float("nan")
+_MISSING = float("nan")
 _LSST_WAVELENGTH_UM = (0.36, 0.476, 0.6215, 0.7545, 0.870, 1.015)
 
 WAVELENGTH_UM = MappingProxyType(
     {
-        Survey.ZTF: (_NONE, 0.4827, 0.6223, 0.7886, _NONE, _NONE),
+        Survey.ZTF: (_MISSING, 0.4827, 0.6223, 0.7886, _MISSING, _MISSING),
         Survey.LSST: _LSST_WAVELENGTH_UM,
         Survey.ELASTICC: _LSST_WAVELENGTH_UM,
     }
 )
-"""Wavelength of each `Band` in um (arXiv 2502.18558; ZTF i: SVO filter service), NaN where there is none."""
+"""Wavelength of each `Band` in um (arXiv 2502.18558; ZTF i: SVO filter service), NaN for missing bands."""
 
 KindName = Literal["detection", "forced", "upper_limit"]
 
 
 class FeatureSpec(BaseModel):
-    """What a network reads; the ``features`` of a bundle.
+    """Specification of a network's input; the ``features`` of a bundle.
 
     Attributes
     ----------
     version
-        Meaning of the column names; only `FEATURE_VERSION` is understood.
+        Version of the meaning of the column names; only `FEATURE_VERSION` is supported.
     columns
-        Names out of `COLUMNS`, in the order of the network's input.
+        Names from `COLUMNS`, in the order of the network's input.
     kinds
-        Kinds of rows that become steps. ``detection`` is always one: the first one is the trigger.
+        Kinds of rows that become steps; must include ``detection``, because the first one is the trigger.
     window_days
         Steps lie within (first, last) days of the trigger, both included.
     softening_njy
-        Flux at which the asinh scale turns from linear to logarithmic.
+        Flux at which the asinh scale turns from linear to logarithmic, nJy.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -52,7 +52,7 @@ class FeatureSpec(BaseModel):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Refuse what this program cannot compute."""
+        """Reject what this version cannot compute."""
         if self.version != FEATURE_VERSION:
             raise ValueError(f"feature version {self.version}; this program computes {FEATURE_VERSION}")
         if unknown := sorted(set(self.columns) - set(COLUMNS)):
@@ -67,10 +67,16 @@ class FeatureSpec(BaseModel):
 
 
 def paper_features() -> FeatureSpec:
-    """Give the input of arXiv 2502.18558."""
+    """Return the input of arXiv 2502.18558: wavelength, time, flux and error of every row."""
     return FeatureSpec(columns=PAPER_COLUMNS, kinds=("detection", "forced", "upper_limit"))
 
 
 def nightjar_features(softening_njy: float = 1000.0) -> FeatureSpec:
-    """Give our own input."""
+    """Return the default input of our networks.
+
+    Parameters
+    ----------
+    softening_njy
+        Flux at which the asinh scale turns from linear to logarithmic, nJy.
+    """
     return FeatureSpec(columns=NIGHTJAR_COLUMNS, softening_njy=softening_njy)

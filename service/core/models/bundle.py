@@ -1,15 +1,13 @@
 """Model bundles: a directory with ``bundle.json``, ``weights.safetensors`` and ``README.md``.
 
-A bundle is loaded whole or refused: unknown keys, a feature version this program does not compute, a
-class without a taxonomy id, weights that do not match their hash, name, shape or type.
+A bundle is rejected as a whole if anything is wrong with it: unknown keys, an unsupported feature version, a
+class without a taxonomy id, or weights that do not match their hash, names, shapes or types.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import orjson
@@ -22,6 +20,15 @@ from service.core.alerts import Survey
 from service.core.features.featuriser import FeatureSpec, Featuriser
 from service.core.models.calibration import Calibration
 from service.core.models.card import FORMAT_VERSION, BundleCard, ModelClass
+from service.core.models.files import (
+    CARD_FILE,
+    WEIGHTS_FILE,
+    BundleFiles,
+    find_bundle_directory,
+    read_bundle_files,
+    shipped_bundles,
+    write_bundle_files,
+)
 from service.core.network.spec import NetworkSpec, Weights, check_weights
 from service.core.taxonomy import CLASS_IDS
 from service.errors import BundleError, UnknownBundleError
@@ -36,23 +43,19 @@ __all__ = [
     "write_bundle",
 ]
 
-CARD_FILE = "bundle.json"
-WEIGHTS_FILE = "weights.safetensors"
-README_FILE = "README.md"
-
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model, checked.
+    """A validated model.
 
     Attributes
     ----------
     card
-        What ``bundle.json`` says.
+        Content of ``bundle.json``.
     weights
         Read-only float32 arrays by name.
     readme
-        The model card for people, Markdown.
+        Human-readable model card, Markdown.
     """
 
     card: BundleCard
@@ -61,27 +64,27 @@ class Bundle:
 
     @cached_property
     def digest(self) -> int:
-        """First 8 bytes of a SHA-256, big-endian, over all that decides a classification's meaning.
+        """Identifier of the model: the first 8 bytes, big-endian, of a SHA-256 of its card.
 
-        That is the card, its hash of the weights included, in a form that does not depend on the layout
-        of the file.
+        The card includes the hash of the weights, so the digest covers everything that determines a
+        classification. It does not depend on the formatting of the file.
         """
         content = orjson.dumps(self.card.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
         return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
     @property
     def name(self) -> str:
-        """Name as published."""
+        """Published name."""
         return self.card.name
 
     @property
     def version(self) -> str:
-        """Version as published."""
+        """Published version."""
         return self.card.version
 
     @property
     def survey(self) -> Survey:
-        """Survey the model is for."""
+        """Survey that the model was trained for."""
         return self.card.survey
 
     @property
@@ -91,42 +94,42 @@ class Bundle:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names in the order of the outputs."""
-        return tuple(one.name for one in self.card.classes)
+        """Names of the classes in the order of the outputs."""
+        return tuple(model_class.name for model_class in self.card.classes)
 
     @property
     def class_ids(self) -> tuple[int, ...]:
-        """Taxonomy ids in the order of the outputs; finer classes of ours may share one."""
-        return tuple(one.class_id for one in self.card.classes)
+        """Taxonomy ids in the order of the outputs; classes finer than the taxonomy share an id."""
+        return tuple(model_class.class_id for model_class in self.card.classes)
 
     @property
     def feature_version(self) -> int:
-        """Version of the features as published."""
+        """Published version of the features."""
         return self.card.features.version
 
     @property
     def network(self) -> NetworkSpec:
-        """What the network is made of."""
+        """Architecture of the network."""
         return self.card.network
 
     @property
     def calibration(self) -> Calibration:
-        """How logits become probabilities."""
+        """Calibration that turns logits into probabilities."""
         return self.card.calibration
 
     @property
     def window_days(self) -> tuple[float, float]:
-        """First and last day about the trigger that the model was trained on."""
+        """First and last day relative to the trigger that the model was trained on."""
         return self.card.features.window_days
 
     @property
     def min_detections(self) -> int:
-        """Light curves with fewer are not classified."""
+        """Minimum number of detections for a classification."""
         return self.card.min_detections
 
     @cached_property
     def featuriser(self) -> Featuriser:
-        """How light curves become the network's input."""
+        """Featuriser that turns light curves into the network's input."""
         return Featuriser(self.card.features, self.card.survey)
 
 
@@ -144,19 +147,38 @@ def make_bundle(
     provenance: dict[str, JsonValue] | None = None,
     readme: str = "",
 ) -> Bundle:
-    """Put a bundle together in memory.
+    """Build a bundle in memory.
+
+    Parameters
+    ----------
+    name, version
+        As published with every classification.
+    survey
+        Survey that the model was trained for.
+    class_names
+        Names of `service.core.taxonomy.CLASS_IDS`, in the order of the network's outputs.
+    features, network, calibration
+        Input, architecture and calibration of the network.
+    weights
+        float32 arrays by the names of `NetworkSpec.shapes`.
+    min_detections
+        Light curves with fewer detections are not classified.
+    provenance
+        Where the model comes from: data, counts, seeds, metrics, licence.
+    readme
+        Human-readable model card, Markdown.
 
     Raises
     ------
     BundleError
-        If its parts do not fit together.
+        If the parts do not match each other.
     """
     content = {
         "format_version": FORMAT_VERSION,
         "name": name,
         "version": version,
         "survey": survey.value,
-        "classes": [{"name": one, "class_id": CLASS_IDS.get(one, 0)} for one in class_names],
+        "classes": [{"name": label, "class_id": CLASS_IDS.get(label, 0)} for label in class_names],
         "features": features.model_dump(mode="json"),
         "network": network.model_dump(mode="json"),
         "calibration": calibration.model_dump(mode="json"),
@@ -169,20 +191,22 @@ def make_bundle(
 
 
 def write_bundle(bundle: Bundle, directory: Path) -> None:
-    """Write a bundle; the directory is made, files in it that have the same names are replaced."""
-    directory.mkdir(parents=True, exist_ok=True)
-    card = orjson.dumps(bundle.card.model_dump(mode="json"), option=orjson.OPT_INDENT_2)
-    (directory / WEIGHTS_FILE).write_bytes(_weights_bytes(bundle.weights))
-    (directory / CARD_FILE).write_bytes(card + b"\n")
-    (directory / README_FILE).write_text(bundle.readme, encoding="utf-8")
+    """Write a bundle to disk.
 
+    Parameters
+    ----------
+    bundle
+        The model.
+    directory
+        Created if missing; existing files of the same names are replaced.
 
-def shipped_bundles() -> dict[str, Traversable]:
-    """Give the bundles that come with the package, by name."""
-    models = resources.files("service") / "models"
-    if not models.is_dir():
-        return {}
-    return {one.name: one for one in models.iterdir() if one.is_dir() and (one / CARD_FILE).is_file()}
+    Raises
+    ------
+    OSError
+        If the directory or a file cannot be written.
+    """
+    card = orjson.dumps(bundle.card.model_dump(mode="json"), option=orjson.OPT_INDENT_2) + b"\n"
+    write_bundle_files(directory, BundleFiles(card, _weights_bytes(bundle.weights), bundle.readme))
 
 
 def load_bundle(source: str | Path) -> Bundle:
@@ -196,34 +220,32 @@ def load_bundle(source: str | Path) -> Bundle:
     Raises
     ------
     UnknownBundleError
-        If there is none.
+        If there is no such bundle.
     BundleError
-        If it must not be loaded; the message names the bundle and says why.
+        If the bundle is invalid or cannot be read; the message contains `source` and the reason.
     """
-    shipped = shipped_bundles()
-    directory = shipped[source] if isinstance(source, str) and source in shipped else Path(source)
-    if not (directory / CARD_FILE).is_file():
-        known = ", ".join(sorted(shipped)) or "none"
+    directory = find_bundle_directory(source)
+    if directory is None:
+        names = ", ".join(sorted(shipped_bundles())) or "none"
         raise UnknownBundleError(
-            f"model {str(source)!r} is neither a directory with a {CARD_FILE} nor shipped (shipped: {known})"
+            f"model {str(source)!r} is neither a directory with a {CARD_FILE} nor shipped (shipped: {names})"
         )
     try:
-        return _load(directory, str(source))
+        content = read_bundle_files(directory)
     except OSError as error:
         raise BundleError(f"model {str(source)!r} cannot be read: {error}") from error
+    return _parse(content, str(source))
 
 
-def _load(directory: Traversable, source: str) -> Bundle:
-    card = _parse_card((directory / CARD_FILE).read_bytes(), source)
-    content = (directory / WEIGHTS_FILE).read_bytes()
-    if hashlib.sha256(content).hexdigest() != card.weights_sha256:
+def _parse(content: BundleFiles, source: str) -> Bundle:
+    card = _parse_card(content.card, source)
+    if hashlib.sha256(content.weights).hexdigest() != card.weights_sha256:
         raise BundleError(f"model {source!r}: {WEIGHTS_FILE} does not match weights_sha256 of {CARD_FILE}")
     try:
-        weights = check_weights(card.network, load_safetensors(content))
+        weights = check_weights(card.network, load_safetensors(content.weights))
     except (SafetensorError, BundleError) as error:
         raise BundleError(f"model {source!r}: {error}") from error
-    readme = directory / README_FILE
-    return Bundle(card, weights, readme.read_text(encoding="utf-8") if readme.is_file() else "")
+    return Bundle(card, weights, content.readme)
 
 
 def _parse_card(content: bytes, source: str) -> BundleCard:
@@ -238,5 +260,5 @@ def _parse_card(content: bytes, source: str) -> BundleCard:
 
 
 def _weights_bytes(weights: Weights) -> bytes:
-    # Sorted, so that equal weights give equal bytes.
+    # Sorted by name, so that equal weights give equal bytes.
     return save_safetensors({name: weights[name] for name in sorted(weights)})

@@ -1,7 +1,8 @@
-"""From logits to calibrated probabilities.
+"""Calibration: from logits to probabilities that match observed frequencies.
 
-Vector scaling by number of detections (Guo et al. 2017, arXiv 1706.04599, with a temperature and a bias
-per class): early and late light curves are over-confident in different ways.
+Temperature and class biases (vector scaling with a shared temperature, Guo et al. 2017, arXiv 1706.04599) in
+bins of the number of detections, because the network is overconfident in different ways early and late in a
+light curve.
 """
 
 from typing import Self
@@ -19,10 +20,10 @@ class Calibration(BaseModel):
     Attributes
     ----------
     first_detections
-        Ascending: bin i is for light curves with at least this many detections and fewer than those of
-        the next bin; the first bin also for those with fewer.
+        Lower edges of the bins, ascending: bin i contains light curves with at least so many detections and
+        fewer than the next edge; the first bin also contains all with fewer.
     temperature
-        One per bin: logits are divided by it.
+        One value per bin, by which logits are divided.
     bias
         For each bin one value per class, added after the division.
     """
@@ -35,7 +36,7 @@ class Calibration(BaseModel):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Reject bins that do not fit together."""
+        """Reject bins that do not match each other."""
         n_bins = len(self.first_detections)
         if list(self.first_detections) != sorted(set(self.first_detections)):
             raise ValueError("first_detections must ascend")
@@ -58,14 +59,14 @@ class Calibration(BaseModel):
         Parameters
         ----------
         logits
-            Shape (n, n_classes).
+            float32, shape (n, n_classes).
         n_detections
-            Shape (n,).
+            int64, shape (n,).
 
         Returns
         -------
         ndarray, shape (n, n_classes), float32
-            Each row sums to 1; a row depends on its own input alone, to the bit.
+            Each row sums to 1 and depends, bit for bit, only on its own input.
         """
         starts = np.array(self.first_detections, np.int64)
         bins = np.maximum(np.searchsorted(starts, n_detections, side="right") - 1, 0)
@@ -74,12 +75,18 @@ class Calibration(BaseModel):
 
 
 def identity_calibration(n_classes: int) -> Calibration:
-    """Return the calibration that changes nothing."""
+    """Return the calibration that equals a plain softmax.
+
+    Parameters
+    ----------
+    n_classes
+        Number of classes.
+    """
     return Calibration(first_detections=(1,), temperature=(1.0,), bias=((0.0,) * n_classes,))
 
 
 def softmax(logits: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the softmax of logits, row by row.
+    """Return the softmax of each row.
 
     Parameters
     ----------
@@ -89,9 +96,9 @@ def softmax(logits: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.flo
     Returns
     -------
     ndarray, shape (n, n_classes), float32
-        Each row sums to 1 to within rounding; a row depends on its own logits alone, to the bit.
+        Each row sums to 1 to within rounding and depends, bit for bit, only on its own logits.
     """
-    # One column after the other: the order of NumPy's own sums depends on the shape of the array.
+    # One column after the other, because the order of NumPy's sums depends on the shape of the array.
     columns = np.ascontiguousarray(logits.T, np.float64)
     largest = columns[0]
     for column in columns[1:]:

@@ -1,4 +1,4 @@
-"""The content of ``bundle.json``, validated."""
+"""The schema of ``bundle.json``."""
 
 from typing import Literal, Self
 
@@ -26,7 +26,7 @@ class ModelClass(BaseModel):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Reject an id that is not that of the name in the taxonomy."""
+        """Reject an id that is not the taxonomy id of the name."""
         expected = CLASS_IDS.get(self.name)
         if expected is None:
             raise ValueError(f"class {self.name!r} has no taxonomy id")
@@ -41,17 +41,17 @@ class BundleCard(BaseModel):
     Attributes
     ----------
     format_version
-        Layout of this file; only `FORMAT_VERSION` is understood.
+        Layout of this file; only `FORMAT_VERSION` is supported.
     name, version
         As published with every classification.
     survey
-        The survey whose bands and fluxes the network was trained on; ``lsst`` also serves ELAsTiCC.
+        Survey that the network was trained for; models of ``lsst`` also classify ELAsTiCC.
     classes
         In the order of the network's outputs.
     min_detections
-        Light curves with fewer are not classified.
+        Light curves with fewer detections are not classified.
     weights_sha256
-        Of the weights file, 64 hex digits.
+        SHA-256 of the weights file, 64 hex digits.
     provenance
         Where the model comes from: data, counts, seeds, metrics, licence.
     """
@@ -72,7 +72,7 @@ class BundleCard(BaseModel):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Reject parts that do not fit together."""
+        """Reject parts that do not match each other."""
         names = [model_class.name for model_class in self.classes]
         if len(set(names)) < len(names):
             raise ValueError("a class is listed twice")

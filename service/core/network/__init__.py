@@ -1,1 +1,1 @@
-"""The recurrent network as the service runs it."""
+"""Inference of the recurrent network."""

@@ -1,4 +1,4 @@
-"""The network as the service runs it: one step at a time, many light curves at once."""
+"""Network inference: one step at a time, for many light curves at once."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +14,21 @@ _ACTIVATION_CODES = {"linear": 0, "tanh": 1, "relu": 2}
 
 
 class StepNetwork:
-    """A network with its weights laid out for `kernel`.
+    """A network with its weights in the layout of `service.core.network.kernel`.
 
-    Every result is, to the bit, a function of its own row: of one state and one input.
+    Each row of a result depends, bit for bit, only on the same row of the arguments.
 
     Parameters
     ----------
     spec
-        What the network is made of.
+        Architecture of the network.
     weights
         Arrays by the names of `NetworkSpec.shapes`.
 
     Raises
     ------
     BundleError
-        If the weights are not those of the network.
+        If the weights do not match the architecture.
     """
 
     def __init__(self, spec: NetworkSpec, weights: Weights) -> None:
@@ -41,11 +41,22 @@ class StepNetwork:
         self._output = _DenseLayer(checked, "output", "linear")
 
     def initial_hidden(self, n: int) -> Array:
-        """Give the state ahead of the first step: zeros, shape (n, n_hidden)."""
+        """Return the hidden states before the first step.
+
+        Parameters
+        ----------
+        n
+            Number of light curves.
+
+        Returns
+        -------
+        ndarray, shape (n, n_hidden), float32
+            Zeros.
+        """
         return np.zeros((n, self.spec.n_hidden), np.float32)
 
     def advance(self, hidden: Array, x: Array) -> Array:
-        """Advance states by one step, in place.
+        """Advance hidden states by one step, in place.
 
         Parameters
         ----------
@@ -59,22 +70,22 @@ class StepNetwork:
         ndarray
             `hidden`.
         """
-        source, source_at, at = x, 0, 0
+        source, source_column, column = x, 0, 0
         for layer in self._gru:
-            layer.step(source, source_at, hidden, at)
-            source, source_at = hidden, at
-            at += layer.size
+            layer.step(source, source_column, hidden, column)
+            source, source_column = hidden, column
+            column += layer.size
         return hidden
 
     def outputs(self, hidden: Array, metadata: Array | None = None) -> Array:
-        """Give the logits of states.
+        """Return the logits that belong to hidden states.
 
         Parameters
         ----------
         hidden
             float32, shape (n, n_hidden).
         metadata
-            float32, shape (n, n_metadata), from `encode_metadata`; for a network that has the branch.
+            float32, shape (n, n_metadata), from `encode_metadata`; None for a network without metadata.
 
         Returns
         -------
@@ -83,10 +94,10 @@ class StepNetwork:
         Raises
         ------
         ValueError
-            If metadata are lacking or not asked for.
+            If metadata are missing, or given to a network without the branch.
         """
         if (metadata is None) != (self.spec.metadata is None):
-            raise ValueError("metadata must be given exactly where the network has the branch")
+            raise ValueError("metadata must be given if and only if the network has a metadata branch")
         values = _run(self._trunk, np.ascontiguousarray(hidden[:, -self.spec.gru[-1] :]))
         if metadata is not None:
             branch = _run(self._metadata, np.ascontiguousarray(metadata))
@@ -94,11 +105,11 @@ class StepNetwork:
         return _run([*self._head, self._output], values)
 
     def replay(
-        self, x: Array, offsets: NDArray[np.int64], hidden: Array, asked: NDArray[np.int64]
+        self, x: Array, offsets: NDArray[np.int64], hidden: Array, n_steps_wanted: NDArray[np.int64]
     ) -> tuple[Array, Array]:
-        """Run sequences of any lengths from given states.
+        """Run sequences of any lengths from given hidden states.
 
-        Sequences are run together, longest first, so that each step is one call for all that reach it.
+        All sequences run together, longest first, so that each step is one call for all that have that step.
 
         Parameters
         ----------
@@ -107,36 +118,36 @@ class StepNetwork:
         offsets
             int64, shape (n + 1,): rows ``offsets[i]:offsets[i + 1]`` of `x` are sequence i.
         hidden
-            float32, shape (n, n_hidden): where each begins; left as it is.
-        asked
-            int64, shape (n,): after how many of its steps each sequence's state is asked for.
+            float32, shape (n, n_hidden): initial states; not modified.
+        n_steps_wanted
+            int64, shape (n,): number of steps of each sequence after which its state is also returned.
 
         Returns
         -------
         final : ndarray, shape (n, n_hidden), float32
-            States after each sequence's last step.
+            States after the last step of each sequence.
         wanted : ndarray, shape (n, n_hidden), float32
-            States after `asked` steps.
+            States after `n_steps_wanted` steps.
         """
         lengths = np.diff(offsets)
         order = np.argsort(-lengths, kind="stable")
         states = np.ascontiguousarray(hidden[order])
-        starts, stops = offsets[:-1][order], asked[order]
-        wanted = states.copy()
-        # How many sequences have more than so many steps: they are the first rows.
+        starts, stops = offsets[:-1][order], n_steps_wanted[order]
+        sorted_wanted = states.copy()
+        # Number of sequences that have step 0, 1, ...: these are the first rows.
         n_steps = int(lengths.max(initial=0))
         n_running = len(lengths) - np.searchsorted(lengths[order][::-1], np.arange(n_steps), side="right")
         for step, n in enumerate(n_running.tolist()):
             self.advance(states[:n], x[starts[:n] + step])
-            is_asked = stops[:n] == step + 1
-            wanted[:n][is_asked] = states[:n][is_asked]
-        final, at_asked = np.empty_like(states), np.empty_like(states)
-        final[order], at_asked[order] = states, wanted
-        return final, at_asked
+            is_wanted = stops[:n] == step + 1
+            sorted_wanted[:n][is_wanted] = states[:n][is_wanted]
+        final, wanted = np.empty_like(states), np.empty_like(states)
+        final[order], wanted[order] = states, sorted_wanted
+        return final, wanted
 
 
 class _GruLayer:
-    """Weights of one GRU, transposed, gates in the kernel's order, padded to whole vectors."""
+    """Weights of one GRU: transposed, gates in the kernel's order, padded to whole vectors."""
 
     def __init__(self, weights: Weights, index: int, size: int) -> None:
         self.size = size
@@ -144,8 +155,8 @@ class _GruLayer:
         reset, update, new = (slice(gate * size, (gate + 1) * size) for gate in range(3))
         from_x = [weights[f"{name}.weight_ih"][gate].T for gate in (new, reset, update)]
         from_h = [weights[f"{name}.weight_hh"][gate].T for gate in (reset, update, new)]
-        # Input adds to the sums from 0 on, state from `size` on, or the whole vector in which that lies:
-        # where their weights are zeros, the sum is the other's.
+        # The input contributes to the sums from column 0 on, the state from column `size` on, rounded down to
+        # a whole vector. The padding weights are zero.
         first_h = size // LANES * LANES
         width_h = _padded(4 * size - first_h)
         self._weight_x = aligned_zeros(from_x[0].shape[0], _padded(3 * size))
@@ -158,10 +169,18 @@ class _GruLayer:
             [bias_x[new], bias_x[reset] + bias_h[reset], bias_x[update] + bias_h[update], bias_h[new]]
         )
 
-    def step(self, x: Array, x_at: int, hidden: Array, at: int) -> None:
-        """Advance columns ``at : at + size`` of `hidden` by one step."""
-        sums = aligned_zeros(ROWS, len(self._bias))  # not kept: calls may run in parallel
-        gru_step(x, x_at, hidden, at, self.size, self._weight_x, self._weight_h, self._bias, sums)
+    def step(self, x: Array, x_column: int, hidden: Array, column: int) -> None:
+        """Advance columns ``column : column + size`` of `hidden` by one step.
+
+        Parameters
+        ----------
+        x, x_column
+            Input, float32, shape (n, >= x_column + inputs), and its first column.
+        hidden, column
+            float32, shape (n, n_hidden), modified, and the first column of this layer's state.
+        """
+        sums = aligned_zeros(ROWS, len(self._bias))  # per call, because calls may run in parallel
+        gru_step(x, x_column, hidden, column, self.size, self._weight_x, self._weight_h, self._bias, sums)
 
 
 class _DenseLayer:
@@ -177,7 +196,17 @@ class _DenseLayer:
         self._bias[: self.size] = weights[f"{name}.bias"]
 
     def run(self, x: Array) -> Array:
-        """Give the layer's output, shape (n, size padded to whole vectors)."""
+        """Return the layer's output.
+
+        Parameters
+        ----------
+        x
+            float32, shape (n, >= inputs), C order.
+
+        Returns
+        -------
+        ndarray, shape (n, padded size), float32
+        """
         out = aligned_zeros(len(x), len(self._bias))
         dense_layer(x, self._weight, self._bias, self._activation, out)
         return out

@@ -1,4 +1,4 @@
-"""What a network is made of: sizes, activations and the names and shapes of its weights.
+"""Network architecture: sizes, activations, and the names and shapes of the weights.
 
 ::
 
@@ -36,10 +36,10 @@ Weights = Mapping[str, NDArray[np.float32]]
 Activation = Literal["tanh", "relu", "linear"]
 MetadataColumn = Literal["redshift", "log_redshift", "mwebv"]
 
-LARGEST_LAYER = 4096
-SMALLEST_REDSHIFT = 1e-3  # peculiar velocities blur what lies below
-LARGEST_REDSHIFT = 10.0
-LARGEST_MWEBV = 10.0
+MAX_LAYER_SIZE = 4096
+MIN_REDSHIFT = 1e-3  # below this, peculiar velocities dominate
+MAX_REDSHIFT = 10.0
+MAX_MWEBV = 10.0
 
 
 class _Spec(BaseModel):
@@ -49,17 +49,17 @@ class _Spec(BaseModel):
 class DenseSpec(_Spec):
     """One dense layer."""
 
-    size: int = Field(ge=1, le=LARGEST_LAYER)
+    size: int = Field(ge=1, le=MAX_LAYER_SIZE)
     activation: Activation
 
 
 class MetadataSpec(_Spec):
-    """The branch for what is known of an object beside its light curve.
+    """The metadata branch, for properties of an object other than its light curve.
 
     Attributes
     ----------
     columns
-        What it reads; each gives two inputs, the value and a flag that it is missing.
+        Properties that it reads; each is two inputs, the value and a flag that it is missing.
     layers
         Dense layers of the branch.
     """
@@ -69,7 +69,7 @@ class MetadataSpec(_Spec):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Refuse a column given twice."""
+        """Reject repeated columns."""
         if len(set(self.columns)) < len(self.columns):
             raise ValueError("a metadata column is listed twice")
         return self
@@ -87,23 +87,23 @@ class NetworkSpec(_Spec):
     trunk, head
         Dense layers before and after the metadata branch joins.
     metadata
-        The branch, or None.
+        The metadata branch, or None.
     n_classes
         Size of the linear output layer: logits.
     """
 
-    n_inputs: int = Field(ge=1, le=LARGEST_LAYER)
+    n_inputs: int = Field(ge=1, le=MAX_LAYER_SIZE)
     gru: tuple[int, ...] = Field(min_length=1)
     trunk: tuple[DenseSpec, ...] = ()
     metadata: MetadataSpec | None = None
     head: tuple[DenseSpec, ...] = ()
-    n_classes: int = Field(ge=2, le=LARGEST_LAYER)
+    n_classes: int = Field(ge=2, le=MAX_LAYER_SIZE)
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Refuse layers without units."""
-        if not all(1 <= size <= LARGEST_LAYER for size in self.gru):
-            raise ValueError(f"GRU sizes must be between 1 and {LARGEST_LAYER}")
+        """Reject GRU sizes out of range."""
+        if not all(1 <= size <= MAX_LAYER_SIZE for size in self.gru):
+            raise ValueError(f"GRU sizes must be between 1 and {MAX_LAYER_SIZE}")
         return self
 
     @property
@@ -113,7 +113,7 @@ class NetworkSpec(_Spec):
 
     @property
     def n_metadata(self) -> int:
-        """Inputs of the metadata branch."""
+        """Number of inputs of the metadata branch."""
         return 0 if self.metadata is None else 2 * len(self.metadata.columns)
 
     @property
@@ -122,7 +122,7 @@ class NetworkSpec(_Spec):
         return sum(int(np.prod(shape)) for shape in self.shapes().values())
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Give the shape of every weight array by name.
+        """Return the shape of every weight array by name.
 
         GRU layers follow PyTorch: ``gru.<i>.weight_ih`` (3 * size, inputs), ``weight_hh``
         (3 * size, size), ``bias_ih`` and ``bias_hh`` (3 * size,), gates in the order reset, update,
@@ -159,7 +159,7 @@ def _add_dense(
 def paper_network(
     n_classes: int, *, n_inputs: int = 4, latent: int = 100, metadata: MetadataSpec | None = None
 ) -> NetworkSpec:
-    """Give the network of arXiv 2502.18558.
+    """Return the network of arXiv 2502.18558.
 
     Parameters
     ----------
@@ -183,13 +183,24 @@ def paper_network(
 
 
 def check_weights(spec: NetworkSpec, weights: Weights) -> Weights:
-    """Give the weights back as C-ordered, read-only float32 if they are exactly what the network needs.
+    """Check weights against an architecture.
+
+    Parameters
+    ----------
+    spec
+        The architecture.
+    weights
+        Arrays by name.
+
+    Returns
+    -------
+    mapping of str to ndarray
+        The same weights as C-ordered, read-only float32, in the order of `NetworkSpec.shapes`.
 
     Raises
     ------
     BundleError
-        If an array is missing, unknown, not float32, of another shape, or holds a value that is not
-        finite.
+        If an array is missing, unknown, not float32, of another shape, or not finite.
     """
     shapes = spec.shapes()
     if missing := sorted(set(shapes) - set(weights)):
@@ -214,26 +225,26 @@ def _checked(name: str, array: NDArray[np.float32], shape: tuple[int, ...]) -> N
 def encode_metadata(
     spec: MetadataSpec, redshift: NDArray[np.float32], mwebv: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Encode what is known of objects beside their light curves.
+    """Encode properties of objects as input of the metadata branch.
 
     Parameters
     ----------
     spec
-        Which columns.
+        The metadata branch.
     redshift, mwebv
-        Shape (n,), mwebv in mag. NaN is missing, and so is a redshift that is not positive or an E(B-V)
-        below zero.
+        float32, shape (n,), mwebv in mag. NaN counts as missing, as do a redshift that is not positive and a
+        negative E(B-V).
 
     Returns
     -------
-    ndarray, shape (n, 2 * columns), float32
-        For each column its value, 0 where missing, and 1 where it is missing, else 0.
+    ndarray, shape (n, 2 * n_columns), float32
+        For each column two values: the property, 0 if missing; and 1 if it is missing, else 0.
     """
     z = np.asarray(redshift, np.float64)
     dust = np.asarray(mwebv, np.float64)
-    z = np.clip(np.where(z > 0.0, z, np.nan), SMALLEST_REDSHIFT, LARGEST_REDSHIFT)
-    dust = np.minimum(np.where(dust >= 0.0, dust, np.nan), LARGEST_MWEBV)
-    # ln z + 2 puts z = 0.05 ... 1 at -1 ... 2.
+    z = np.clip(np.where(z > 0.0, z, np.nan), MIN_REDSHIFT, MAX_REDSHIFT)
+    dust = np.minimum(np.where(dust >= 0.0, dust, np.nan), MAX_MWEBV)
+    # ln z + 2 maps z = 0.05 ... 1 to -1 ... 2.
     values = {"redshift": z, "log_redshift": np.log(z) + 2.0, "mwebv": dust}
     columns: list[NDArray[np.float64]] = []
     for name in spec.columns:

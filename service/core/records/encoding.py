@@ -1,15 +1,14 @@
-"""The records that leave the service, and their bytes.
+"""Published records and their encoding.
 
-Two forms, both after the conventions of the field: the native record, as JSON or as Avro, and the
-ELAsTiCC 0.9.1 ``brokerClassfication`` that DESC reads. The same classification always gives the same
-bytes, apart from the time at which an alert was taken up.
+There are two formats: the native record, as JSON or Avro, and the ELAsTiCC 0.9.1 ``brokerClassfication`` that
+DESC reads. The same classification always encodes to the same bytes, except for the times of ingestion and
+classification.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
 from io import BytesIO
 from typing import Any
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from service.core.alerts import BAND_NAMES, AlertBatch
 from service.core.classification import Classification, Reason
+from service.core.package_files import record_schema_bytes
 from service.core.taxonomy import NOT_CLASSIFIED_ID, RESIDUAL_ID
 
 __all__ = [
@@ -44,7 +44,7 @@ Record = dict[str, Any]
 
 
 class RecordSchema(StrEnum):
-    """Schemas of what is published, by the name under which they are served."""
+    """Schemas of published records, by the file name under which the API serves them."""
 
     NATIVE_JSON = "classification.json"
     NATIVE_AVRO = "classification.avsc"
@@ -53,14 +53,14 @@ class RecordSchema(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """What a record says about the model that made it.
+    """Description of a model in the records of its classifications.
 
     Attributes
     ----------
     name, version, feature_version
         As in the model's bundle.
     classes
-        (taxonomy id, class name) in the order of the model's outputs.
+        Taxonomy id and name of each class, in the order of the model's outputs.
     """
 
     name: str
@@ -71,14 +71,14 @@ class Classifier:
 
 @dataclass(frozen=True, slots=True)
 class AlertTimes:
-    """When alerts came in.
+    """When alerts were published and ingested.
 
     Attributes
     ----------
     published_ms
-        int64, shape (n,), Kafka's own time of each alert, Unix milliseconds; negative where it has none.
+        int64, shape (n,), Kafka timestamp of each alert, Unix milliseconds; negative if it has none.
     ingested_ms
-        Unix milliseconds at which the worker took the batch up.
+        Unix milliseconds at which the worker received the batch.
     """
 
     published_ms: NDArray[np.int64]
@@ -87,9 +87,19 @@ class AlertTimes:
 
 @cache
 def record_schema(name: RecordSchema) -> Record:
-    """Read a schema as shipped; callers must not change it."""
-    path = files("service.core.records") / "schemas" / name.value
-    schema: Record = orjson.loads(path.read_bytes())
+    """Return a shipped schema.
+
+    Parameters
+    ----------
+    name
+        Which one.
+
+    Returns
+    -------
+    dict
+        The parsed JSON. It is shared between callers, who must not modify it.
+    """
+    schema: Record = orjson.loads(record_schema_bytes(name.value))
     return schema
 
 
@@ -99,37 +109,31 @@ def native_records(
     classifiers: Mapping[int, Classifier],
     times: AlertTimes,
 ) -> list[Record]:
-    """Make the native record of each alert, ready for `encode_json` or `encode_avro`.
+    """Build the native record of each alert, for `encode_json` or `encode_avro`.
 
     Parameters
     ----------
     alerts
         n alerts.
     results
-        The classification of each, shape (n,).
+        The n classifications of these alerts.
     classifiers
-        By `Classification.model`; every model but 0 must be there.
+        Descriptions by `Classification.model`, of every model but 0.
     times
-        Of the same n alerts.
+        Times of these alerts.
+
+    Returns
+    -------
+    list of dict
+        Records of ``classification.json``; probabilities are `numpy.float32`.
 
     Raises
     ------
     KeyError
-        A classification names a model that is not in `classifiers`.
+        If a classification refers to a model that is not in `classifiers`.
     """
-    columns = zip(
-        results,
-        alerts.survey,
-        alerts.object_id,
-        alerts.alert_id.tolist(),
-        _or_none(alerts.ra_deg),
-        _or_none(alerts.dec_deg),
-        alerts.mjd_tai.tolist(),
-        alerts.band.tolist(),
-        times.published_ms.tolist(),
-        strict=True,
-    )
-    named = {model: _classifier_record(classifier) for model, classifier in classifiers.items()}
+    rows = _rows(alerts, results, times)
+    descriptions = {model: _classifier_record(classifier) for model, classifier in classifiers.items()}
     return [
         {
             "schema_version": SCHEMA_VERSION,
@@ -144,7 +148,7 @@ def native_records(
             "n_observations": result.n_observations,
             "status": "abstained" if result.reason else "classified",
             "reason": result.reason.label if result.reason else None,
-            "classifier": named[result.model] if result.model else None,
+            "classifier": descriptions[result.model] if result.model else None,
             "classifications": _class_vector(result, classifiers),
             "timestamps": {
                 "alert_published": published_ms if published_ms >= 0 else None,
@@ -152,31 +156,55 @@ def native_records(
                 "classified": result.classified_at_ms,
             },
         }
-        for (
-            result,
-            survey,
-            object_id,
-            alert_id,
-            ra_deg,
-            dec_deg,
-            mjd_tai,
-            band,
-            published_ms,
-        ) in columns
+        for result, survey, object_id, alert_id, ra_deg, dec_deg, mjd_tai, band, published_ms in rows
     ]
 
 
+def _rows(
+    alerts: AlertBatch, results: Sequence[Classification], times: AlertTimes
+) -> Iterator[tuple[Any, ...]]:
+    return zip(
+        results,
+        alerts.survey,
+        alerts.object_id,
+        alerts.alert_id.tolist(),
+        _or_none(alerts.ra_deg),
+        _or_none(alerts.dec_deg),
+        alerts.mjd_tai.tolist(),
+        alerts.band.tolist(),
+        times.published_ms.tolist(),
+        strict=True,
+    )
+
+
 def encode_json(records: Iterable[Record]) -> list[bytes]:
-    """Encode native records as JSON, one line each without the line's end."""
-    # Probabilities stay float32: orjson writes the shortest decimal that reads back as the same float32.
+    """Encode native records as JSON.
+
+    Parameters
+    ----------
+    records
+        From `native_records`.
+
+    Returns
+    -------
+    list of bytes
+        One line per record, without the line terminator.
+    """
+    # Probabilities stay float32: orjson writes the shortest decimal that parses to the same float32.
     return [orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY) for record in records]
 
 
 def encode_avro(records: Iterable[Record]) -> list[bytes]:
     """Encode native records in Avro's single-object encoding.
 
-    That is: C3 01, the 8-byte CRC-64-AVRO fingerprint of the schema, the schemaless body. A reader that
-    knows the schema skips 10 bytes; one that knows several tells them apart.
+    That is: C3 01, the 8-byte CRC-64-AVRO fingerprint of the schema, the schemaless body (Avro specification
+    1.11, "Single-object encoding"). A reader of only this schema skips the first 10 bytes; the fingerprint
+    lets others tell several schemas apart.
+
+    Parameters
+    ----------
+    records
+        From `native_records`.
     """
     return _encode(records, RecordSchema.NATIVE_AVRO, single_object_header())
 
@@ -188,10 +216,10 @@ def encode_elasticc(
     times: AlertTimes,
     broker_version: str,
 ) -> list[bytes]:
-    """Encode ELAsTiCC 0.9.1 ``brokerClassfication`` records, schemaless, as the challenge's brokers did.
+    """Encode ELAsTiCC 0.9.1 ``brokerClassfication`` records as schemaless Avro, like the challenge's brokers.
 
-    Probabilities of classes that share a taxonomy id are added up, the rest to 1 goes to 200 (Residual),
-    an abstention is 300 (NotClassified) with probability 1.
+    Probabilities of classes that share a taxonomy id are summed, what is missing to 1 goes to 200 (Residual),
+    and an abstention is 300 (NotClassified) with probability 1.
 
     Parameters
     ----------
@@ -209,7 +237,7 @@ def encode_elasticc(
             "brokerIngestTimestamp": times.ingested_ms,
             "brokerName": BROKER_NAME,
             "brokerVersion": broker_version,
-            **_elasticc_answer(result, classifiers.get(result.model)),
+            **_elasticc_result(result, classifiers.get(result.model)),
         }
         for result, alert_id, published in zip(results, alerts.alert_id.tolist(), published_ms, strict=True)
     ]
@@ -218,9 +246,9 @@ def encode_elasticc(
 
 @cache
 def single_object_header() -> bytes:
-    """Give the 10 bytes before every native Avro record."""
+    """Return the 10 bytes that precede every native Avro record."""
     canonical = to_parsing_canonical_form(record_schema(RecordSchema.NATIVE_AVRO))
-    # fastavro prints the fingerprint's bytes in the little-endian order of the encoding.
+    # fastavro returns the fingerprint as hex digits in the little-endian order of the encoding.
     return b"\xc3\x01" + bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))
 
 
@@ -241,7 +269,7 @@ def _encode(records: Iterable[Record], name: RecordSchema, header: bytes) -> lis
 
 
 def _or_none(column: NDArray[np.float64]) -> list[float | None]:
-    """List a column, None for NaN, which neither JSON nor our Avro schema has."""
+    """Return a column as a list with None for NaN, which neither JSON nor our Avro schema allows."""
     return [value if value == value else None for value in column.tolist()]  # NaN differs from itself
 
 
@@ -264,7 +292,7 @@ def _class_vector(result: Classification, classifiers: Mapping[int, Classifier])
     ]
 
 
-def _elasticc_answer(result: Classification, classifier: Classifier | None) -> Record:
+def _elasticc_result(result: Classification, classifier: Classifier | None) -> Record:
     if classifier is None:
         name, params = BROKER_NAME, ""
     else:

@@ -1,1 +1,1 @@
-"""One module per survey: which fields of its alerts are read, and their units."""
+"""One module per survey: the fields of its alerts and their conversion to common units."""

@@ -1,4 +1,4 @@
-"""Alerts of the ELAsTiCC challenge, 0.9 (with its pre-release) and 0.9.1: which fields, what they mean."""
+"""Alerts of the ELAsTiCC challenge, schema 0.9 (with its pre-release) and 0.9.1."""
 
 from typing import Any
 
@@ -70,14 +70,20 @@ BANDS = {
 }
 
 SENTINELS = (-9.0, -99.0, -999.0, -9999.0, 999.0)
-"""What SNANA writes where it has no value."""
+"""SNANA's values for missing data."""
 
-HIGHEST_REDSHIFT = 20.0
-LARGEST_MWEBV = 100.0
+MAX_REDSHIFT = 20.0
+MAX_MWEBV = 100.0
 
 
 def map_alerts(raw: RawAlerts) -> MappedAlerts:
-    """Bring ELAsTiCC alerts to the common form."""
+    """Convert ELAsTiCC alerts to the common form.
+
+    Parameters
+    ----------
+    raw
+        Columns and tables of `LAYOUT`.
+    """
     columns = raw.columns
     checks = Checks()
     triggers = checked_triggers(columns, checks)
@@ -99,12 +105,20 @@ def map_alerts(raw: RawAlerts) -> MappedAlerts:
         is_solar_system=np.zeros(raw.n_alerts, np.bool_),  # the challenge has none
         redshift=redshift,
         redshift_err=redshift_err,
-        mwebv=known(columns["diaObject.mwebv"], LARGEST_MWEBV).astype(np.float32),
+        mwebv=without_sentinels(columns["diaObject.mwebv"], MAX_MWEBV).astype(np.float32),
     )
 
 
 def checked_triggers(columns: dict[str, NDArray[Any]], checks: Checks) -> Triggers:
-    """Give the triggering exposures; what is impossible goes into `checks`."""
+    """Return the triggering exposures.
+
+    Parameters
+    ----------
+    columns
+        Columns of the layout.
+    checks
+        Receives the errors of invalid values.
+    """
     alert_id = columns["diaSource.diaSourceId"]
     checks.valid("diaSource.diaSourceId", alert_id, alert_id > 0)
     mjd_tai = columns["diaSource.midPointTai"]
@@ -117,7 +131,19 @@ def checked_triggers(columns: dict[str, NDArray[Any]], checks: Checks) -> Trigge
 
 
 def table_rows(raw: RawAlerts, path: str, id_name: str, unit_njy: NDArray[np.float64], kind: Kind) -> Rows:
-    """Give the rows of ``prvDiaSources`` or ``prvDiaForcedSources``."""
+    """Return the rows of ``prvDiaSources`` or ``prvDiaForcedSources``.
+
+    Parameters
+    ----------
+    raw
+        Columns and tables of `LAYOUT`.
+    path, id_name
+        Name of the table and of its id column.
+    unit_njy
+        float64, shape (n_alerts,), flux unit of each alert.
+    kind
+        Kind of the rows.
+    """
     table = raw.tables[path]
     columns, owners = table.columns, table.owners()
     flux_njy, flux_err_njy = fluxes(columns["psFlux"], columns["psFluxErr"], unit_njy[owners])
@@ -128,7 +154,20 @@ def table_rows(raw: RawAlerts, path: str, id_name: str, unit_njy: NDArray[np.flo
 def fluxes(
     flux: NDArray[np.float64], error: NDArray[np.float64], unit_njy: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give flux and error in nJy; NaN where one of them is a sentinel."""
+    """Convert fluxes and errors to nJy.
+
+    Parameters
+    ----------
+    flux, error
+        float64, shape (n,), in units of `unit_njy`; `SENTINELS` mean that there is no measurement.
+    unit_njy
+        float64, shape (n,).
+
+    Returns
+    -------
+    flux_njy, flux_err_njy : ndarray, shape (n,), float64
+        The flux is NaN where there is no measurement.
+    """
     is_missing = np.zeros(len(flux), np.bool_)
     for sentinel in SENTINELS:
         is_missing |= (flux == sentinel) | (error == sentinel)
@@ -136,28 +175,57 @@ def fluxes(
 
 
 def flux_units_njy(is_prerelease: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Give the flux unit of each alert in nJy.
+    """Return the flux unit of each alert.
 
-    The challenge's alerts are in nJy. Those made before it are in SNANA's FLUXCAL (zero point 27.5): their
-    errors, read as nJy, would be those of a telescope 4 magnitudes deeper than LSST in every band.
+    The challenge's alerts are in nJy. Those of the pre-release are in SNANA's FLUXCAL (zero point 27.5): read
+    as nJy, their errors would be those of a telescope 4 magnitudes deeper than LSST in every band.
+
+    Parameters
+    ----------
+    is_prerelease
+        bool, shape (n_alerts,).
+
+    Returns
+    -------
+    ndarray, shape (n_alerts,), float64
+        nJy.
     """
     return np.where(is_prerelease, njy_of_fluxcal(), 1.0)
 
 
 def redshifts(columns: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give redshift and error of the nearest host: spectroscopic if there is one, else photometric."""
+    """Return the redshift of the nearest host and its error: spectroscopic if there is one, else photometric.
+
+    Parameters
+    ----------
+    columns
+        Columns of the layout.
+
+    Returns
+    -------
+    redshift, redshift_err : ndarray, shape (n_alerts,), float32
+        NaN where there is none.
+    """
     redshift = np.full(len(columns["diaObject.hostgal_z"]), np.nan)
     redshift_err = redshift.copy()
     for name in ("hostgal_zspec", "hostgal_z", "hostgal_zphot"):
-        value = known(columns[f"diaObject.{name}"], HIGHEST_REDSHIFT)
-        error = known(columns[f"diaObject.{name}_err"], HIGHEST_REDSHIFT)
+        value = without_sentinels(columns[f"diaObject.{name}"], MAX_REDSHIFT)
+        error = without_sentinels(columns[f"diaObject.{name}_err"], MAX_REDSHIFT)
         is_better = np.isnan(redshift) & ~np.isnan(value)
         redshift[is_better] = value[is_better]
         redshift_err[is_better] = error[is_better]
     return redshift.astype(np.float32), redshift_err.astype(np.float32)
 
 
-def known(values: NDArray[np.float64], largest: float) -> NDArray[np.float64]:
-    """Give values that are none of the sentinels and can be what they are said to be; else NaN."""
-    # All negative sentinels fail the first comparison, 999 the second.
-    return np.where((values >= 0) & (values <= largest), values, np.nan)
+def without_sentinels(values: NDArray[np.float64], maximum: float) -> NDArray[np.float64]:
+    """Replace sentinels and implausible values by NaN.
+
+    Parameters
+    ----------
+    values
+        float64, shape (n,).
+    maximum
+        Largest plausible value.
+    """
+    # The negative sentinels fail the first comparison, 999 the second.
+    return np.where((values >= 0) & (values <= maximum), values, np.nan)

@@ -1,4 +1,4 @@
-"""LSST alerts, schema 7.0 to 11.1: which fields, and what they mean."""
+"""LSST alerts, schema 7.0 to 11.1."""
 
 from typing import Any
 
@@ -70,15 +70,20 @@ LAYOUT = Layout(
 BANDS = {b"u": Band.U, b"g": Band.G, b"r": Band.R, b"i": Band.I, b"z": Band.Z, b"y": Band.Y}
 
 DETECTORS = 1000
-"""More than LSSTCam has (205): visit * 1000 + detector names an exposure of one detector."""
+"""More than LSSTCam has (205), so that visit * 1000 + detector identifies the exposure of one detector."""
 
 
 def map_alerts(raw: RawAlerts) -> MappedAlerts:
-    """Bring LSST alerts to the common form.
+    """Convert LSST alerts to the common form.
 
-    Fluxes are taken as they are, sign and all: nJy, and negative where the source faded. ``isNegative``
-    contradicts the sign in some rows, and ``psfFlux_flag`` marks photometry that agrees with the forced
-    photometry of the same visits as well as any other, so neither is used.
+    Fluxes are used as they are: in nJy, and negative where the source faded. ``isNegative`` contradicts the
+    sign in some rows, and photometry with ``psfFlux_flag`` agrees with the forced photometry of the same
+    visits as well as any other, so neither is used.
+
+    Parameters
+    ----------
+    raw
+        Columns and tables of `LAYOUT`.
     """
     columns = raw.columns
     checks = Checks()
@@ -98,13 +103,21 @@ def map_alerts(raw: RawAlerts) -> MappedAlerts:
         checks,
         object_id=object_names(dia_object, ss_object, triggers.alert_id),
         is_solar_system=ss_object != 0,
-        # No star score: extendedness is of the difference source itself, and a transient is a point.
+        # No star score: extendedness is of the difference source, and a transient is a point source.
         real_bogus=in_unit_interval(columns["diaSource.reliability"]),
     )
 
 
 def checked_triggers(columns: dict[str, NDArray[Any]], checks: Checks) -> Triggers:
-    """Give the triggering exposures; what is impossible goes into `checks`."""
+    """Return the triggering exposures.
+
+    Parameters
+    ----------
+    columns
+        Columns of the layout.
+    checks
+        Receives the errors of invalid values.
+    """
     alert_id = columns["diaSource.diaSourceId"]
     checks.valid("diaSource.diaSourceId", alert_id, alert_id > 0)
     mjd_tai = columns["diaSource.midpointMjdTai"]
@@ -118,7 +131,13 @@ def checked_triggers(columns: dict[str, NDArray[Any]], checks: Checks) -> Trigge
 
 
 def history_rows(raw: RawAlerts) -> Rows:
-    """Give ``prvDiaSources``, which never holds the trigger."""
+    """Return ``prvDiaSources``, which never contains the trigger.
+
+    Parameters
+    ----------
+    raw
+        Columns and tables of `LAYOUT`.
+    """
     table = raw.tables["prvDiaSources"]
     columns = table.columns
     return Rows(
@@ -133,15 +152,20 @@ def history_rows(raw: RawAlerts) -> Rows:
 
 
 def forced_rows(raw: RawAlerts) -> Rows:
-    """Give ``prvDiaForcedSources``.
+    """Return ``prvDiaForcedSources``.
 
-    It includes the trigger's visit and those of other detections, which the merge drops: a time and band
-    are one (visit, detector).
+    They include the visits of the trigger and of other detections. The merge drops these: rows of equal time
+    and band are of the same visit and detector.
+
+    Parameters
+    ----------
+    raw
+        Columns and tables of `LAYOUT`.
     """
     table = raw.tables["prvDiaForcedSources"]
     columns = table.columns
     visit, detector = columns["visit"], columns["detector"]
-    # Damaged visits may overflow; an id that is then not positive is refused.
+    # Corrupt visits may overflow; alerts are rejected if the id is not positive.
     with np.errstate(over="ignore"):
         exposure_id = visit * DETECTORS + detector
     return Rows(
@@ -158,7 +182,18 @@ def forced_rows(raw: RawAlerts) -> Rows:
 def object_names(
     dia_object: NDArray[np.int64], ss_object: NDArray[np.int64], dia_source: NDArray[np.int64]
 ) -> list[str]:
-    """Name each alert's object: a diaObject, else a solar-system object, else the source itself."""
+    """Name each alert's object: its diaObject, else its solar-system object, else the source itself.
+
+    Parameters
+    ----------
+    dia_object, ss_object, dia_source
+        int64, shape (n,), ids; 0 for none.
+
+    Returns
+    -------
+    list of str
+        As described in `service.core.alerts.AlertBatch`.
+    """
     names = list(map(str, dia_object.tolist()))
     for index in np.flatnonzero(dia_object == 0).tolist():
         names[index] = f"ss{ss_object[index]}" if ss_object[index] else f"src{dia_source[index]}"

@@ -1,4 +1,4 @@
-"""ZTF alerts, schema 3.0 to 4.02: which fields, and what they mean."""
+"""ZTF alerts, schema 3.0 to 4.02 (Masci et al. 2019, PASP 131, 018003; ztf-avro-alert)."""
 
 import re
 from typing import Any
@@ -10,10 +10,10 @@ from service.core.alerts import Band, Kind, Survey
 from service.core.photometry import (
     flux_njy_of_counts,
     flux_njy_of_magnitude,
-    mjd_tai_of_utc_exposure,
     noise_njy_of_limit,
     relative_error_of_magnitude,
 )
+from service.core.times import mjd_tai_of_utc_exposure
 from service.decoding.columns import MISSING_INTEGER, Column, ColumnType, Layout, RawAlerts, Table
 from service.decoding.surveys.mapping import (
     NO_BAND,
@@ -86,7 +86,7 @@ LAYOUT = Layout(
 
 NAME_BYTES = np.zeros(256, np.bool_)
 NAME_BYTES[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+-")] = True
-"""What names are made of: ZTF's and any test's, but nothing that would mean something in a key or a path."""
+"""Bytes allowed in object names: those of real and test names, but none with a meaning in keys or paths."""
 
 BANDS = np.full(4, NO_BAND, np.uint8)
 BANDS[1:] = Band.G, Band.R, Band.I
@@ -95,23 +95,29 @@ POSITIVE, NEGATIVE = (b"t", b"1"), (b"f", b"0")
 """Both spellings occur within one packet."""
 
 EXPOSURE_S = 30.0
-"""The survey's exposure time, for rows that do not give one (null, absent, or a broker's 0)."""
+"""The survey's standard exposure time, for rows without one (null, absent, or a broker's 0)."""
 
 BRIGHTEST_MAG, FAINTEST_MAG = 5.0, 30.0
-"""Beyond ZTF's reach on both sides. Real packets hold limits such as -1006.9."""
+"""Range of plausible magnitudes. Real packets contain limits such as -1006.9."""
 
 FAILED_DN = -99998.0
-"""Forced photometry that failed is written as -99999."""
+"""Failed forced photometry is written as -99999."""
 
 FAILED_STATUS = re.compile(rb"(?:^|,)\s*(?:55|61)\s*(?:,|$)")
-"""Codes of failed forced photometry; 56 and 57 are warnings, and their fluxes are usable."""
+"""Status codes of failed forced photometry; 56 and 57 are warnings, and their fluxes are usable."""
 
 ASTEROID_RADIUS_ARCSEC = 5.0
-"""A named object farther away than this merely passes by: ssnamenr reaches out to 30 arcsec."""
+"""Matching radius: ssnamenr names asteroids up to 30 arcsec away, most of which are chance neighbours."""
 
 
 def map_alerts(raw: RawAlerts) -> MappedAlerts:
-    """Bring ZTF alerts to the common form."""
+    """Convert ZTF alerts to the common form.
+
+    Parameters
+    ----------
+    raw
+        Columns and tables of `LAYOUT`.
+    """
     columns = raw.columns
     checks = Checks()
     names, sign = columns["objectId"], signs(columns["candidate.isdiffpos"])
@@ -137,7 +143,15 @@ def map_alerts(raw: RawAlerts) -> MappedAlerts:
 
 
 def checked_triggers(columns: dict[str, NDArray[Any]], checks: Checks) -> Triggers:
-    """Give the triggering exposures; what is impossible goes into `checks`."""
+    """Return the triggering exposures.
+
+    Parameters
+    ----------
+    columns
+        Columns of the layout.
+    checks
+        Receives the errors of invalid values.
+    """
     alert_id = first_given(columns["candid"], columns["candidate.candid"])
     checks.valid("candid", alert_id, alert_id > 0)
     mjd_tai = mjd_tai_of_utc_exposure(columns["candidate.jd"], exposure_s(columns["candidate.exptime"]))
@@ -150,18 +164,31 @@ def checked_triggers(columns: dict[str, NDArray[Any]], checks: Checks) -> Trigge
 
 
 def are_names(names: NDArray[np.bytes_]) -> NDArray[np.bool_]:
-    """Whether each value can name an object: not too long, of plain characters, a letter or digit first."""
+    """Return whether each value is a valid object name.
+
+    Parameters
+    ----------
+    names
+        bytes, shape (n,). A valid name has at most `MAX_NAME_BYTES` bytes, all of them `NAME_BYTES`, and
+        begins with a letter or digit.
+    """
     letters = np.ascontiguousarray(names).view(np.uint8).reshape(len(names), names.itemsize)
     is_plain = (NAME_BYTES[letters] | (letters == 0)).all(axis=1)
-    # A text that is cut off fills its column to the last byte. Zeros within a name are not trailing.
+    # A truncated text fills its column to the last byte. str_len ignores trailing zeros only.
     length = np.strings.str_len(names)
     has_zero = (letters != 0).sum(axis=1) != length
-    begins_well = ~np.isin(letters[:, 0], list(b"_.+-"))
-    return np.asarray(is_plain & ~has_zero & begins_well & (length > 0) & (length <= MAX_NAME_BYTES))
+    begins_alphanumeric = ~np.isin(letters[:, 0], list(b"_.+-"))
+    return np.asarray(is_plain & ~has_zero & begins_alphanumeric & (length > 0) & (length <= MAX_NAME_BYTES))
 
 
 def history_rows(raw: RawAlerts) -> Rows:
-    """Give ``prv_candidates``: detections, and upper limits where there is no ``candid``."""
+    """Return ``prv_candidates``: detections, and upper limits where ``candid`` is null.
+
+    Parameters
+    ----------
+    raw
+        Columns and tables of `LAYOUT`.
+    """
     table = raw.tables["prv_candidates"]
     columns = table.columns
     is_limit = columns["candid"] == MISSING_INTEGER
@@ -179,7 +206,13 @@ def history_rows(raw: RawAlerts) -> Rows:
 
 
 def forced_rows(raw: RawAlerts) -> Rows:
-    """Give ``fp_hists``: forced photometry, which never holds the trigger."""
+    """Return ``fp_hists``: forced photometry, which never contains the trigger.
+
+    Parameters
+    ----------
+    raw
+        Columns and tables of `LAYOUT`.
+    """
     table = raw.tables["fp_hists"]
     columns = table.columns
     counts, noise, zero_point = (
@@ -205,43 +238,109 @@ def forced_rows(raw: RawAlerts) -> Rows:
 def detections(
     magpsf: NDArray[np.float64], sigmapsf: NDArray[np.float64], sign: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the signed difference flux and its error, nJy; NaN where there is no measurement."""
+    """Convert difference magnitudes to signed fluxes.
+
+    Parameters
+    ----------
+    magpsf, sigmapsf
+        float64, shape (n,), AB magnitude of the absolute difference flux and its 1-sigma error.
+    sign
+        float64, shape (n,), from `signs`.
+
+    Returns
+    -------
+    flux_njy, flux_err_njy : ndarray, shape (n,), float64
+        NaN where there is no measurement.
+    """
     is_measured = is_magnitude(magpsf) & (sign != 0)
-    size = flux_njy_of_magnitude(np.where(is_measured, magpsf, np.nan))
-    return sign * size, size * relative_error_of_magnitude(sigmapsf)
+    absolute_flux = flux_njy_of_magnitude(np.where(is_measured, magpsf, np.nan))
+    return sign * absolute_flux, absolute_flux * relative_error_of_magnitude(sigmapsf)
 
 
 def signs(isdiffpos: NDArray[np.bytes_]) -> NDArray[np.float64]:
-    """Give +1 for a brightening, -1 for a fading, 0 where the packet does not say."""
+    """Return the signs of difference fluxes.
+
+    Parameters
+    ----------
+    isdiffpos
+        bytes, shape (n,).
+
+    Returns
+    -------
+    ndarray, shape (n,), float64
+        +1 for brighter than the reference image, -1 for fainter, 0 for any other value.
+    """
     is_positive = (isdiffpos == POSITIVE[0]) | (isdiffpos == POSITIVE[1])
     is_negative = (isdiffpos == NEGATIVE[0]) | (isdiffpos == NEGATIVE[1])
     return np.asarray(is_positive.astype(np.float64) - is_negative)
 
 
 def bands_of_filter(fid: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Give the band of a filter id: 1, 2, 3 are g, r, i."""
+    """Return the bands of filter ids.
+
+    Parameters
+    ----------
+    fid
+        int64, shape (n,): 1, 2, 3 for g, r, i.
+
+    Returns
+    -------
+    ndarray, shape (n,), uint8
+        `Band`, or `NO_BAND` for any other id.
+    """
     return np.asarray(BANDS[np.where((fid >= 0) & (fid < len(BANDS)), fid, 0)])
 
 
 def exposure_s(exptime: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give exposure times, the survey's own where a packet has none."""
+    """Return exposure times, with `EXPOSURE_S` where a packet has none.
+
+    Parameters
+    ----------
+    exptime
+        float64, shape (n,), seconds; NaN where missing.
+    """
     return np.where((exptime > 0) & (exptime < 3600), exptime, EXPOSURE_S)
 
 
 def is_magnitude(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each value can be a magnitude; False for NaN."""
+    """Return whether each value is a plausible magnitude.
+
+    Parameters
+    ----------
+    values
+        float64, shape (n,); NaN is not a magnitude.
+    """
     return (values > BRIGHTEST_MAG) & (values < FAINTEST_MAG)
 
 
 def asteroids(name: NDArray[np.bytes_], distance_arcsec: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether a known solar-system object is at this place; its name is the string 'null' if none is."""
+    """Return whether a known solar-system object is at the position of each alert.
+
+    Parameters
+    ----------
+    name
+        bytes, shape (n,), name of the nearest one: null or the string ``null`` for none.
+    distance_arcsec
+        float64, shape (n,).
+    """
     is_named = (name != b"") & (name != b"null")
-    # A negative or missing distance says nothing, so that the name decides.
+    # If the distance is negative or missing, the name decides.
     return np.asarray(is_named & ~(distance_arcsec > ASTEROID_RADIUS_ARCSEC))
 
 
 def real_bogus(rb: NDArray[np.float64], drb: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Give the deep-learning score, else the random forest's."""
+    """Return the deep-learning score, else the random forest's.
+
+    Parameters
+    ----------
+    rb, drb
+        float64, shape (n,), scores of the random forest and the neural network.
+
+    Returns
+    -------
+    ndarray, shape (n,), float32
+        In [0, 1]; NaN where there is neither.
+    """
     deep = in_unit_interval(drb)
     return np.where(np.isnan(deep), in_unit_interval(rb), deep)
 
@@ -249,9 +348,22 @@ def real_bogus(rb: NDArray[np.float64], drb: NDArray[np.float64]) -> NDArray[np.
 def stars(
     sgscore1: NDArray[np.float64], distpsnr1: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give star score and distance of the nearest PS1 source; NaN for both if there is none (-999)."""
-    is_there = (distpsnr1 >= 0) & (sgscore1 >= 0) & (sgscore1 <= 1)
+    """Return star-galaxy score and distance of the nearest PS1 source.
+
+    Parameters
+    ----------
+    sgscore1
+        float64, shape (n,), 1 for a star (Tachibana & Miller 2018, PASP 130, 128001); -999 for none.
+    distpsnr1
+        float64, shape (n,), arcsec; -999 for none.
+
+    Returns
+    -------
+    star_galaxy, star_distance_arcsec : ndarray, shape (n,), float32
+        Both NaN where there is no such source.
+    """
+    has_source = (distpsnr1 >= 0) & (sgscore1 >= 0) & (sgscore1 <= 1)
     return (
-        np.where(is_there, sgscore1, np.nan).astype(np.float32),
-        np.where(is_there, distpsnr1, np.nan).astype(np.float32),
+        np.where(has_source, sgscore1, np.nan).astype(np.float32),
+        np.where(has_source, distpsnr1, np.nan).astype(np.float32),
     )

@@ -1,1 +1,1 @@
-"""The compiler from Avro schemas to programs, and the compiled interpreter that runs them."""
+"""A virtual machine that reads Avro: the compiler from schemas to programs, and their interpreter."""

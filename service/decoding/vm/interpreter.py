@@ -1,11 +1,11 @@
-"""Running programs over the bytes of many messages, as machine code.
+"""The interpreter: runs programs over the bytes of many messages, as machine code.
 
-Nothing in a message is believed: before a byte is read it is known to lie within the record's block, and
-each length, count and union index is checked against what is left. An array's items take at least one byte
-each (`service.decoding.wire.avro` refuses schemas in which they would not), so that no count can keep us busy
-for longer than there are bytes.
+Messages are untrusted: before a byte is read it is checked to lie within the record's block, and each length,
+count and union index is checked against the bytes that are left. An item of an array takes at least one byte
+(`service.decoding.wire.avro` rejects schemas in which it does not), so the time to read a message is bounded
+by its length, whatever counts it contains.
 
-Functions give the position behind what they read, or the negative number of what is wrong
+Functions return the position after what they have read, or a negated fault code
 (`service.decoding.vm.primitives.FAULTS`).
 """
 
@@ -31,9 +31,9 @@ from service.decoding.vm.primitives import (
     BAD_COUNT,
     BAD_LENGTH,
     BAD_TEXT,
-    CUT_OFF,
-    FULL,
-    LEFT_OVER,
+    TABLE_FULL,
+    TRAILING_BYTES,
+    TRUNCATED,
     is_utf8,
     read_branch,
     read_varint,
@@ -56,8 +56,8 @@ from service.decoding.vm.storage import (
     ADDRESS,
     CAPACITY,
     DEPTH,
-    FAULT_AT,
-    FAULTY,
+    FAULT_INSTRUCTION,
+    FAULT_POSITION,
     FULL_TABLE,
     N_FLOATS,
     N_INTEGERS,
@@ -72,43 +72,44 @@ from service.decoding.vm.storage import (
     START,
     STOP,
     TABLE_LENGTH,
-    Addresses,
+    VmState,
 )
 
 __all__ = ["run_programs"]
 
-VALUE, NULL, IF_NULL, A, B, C = range(1, 7)  # of an instruction, behind what to do
+VALUE, NULL, IF_NULL, A, B, C = range(1, 7)  # columns of an instruction, after the operation
 
 
 @compiled
 def run_programs(
-    bodies: NDArray[np.int64],
+    spans: NDArray[np.int64],
     first: int,
     n_tables: int,
     addresses: NDArray[np.int64],
     faults: NDArray[np.int64],
 ) -> int:
-    """Read bodies one after the other until a table is full.
+    """Read spans one after the other until a table is full.
 
     Parameters
     ----------
-    bodies
-        int64, shape (n, 5). A body that is malformed leaves no rows.
+    spans
+        int64, shape (n, 5): see `service.decoding.vm.storage`. A malformed span leaves no rows.
     first
-        The body to begin with.
+        Index of the first span to read.
     n_tables
-        The alerts' table and the others.
+        Number of tables, that of the alerts included.
     addresses
-        int64, shape (9,): `Addresses`.
+        int64, shape (9,): addresses of the arrays of `VmState`.
     faults
-        int64, shape (n, 3), written: what is wrong, 0 for nothing, and the position and instruction where.
+        int64, shape (n, 3), written: fault code of each span, 0 for none, and position and instruction of the
+        fault.
 
     Returns
     -------
     int
-        The body for which register `FULL_TABLE` had no room; n when all are read.
+        Index of the span for which the table in register `FULL_TABLE` has no room; n if all were read.
     """
-    at = Addresses(
+    vm = VmState(
         pointer(addresses[0]),
         pointer(addresses[1]),
         pointer(addresses[2]),
@@ -120,163 +121,163 @@ def run_programs(
         pointer(addresses[8]),
     )
     rows_before = np.empty(n_tables, np.int64)
-    for number in range(first, len(bodies)):
+    for number in range(first, len(spans)):
         for table in range(n_tables):
-            rows_before[table] = element_i64(at.tables, table * TABLE_LENGTH + N_ROWS)
-        fault = _run_body(bodies, number, n_tables, at)
+            rows_before[table] = element_i64(vm.tables, table * TABLE_LENGTH + N_ROWS)
+        fault = _run_span(spans, number, n_tables, vm)
         if fault:
             for table in range(n_tables):
-                store_i64(at.tables, table * TABLE_LENGTH + N_ROWS, rows_before[table])
-            if fault == FULL:
+                store_i64(vm.tables, table * TABLE_LENGTH + N_ROWS, rows_before[table])
+            if fault == TABLE_FULL:
                 return number
         faults[number, 0] = fault
-        faults[number, 1] = element_i64(at.registers, FAULT_AT)
-        faults[number, 2] = element_i64(at.registers, FAULTY)
-    return len(bodies)
+        faults[number, 1] = element_i64(vm.registers, FAULT_POSITION)
+        faults[number, 2] = element_i64(vm.registers, FAULT_INSTRUCTION)
+    return len(spans)
 
 
 @compiled
-def _run_body(bodies: NDArray[np.int64], number: int, n_tables: int, at: Addresses) -> int:
-    """Read the records of one body; give what is wrong with it, 0 for nothing."""
-    base = pointer(bodies[number, ADDRESS])
-    position, stop, program = bodies[number, START], bodies[number, STOP], bodies[number, PROGRAM]
-    for _ in range(bodies[number, N_RECORDS]):
-        position = _run_alert(base, position, stop, program, number, n_tables, at)
+def _run_span(spans: NDArray[np.int64], number: int, n_tables: int, vm: VmState) -> int:
+    """Read the records of one span; return a fault code, 0 for none."""
+    base = pointer(spans[number, ADDRESS])
+    position, stop, program = spans[number, START], spans[number, STOP], spans[number, PROGRAM]
+    for _ in range(spans[number, N_RECORDS]):
+        position = _run_alert(base, position, stop, program, number, n_tables, vm)
         if position < 0:
             return -position
-    store_i64(at.registers, FAULT_AT, position)
-    store_i64(at.registers, FAULTY, program)
-    return 0 if position == stop else LEFT_OVER
+    store_i64(vm.registers, FAULT_POSITION, position)
+    store_i64(vm.registers, FAULT_INSTRUCTION, program)
+    return 0 if position == stop else TRAILING_BYTES
 
 
 @compiled
 def _run_alert(
-    base: Any, position: int, stop: int, program: int, number: int, n_tables: int, at: Addresses
+    base: Any, position: int, stop: int, program: int, number: int, n_tables: int, vm: VmState
 ) -> int:
-    """Read one record as an alert of body `number`."""
-    alert = element_i64(at.tables, N_ROWS)
-    if not _begin_row(ALERTS, at):
-        return -FULL
-    store_i64(at.body, alert, number)
+    """Read one record as an alert of span `number`."""
+    alert = element_i64(vm.tables, N_ROWS)
+    if not _append_row(ALERTS, vm):
+        return -TABLE_FULL
+    store_i64(vm.span, alert, number)
     for table in range(n_tables):
-        store_i64(at.starts, alert * n_tables + table, element_i64(at.tables, table * TABLE_LENGTH + N_ROWS))
-    store_i64(at.registers, DEPTH, 0)
-    return _run_record(base, position, stop, program, at)
+        store_i64(vm.starts, alert * n_tables + table, element_i64(vm.tables, table * TABLE_LENGTH + N_ROWS))
+    store_i64(vm.registers, DEPTH, 0)
+    return _run_record(base, position, stop, program, vm)
 
 
 @compiled
-def _run_record(base: Any, position: int, stop: int, instruction: int, at: Addresses) -> int:
-    """Run the program that begins at `instruction` over one record."""
+def _run_record(base: Any, position: int, stop: int, instruction: int, vm: VmState) -> int:
+    """Read one record with the program that begins at `instruction`."""
     while True:
         before = position
         code = instruction * INSTRUCTION_LENGTH
-        op = element_i64(at.code, code)
-        value = element_i64(at.code, code + VALUE)
+        op = element_i64(vm.code, code)
+        value = element_i64(vm.code, code + VALUE)
         if value >= 0:
-            position, is_null = read_branch(base, position, stop, value, element_i64(at.code, code + NULL))
+            position, is_null = read_branch(base, position, stop, value, element_i64(vm.code, code + NULL))
             if is_null:
-                instruction = element_i64(at.code, code + IF_NULL)
+                instruction = element_i64(vm.code, code + IF_NULL)
                 continue
-        a, b = element_i64(at.code, code + A), element_i64(at.code, code + B)
+        a, b = element_i64(vm.code, code + A), element_i64(vm.code, code + B)
         if position < 0:
             pass
         elif op == SKIP_RUN:
-            position = skip_run(base, position, stop, at.items, a, b, element_i64(at.code, code + C))
+            position = skip_run(base, position, stop, vm.items, a, b, element_i64(vm.code, code + C))
         elif op < SKIP_RUN:
             if op == END:
                 return position
             position = skip(base, position, stop, op, a)
         elif op < ARRAY:
-            position = _read(base, position, stop, op, a, b, at)
+            position = _read_value(base, position, stop, op, a, b, vm)
         else:
-            position, instruction = _move(base, position, stop, op, instruction, at)
+            position, instruction = _jump(base, position, stop, op, instruction, vm)
         if position < 0:
-            store_i64(at.registers, FAULT_AT, before)
-            store_i64(at.registers, FAULTY, instruction)
+            store_i64(vm.registers, FAULT_POSITION, before)
+            store_i64(vm.registers, FAULT_INSTRUCTION, instruction)
             return position
         instruction += 1
 
 
 @compiled
-def _read(base: Any, position: int, stop: int, op: int, column: int, width: int, at: Addresses) -> int:
-    """Read one value into the row."""
+def _read_value(base: Any, position: int, stop: int, op: int, column: int, width: int, vm: VmState) -> int:
+    """Read one value into the current row."""
     if op == READ_FLOAT:
         if stop - position < 4:
-            return -CUT_OFF
-        store_f64(at.floats, element_i64(at.registers, ROW_FLOATS) + column, load_f32(base, position))
+            return -TRUNCATED
+        store_f64(vm.floats, element_i64(vm.registers, ROW_FLOATS) + column, load_f32(base, position))
         return position + 4
     if op == READ_DOUBLE:
         if stop - position < 8:
-            return -CUT_OFF
-        store_f64(at.floats, element_i64(at.registers, ROW_FLOATS) + column, load_f64(base, position))
+            return -TRUNCATED
+        store_f64(vm.floats, element_i64(vm.registers, ROW_FLOATS) + column, load_f64(base, position))
         return position + 8
     number, position = read_varint(base, position, stop)
     if position < 0:
         return position
     if op == READ_LONG:
-        store_i64(at.integers, element_i64(at.registers, ROW_INTEGERS) + column, number)
+        store_i64(vm.integers, element_i64(vm.registers, ROW_INTEGERS) + column, number)
         return position
     if op == READ_LONG_AS_FLOAT:
-        store_f64(at.floats, element_i64(at.registers, ROW_FLOATS) + column, float(number))
+        store_f64(vm.floats, element_i64(vm.registers, ROW_FLOATS) + column, float(number))
         return position
-    return _read_text(base, position, stop, number, column, width, at)
+    return _read_text(base, position, stop, number, column, width, vm)
 
 
 @compiled
-def _read_text(
-    base: Any, position: int, stop: int, length: int, column: int, width: int, at: Addresses
-) -> int:
-    """Read the beginning of a text into the row."""
+def _read_text(base: Any, position: int, stop: int, length: int, column: int, width: int, vm: VmState) -> int:
+    """Read the first `width` bytes of a text into the current row."""
     if length < 0 or length > stop - position:
         return -BAD_LENGTH
     if not is_utf8(base, position, position + length):
         return -BAD_TEXT
-    start = element_i64(at.registers, ROW_TEXT) + column
+    start = element_i64(vm.registers, ROW_TEXT) + column
     for offset in range(min(length, width)):
-        store_u8(at.text, start + offset, load_u8(base, position + offset))
+        store_u8(vm.text, start + offset, load_u8(base, position + offset))
     return position + length
 
 
 @compiled
-def _move(base: Any, position: int, stop: int, op: int, instruction: int, at: Addresses) -> tuple[int, int]:
-    """Begin or end a row; go into an array, on to its next item, or out of it.
+def _jump(base: Any, position: int, stop: int, op: int, instruction: int, vm: VmState) -> tuple[int, int]:
+    """Begin or end a row; enter an array, continue with its next item, or leave it.
 
-    Gives the position, and the instruction before the one to go on with.
+    Returns the position, and the instruction before the next one to execute.
     """
-    a = element_i64(at.code, instruction * INSTRUCTION_LENGTH + A)
+    a = element_i64(vm.code, instruction * INSTRUCTION_LENGTH + A)
     if op == BEGIN_ROW:
-        return (position, instruction) if _begin_row(a, at) else (-FULL, instruction)
+        return (position, instruction) if _append_row(a, vm) else (-TABLE_FULL, instruction)
     if op == END_ROW:
-        _set_row(ALERTS, element_i64(at.tables, N_ROWS) - 1, at)
+        _select_row(ALERTS, element_i64(vm.tables, N_ROWS) - 1, vm)
         return position, instruction
-    depth = element_i64(at.registers, DEPTH)
+    depth = element_i64(vm.registers, DEPTH)
     if op == ARRAY:
-        start, least, frame = instruction, a, STACK + 2 * depth
+        start, min_item_bytes, frame = instruction, a, STACK + 2 * depth
         depth += 1
     else:
         start, frame = a - 1, STACK + 2 * (depth - 1)
-        least = element_i64(at.code, start * INSTRUCTION_LENGTH + A)
-        left = element_i64(at.registers, frame) - 1
+        min_item_bytes = element_i64(vm.code, start * INSTRUCTION_LENGTH + A)
+        left = element_i64(vm.registers, frame) - 1
         if left > 0:
-            store_i64(at.registers, frame, left)
+            store_i64(vm.registers, frame, left)
             return position, start
-        block_stop = element_i64(at.registers, frame + 1)
+        block_stop = element_i64(vm.registers, frame + 1)
         if block_stop >= 0 and block_stop != position:
             return -BAD_BLOCK, instruction
-    position = _begin_block(base, position, stop, least, frame, at)
+    position = _read_block_header(base, position, stop, min_item_bytes, frame, vm)
     if position < 0:
         return position, instruction
-    is_over = element_i64(at.registers, frame) == 0
-    store_i64(at.registers, DEPTH, depth - 1 if is_over else depth)
-    return position, element_i64(at.code, start * INSTRUCTION_LENGTH + B) - 1 if is_over else start
+    is_over = element_i64(vm.registers, frame) == 0
+    store_i64(vm.registers, DEPTH, depth - 1 if is_over else depth)
+    return position, element_i64(vm.code, start * INSTRUCTION_LENGTH + B) - 1 if is_over else start
 
 
 @compiled
-def _begin_block(base: Any, position: int, stop: int, least: int, frame: int, at: Addresses) -> int:
-    """Read how many items an array's next block has, which has to be no more than what is left can hold."""
+def _read_block_header(
+    base: Any, position: int, stop: int, min_item_bytes: int, frame: int, vm: VmState
+) -> int:
+    """Read the header of an array's next block, whose items must fit in the bytes that are left."""
     count, position = read_varint(base, position, stop)
     block_stop = -1
-    if position >= 0 and count < 0:  # then the block's size in bytes follows
+    if position >= 0 and count < 0:  # the size of the block in bytes follows
         size, position = read_varint(base, position, stop)
         if position >= 0:
             if size < 0 or size > stop - position:
@@ -284,47 +285,45 @@ def _begin_block(base: Any, position: int, stop: int, least: int, frame: int, at
             block_stop = position + size
             count = -count
     # The lowest integer has no positive counterpart.
-    if position >= 0 and (count < 0 or count > (stop - position) // least):
+    if position >= 0 and (count < 0 or count > (stop - position) // min_item_bytes):
         return -BAD_COUNT
-    store_i64(at.registers, frame, count)
-    store_i64(at.registers, frame + 1, block_stop)
+    store_i64(vm.registers, frame, count)
+    store_i64(vm.registers, frame + 1, block_stop)
     return position
 
 
-# Of a numpy type, because numba compiles a function anew for a constant of Python's.
+# Of a numpy type, because numba compiles functions again for Python integers.
 ALERTS = np.int64(0)
 """The table of the alerts."""
 
 
 @compiled
-def _begin_row(table: int | np.int64, at: Addresses) -> bool:
-    """Append a row of nothing but missing values to read into; False if there is no room."""
+def _append_row(table: int | np.int64, vm: VmState) -> bool:
+    """Append a row of missing values and select it; return False if the table is full."""
     columns = table * TABLE_LENGTH
-    n_rows = element_i64(at.tables, columns + N_ROWS)
-    if n_rows == element_i64(at.tables, columns + CAPACITY):
-        store_i64(at.registers, FULL_TABLE, table)
+    n_rows = element_i64(vm.tables, columns + N_ROWS)
+    if n_rows == element_i64(vm.tables, columns + CAPACITY):
+        store_i64(vm.registers, FULL_TABLE, table)
         return False
-    store_i64(at.tables, columns + N_ROWS, n_rows + 1)
-    _set_row(table, n_rows, at)
-    start = element_i64(at.registers, ROW_FLOATS)
-    for place in range(start, start + element_i64(at.tables, columns + N_FLOATS)):
-        store_f64(at.floats, place, np.nan)
-    start = element_i64(at.registers, ROW_INTEGERS)
-    for place in range(start, start + element_i64(at.tables, columns + N_INTEGERS)):
-        store_i64(at.integers, place, MISSING_INTEGER)
-    start = element_i64(at.registers, ROW_TEXT)
-    for place in range(start, start + element_i64(at.tables, columns + N_TEXT)):
-        store_u8(at.text, place, 0)
+    store_i64(vm.tables, columns + N_ROWS, n_rows + 1)
+    _select_row(table, n_rows, vm)
+    start = element_i64(vm.registers, ROW_FLOATS)
+    for index in range(start, start + element_i64(vm.tables, columns + N_FLOATS)):
+        store_f64(vm.floats, index, np.nan)
+    start = element_i64(vm.registers, ROW_INTEGERS)
+    for index in range(start, start + element_i64(vm.tables, columns + N_INTEGERS)):
+        store_i64(vm.integers, index, MISSING_INTEGER)
+    start = element_i64(vm.registers, ROW_TEXT)
+    for index in range(start, start + element_i64(vm.tables, columns + N_TEXT)):
+        store_u8(vm.text, index, 0)
     return True
 
 
 @compiled
-def _set_row(table: int | np.int64, row: int, at: Addresses) -> None:
-    """Read into this row from now on."""
+def _select_row(table: int | np.int64, row: int, vm: VmState) -> None:
+    """Make a row the current one."""
     columns = table * TABLE_LENGTH
-    for values in range(3):  # floats, integers, text: base and number per row are neighbours
-        base, width = (
-            element_i64(at.tables, columns + 2 * values),
-            element_i64(at.tables, columns + 2 * values + 1),
-        )
-        store_i64(at.registers, ROW_FLOATS + values, base + row * width)
+    for values in range(3):  # floats, integers, text: first value and number per row are adjacent
+        base = element_i64(vm.tables, columns + 2 * values)
+        width = element_i64(vm.tables, columns + 2 * values + 1)
+        store_i64(vm.registers, ROW_FLOATS + values, base + row * width)

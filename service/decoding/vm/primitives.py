@@ -1,7 +1,7 @@
-"""Reading and skipping Avro's values in the bytes of a message, as machine code, believing none of them.
+"""Reading and skipping Avro values in the bytes of a message, as machine code, validating every bound.
 
-Functions take a pointer to the first byte of what a record lies in, the position to read at and the one to
-stop before. They give the position behind what they read, or the negative number of what is wrong.
+Functions take a pointer to the first byte of the data that contain a record, the position to read at, and the
+position to stop before. They return the position after what they have read, or a negated fault code.
 """
 
 from typing import Any
@@ -19,10 +19,10 @@ __all__ = [
     "BAD_LENGTH",
     "BAD_NUMBER",
     "BAD_TEXT",
-    "CUT_OFF",
     "FAULTS",
-    "FULL",
-    "LEFT_OVER",
+    "TABLE_FULL",
+    "TRAILING_BYTES",
+    "TRUNCATED",
     "is_utf8",
     "read_branch",
     "read_varint",
@@ -30,36 +30,51 @@ __all__ = [
     "skip_run",
 ]
 
-CUT_OFF = 1
+TRUNCATED = 1
 BAD_NUMBER = 2
 BAD_BRANCH = 3
 BAD_LENGTH = 4
 BAD_COUNT = 5
 BAD_BLOCK = 6
 BAD_TEXT = 7
-LEFT_OVER = 8
-FULL = 9
-"""Not the bytes' fault: a table has no room left."""
+TRAILING_BYTES = 8
+TABLE_FULL = 9
+"""No fault of the message: a table has no room left."""
 
 FAULTS = {
-    CUT_OFF: "the bytes end within a value",
+    TRUNCATED: "the bytes end within a value",
     BAD_NUMBER: "a number takes more than 64 bits",
     BAD_BRANCH: "a union has no such branch",
-    BAD_LENGTH: "a text or bytes would be longer than what is left",
-    BAD_COUNT: "an array would have more items than what is left can hold",
-    BAD_BLOCK: "an array's block is not as long as it says",
+    BAD_LENGTH: "a text or bytes value is longer than the bytes left",
+    BAD_COUNT: "an array has more items than fit in the bytes left",
+    BAD_BLOCK: "the size of an array's block is wrong",
     BAD_TEXT: "a text is not UTF-8",
-    LEFT_OVER: "bytes are left after the last record",
+    TRAILING_BYTES: "bytes are left after the last record",
 }
 
 
 @compiled
 def read_varint(base: Any, position: int, stop: int) -> tuple[int, int]:
-    """Read an Avro long; give it, and the position behind it."""
+    """Read an Avro long.
+
+    Parameters
+    ----------
+    base
+        Pointer to the first byte.
+    position, stop
+        Where to read, and where the data end.
+
+    Returns
+    -------
+    number : int
+        The value; 0 on a fault.
+    position : int
+        Position after it, or a negated fault code.
+    """
     result = 0
     for shift in range(0, 70, 7):
         if position >= stop:
-            return 0, -CUT_OFF
+            return 0, -TRUNCATED
         byte = load_u8(base, position)
         position += 1
         if byte > 1 and shift == 63:
@@ -67,20 +82,37 @@ def read_varint(base: Any, position: int, stop: int) -> tuple[int, int]:
         result |= (byte & 0x7F) << shift
         if byte < 0x80:
             break
-    # The number is zigzag: its lowest bit is the sign. The shift brings no sign of its own.
+    # Zigzag: the lowest bit is the sign. The mask makes the shift a logical one.
     return ((result >> 1) & 0x7FFF_FFFF_FFFF_FFFF) ^ -(result & 1), position
 
 
 @compiled
 def read_branch(base: Any, position: int, stop: int, value: int, null: int) -> tuple[int, bool]:
-    """Read the index of a union's branch; give the position behind it, and whether it is null's."""
+    """Read the branch index of a union of null and one other type.
+
+    Parameters
+    ----------
+    base
+        Pointer to the first byte.
+    position, stop
+        Where to read, and where the data end.
+    value, null
+        The bytes that encode the branches; negative if the union has no null.
+
+    Returns
+    -------
+    position : int
+        Position after it, or a negated fault code.
+    is_null : bool
+        Whether it is the branch of null.
+    """
     if position < stop:
         byte = load_u8(base, position)
         if byte == value:
             return position + 1, False
         if byte == null:
             return position + 1, True
-    # Written with more bytes than it needs, or wrong.
+    # An index encoded in more bytes than necessary, or an invalid one.
     index, position = read_varint(base, position, stop)
     if position < 0:
         return position, False
@@ -92,17 +124,29 @@ def read_branch(base: Any, position: int, stop: int, value: int, null: int) -> t
 
 
 @compiled
-def skip_run(base: Any, position: int, stop: int, items: Any, first: int, last: int, most: int) -> int:
-    """Skip unions of null and a type of fixed size, and what is of fixed size behind each.
+def skip_run(base: Any, position: int, stop: int, items: Any, first: int, last: int, max_bytes: int) -> int:
+    """Skip a run: unions of null and a type of fixed size, each followed by fields of fixed size.
 
     Parameters
     ----------
+    base
+        Pointer to the first byte.
+    position, stop
+        Where to read, and where the data end.
     items
-        Pointer to the items of all runs; this one's are those from `first` to before `last`.
-    most
-        The most bytes they can take.
+        Pointer to the items of all runs; see `service.decoding.vm.program`.
+    first, last
+        Index of the first item of this run, and of the one past its last.
+    max_bytes
+        Maximum length of the run.
+
+    Returns
+    -------
+    int
+        Position after the run, or a negated fault code.
     """
-    if stop - position >= most:
+    # If the longest possible run fits, its bounds need no further checks.
+    if stop - position >= max_bytes:
         while first < last:
             item = element_i64(items, first)
             byte = load_u8(base, position)
@@ -119,18 +163,35 @@ def skip_run(base: Any, position: int, stop: int, items: Any, first: int, last: 
         position, is_null = read_branch(base, position, stop, value, -1 if null == 0xFFFF else null)
         if position < 0:
             return position
-        # The steps count the branch's one byte, which is behind us.
+        # The step includes the one byte of the branch index, which has been read.
         position += (item >> 48 if is_null else (item >> 32) & 0xFFFF) - 1
         if position > stop:
-            return -CUT_OFF
+            return -TRUNCATED
     return position
 
 
 @compiled
 def skip(base: Any, position: int, stop: int, op: int, size: int) -> int:
-    """Skip one value."""
+    """Skip one value.
+
+    Parameters
+    ----------
+    base
+        Pointer to the first byte.
+    position, stop
+        Where to read, and where the data end.
+    op
+        ``SKIP_*`` or ``ENTER`` of `service.decoding.vm.program`.
+    size
+        Bytes to skip for ``SKIP_FIXED``.
+
+    Returns
+    -------
+    int
+        Position after it, or a negated fault code.
+    """
     if op == SKIP_FIXED:
-        return position + size if stop - position >= size else -CUT_OFF
+        return position + size if stop - position >= size else -TRUNCATED
     if op > SKIP_FIXED:
         number, position = read_varint(base, position, stop)
         if position < 0 or op == SKIP_VARINT:
@@ -145,7 +206,17 @@ def skip(base: Any, position: int, stop: int, op: int, size: int) -> int:
 
 @compiled
 def is_utf8(base: Any, position: int, stop: int) -> bool:
-    """Whether bytes are UTF-8 as Python reads it: written shortest, no surrogates, nothing above Unicode."""
+    """Return whether bytes are valid UTF-8 (RFC 3629), by the same rules as Python's decoder.
+
+    That is: shortest encodings only, no surrogates, nothing above U+10FFFF.
+
+    Parameters
+    ----------
+    base
+        Pointer to the first byte.
+    position, stop
+        Start and end of the text.
+    """
     while position < stop:
         while stop - position >= 8 and load_u64(base, position) & np.uint64(0x8080_8080_8080_8080) == 0:
             position += 8
@@ -171,7 +242,7 @@ def is_utf8(base: Any, position: int, stop: int) -> bool:
 
 @compiled
 def _is_code_point(point: int, n_more: int) -> bool:
-    """Whether a number of the range that so many further bytes can write is a character, written shortest."""
+    """Return whether a code point is valid and needs no fewer than `n_more` continuation bytes."""
     if n_more == 1:
         return True
     if n_more == 2:

@@ -1,9 +1,9 @@
-"""Avro schemas as checked trees: what may be decoded, and how many bytes it takes at least.
+"""Avro schemas as validated trees, with the minimum number of bytes of each type.
 
-A schema comes with the message, from whoever sent it, so it is checked before anything is decoded by it:
-no recursion, no deep nesting, no size beyond reason, and nothing that takes no bytes except null in a
-union. Then no message can announce more values than it has bytes, and decoding takes time and memory
-in proportion to the message.
+Schemas come with the messages and are as untrusted as these, so they are checked before anything is decoded
+with them: no recursion, no deep nesting, no excessive size, and no type without bytes except null in a union.
+A message thus cannot claim more values than it has bytes, and decoding takes time and memory in proportion to
+the length of the message.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ MAX_DEPTH = 32
 """Levels of nesting; the surveys' schemas have 6."""
 
 MAX_NODES = 20_000
-"""Values in one record if every array held one item; the surveys' schemas have up to 500."""
+"""Values in a record with one item in every array; the surveys' schemas have up to 500."""
 
 MIN_BYTES = {
     "null": 0,
@@ -35,7 +35,7 @@ MIN_BYTES = {
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """One of Avro's primitive types; logical types are read as the type that carries them."""
+    """A primitive type; logical types are read as their underlying type."""
 
     name: str
     min_bytes: int
@@ -44,7 +44,7 @@ class Primitive:
 
 @dataclass(frozen=True, slots=True)
 class Enum:
-    """One of a list of symbols, written as its index."""
+    """An enum, encoded as the index of its symbol."""
 
     name: str
     symbols: tuple[str, ...]
@@ -54,7 +54,7 @@ class Enum:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A fixed number of bytes."""
+    """A fixed number of bytes, without a length prefix."""
 
     name: str
     min_bytes: int
@@ -63,7 +63,7 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """Items in blocks."""
+    """An array, encoded as blocks of items."""
 
     items: "Node"
     nodes: int
@@ -72,7 +72,7 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """String keys and values in blocks."""
+    """A map, encoded as blocks of string keys and values."""
 
     values: "Node"
     nodes: int
@@ -81,7 +81,7 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Union:
-    """The index of a branch, then its value."""
+    """A union, encoded as the index of a branch and its value."""
 
     branches: tuple["Node", ...]
     min_bytes: int
@@ -90,7 +90,7 @@ class Union:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Named fields in order."""
+    """A record, encoded as its fields in order."""
 
     name: str
     fields: tuple[tuple[str, "Node"], ...]
@@ -102,7 +102,7 @@ Node = Primitive | Enum | Fixed | Array | Map | Union | Record
 
 
 def parse_schema(text: bytes) -> Node:
-    """Read and check an Avro schema.
+    """Parse and validate an Avro schema (Avro specification 1.11).
 
     Parameters
     ----------
@@ -112,17 +112,23 @@ def parse_schema(text: bytes) -> Node:
     Raises
     ------
     RejectedAlertError
-        With code ``schema`` if it is not a schema, or one that this service does not decode by.
+        ``schema`` if it is not a schema, or exceeds the limits of this module.
     """
     try:
         declaration = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise _unfit(f"the schema is not JSON: {error}") from error
+        raise _invalid(f"the schema is not JSON: {error}") from error
     return _Parser().node(declaration, "", 0)
 
 
 def to_avro(root: Node) -> Any:
-    """Write a tree as a schema again: names, types and order, and nothing else."""
+    """Convert a tree to the JSON form of a schema: names, types and order of fields only.
+
+    Parameters
+    ----------
+    root
+        From `parse_schema`.
+    """
     written: set[str] = set()
 
     def node(tree: Node) -> Any:
@@ -148,22 +154,33 @@ def to_avro(root: Node) -> Any:
     return node(root)
 
 
-def _unfit(message: str) -> RejectedAlertError:
+def _invalid(message: str) -> RejectedAlertError:
     return RejectedAlertError(RejectionCode.SCHEMA, message)
 
 
 @dataclass(slots=True)
 class _Parser:
-    """One reading of one schema; `named` holds the types declared so far, None while one is open."""
+    """Parses one schema; `named` holds the types declared so far, with None for those being declared."""
 
     named: dict[str, Node | None] = field(default_factory=dict)
 
     def node(self, declaration: Any, namespace: str, depth: int) -> Node:
+        """Parse a type.
+
+        Parameters
+        ----------
+        declaration
+            JSON of the type: a name, a list of branches or an object.
+        namespace
+            Enclosing namespace.
+        depth
+            Number of enclosing types.
+        """
         if depth > MAX_DEPTH:
-            raise _unfit(f"the schema is nested more than {MAX_DEPTH} levels deep")
+            raise _invalid(f"the schema is nested more than {MAX_DEPTH} levels deep")
         tree = self._dispatch(declaration, namespace, depth)
         if tree.nodes > MAX_NODES:
-            raise _unfit(f"the schema has more than {MAX_NODES} values in a record")
+            raise _invalid(f"the schema has more than {MAX_NODES} values in a record")
         return tree
 
     def _dispatch(self, declaration: Any, namespace: str, depth: int) -> Node:
@@ -172,7 +189,7 @@ class _Parser:
         if isinstance(declaration, list):
             return self._union(declaration, namespace, depth)
         if not isinstance(declaration, dict):
-            raise _unfit(f"the schema has {declaration!r:.40} where a type belongs")
+            raise _invalid(f"the schema has {declaration!r:.40} in place of a type")
         kind = declaration.get("type")
         match kind:
             case "record" | "error":
@@ -190,39 +207,39 @@ class _Parser:
     def _reference(self, name: str, namespace: str) -> Node:
         if name in MIN_BYTES:
             return Primitive(name, MIN_BYTES[name])
-        # A bare name means the enclosing namespace; some writers use it for a type of no namespace.
+        # A bare name refers to the enclosing namespace; some writers use it for a type without namespace.
         for full_name in (_full_name(name, namespace), name):
             if full_name in self.named:
                 tree = self.named[full_name]
                 if tree is None:
-                    raise _unfit(f"the schema's type {full_name} contains itself, which is not supported")
+                    raise _invalid(f"the schema's type {full_name} is recursive, which is not supported")
                 return tree
-        raise _unfit(f"the schema names a type it does not declare: {name:.100}")
+        raise _invalid(f"the schema refers to an undeclared type: {name:.100}")
 
     def _union(self, declaration: list[Any], namespace: str, depth: int) -> Node:
         branches = tuple(self.node(branch, namespace, depth + 1) for branch in declaration)
         if not branches:
-            raise _unfit("the schema has an empty union")
+            raise _invalid("the schema has an empty union")
         smallest = min(branch.min_bytes for branch in branches)
         return Union(branches, 1 + smallest, 1 + sum(branch.nodes for branch in branches))
 
     def _array(self, declaration: dict[str, Any], namespace: str, depth: int) -> Node:
         items = self.node(declaration.get("items"), namespace, depth + 1)
         if items.min_bytes == 0:
-            raise _unfit("the schema has an array of items that take no bytes, which is not supported")
+            raise _invalid("the schema has an array of items that take no bytes, which is not supported")
         return Array(items, items.nodes + 1)
 
     def _record(self, declaration: dict[str, Any], namespace: str, depth: int) -> Node:
         name, namespace = self._declare(declaration, namespace)
         declared = declaration.get("fields")
         if not isinstance(declared, list) or not all(isinstance(entry, dict) for entry in declared):
-            raise _unfit(f"the schema's record {name} has no list of fields")
+            raise _invalid(f"the schema's record {name} has no list of fields")
         fields = tuple(
             (_text(entry, "name"), self.node(entry.get("type"), namespace, depth + 1)) for entry in declared
         )
         for field_name, value in fields:
             if value.min_bytes == 0:
-                raise _unfit(f"the schema's field {field_name} takes no bytes, which is not supported")
+                raise _invalid(f"the schema's field {field_name} takes no bytes, which is not supported")
         tree = Record(
             name,
             fields,
@@ -238,22 +255,22 @@ class _Parser:
         if kind == "enum":
             symbols = declaration.get("symbols")
             if not isinstance(symbols, list) or not symbols or not all(isinstance(s, str) for s in symbols):
-                raise _unfit(f"the schema's enum {name} has no symbols")
+                raise _invalid(f"the schema's enum {name} has no symbols")
             tree = Enum(name, tuple(symbols))
         else:
             size = declaration.get("size")
             if not isinstance(size, int) or size < 1:
-                raise _unfit(f"the schema's fixed {name} has no size")
+                raise _invalid(f"the schema's fixed {name} has no size")
             tree = Fixed(name, size)
         self.named[name] = tree
         return tree
 
     def _declare(self, declaration: dict[str, Any], namespace: str) -> tuple[str, str]:
-        """Open a named type; give its full name and the namespace of what it encloses."""
-        own = declaration.get("namespace", namespace)
-        name = _full_name(_text(declaration, "name"), own if isinstance(own, str) else "")
+        """Begin the declaration of a named type; return its full name and the namespace within it."""
+        declared = declaration.get("namespace", namespace)
+        name = _full_name(_text(declaration, "name"), declared if isinstance(declared, str) else "")
         if name in self.named:
-            raise _unfit(f"the schema declares {name:.100} twice")
+            raise _invalid(f"the schema declares {name:.100} twice")
         self.named[name] = None
         return name, name.rpartition(".")[0]
 
@@ -261,7 +278,7 @@ class _Parser:
 def _text(declaration: dict[str, Any], key: str) -> str:
     value = declaration.get(key)
     if not isinstance(value, str) or not value:
-        raise _unfit(f"the schema has a declaration without a {key}")
+        raise _invalid(f"the schema has a declaration without a {key}")
     return value
 
 

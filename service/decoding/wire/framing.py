@@ -1,8 +1,8 @@
-"""What a message is, told by its bytes, and where its records lie.
+"""Message framing: recognised by the first bytes, it tells where the records are.
 
-Three framings occur: an Avro Object Container File (ZTF, and files of every survey), Confluent's prefix
-of 0x00 and a four-byte big-endian schema id (LSST), and a bare Avro body (ELAsTiCC). Nothing here trusts
-a length: each is checked against the bytes that are there before anything is done with it.
+Three framings occur: an Avro Object Container File (ZTF, and files of every survey), Confluent's prefix of
+0x00 and a four-byte big-endian schema id (LSST), and a bare Avro record (ELAsTiCC). Every length is checked
+against the number of bytes that are left before it is used.
 """
 
 import zlib
@@ -50,11 +50,11 @@ class Block:
     Attributes
     ----------
     data
-        The bytes they lie in, decompressed.
+        The decompressed bytes that contain them.
     start, end
-        Where in `data` they begin and end.
+        Bounds of the records in `data`.
     n_records
-        How many there are.
+        Number of records.
     """
 
     data: bytes
@@ -72,7 +72,7 @@ class Container:
     schema_text
         The writer's schema, JSON.
     header
-        The bytes before the sync marker, equal in all files of one writer, schema and codec.
+        The bytes before the sync marker, which are equal in all files of one writer, schema and codec.
     is_compressed
         Whether blocks are compressed.
     blocks
@@ -86,10 +86,15 @@ class Container:
 
 
 def framing_of(value: bytes) -> Framing:
-    """Tell the framing by the first bytes.
+    """Return the framing of a message, as indicated by its first bytes.
 
-    A bare body may begin with a zero byte too (an id of 0, which no survey uses): whoever expects bare
-    bodies tries Confluent's framing first and goes on if the schema id means nothing.
+    A bare record may also begin with a zero byte (an id of 0, which no survey uses). Callers that expect bare
+    records should try Confluent's framing first and fall back if the schema id is unknown.
+
+    Parameters
+    ----------
+    value
+        The message.
     """
     if value.startswith(CONTAINER_MAGIC):
         return Framing.CONTAINER
@@ -99,25 +104,36 @@ def framing_of(value: bytes) -> Framing:
 
 
 def schema_id_of(value: bytes) -> int:
-    """Give the schema id of a message in Confluent framing; LSST's is 100 * major + minor."""
+    """Return the schema id of a message in Confluent framing.
+
+    Parameters
+    ----------
+    value
+        The message.
+
+    Returns
+    -------
+    int
+        For LSST, 100 * major + minor version.
+    """
     return int.from_bytes(value[1:CONFLUENT_PREFIX_BYTES], "big")
 
 
 def open_container(value: bytes, max_bytes: int) -> Container:
-    """Find the schema and the records of an Object Container File.
+    """Parse an Object Container File (Avro specification 1.11).
 
     Parameters
     ----------
     value
         The whole file.
     max_bytes
-        The most that its blocks may take decompressed, together.
+        Limit on the total size of its blocks after decompression.
 
     Raises
     ------
     RejectedAlertError
-        ``malformed`` where lengths, counts or checksums do not fit, ``framing`` for a codec other than
-        null, deflate and snappy, ``too_large`` beyond `max_bytes`.
+        ``malformed`` if a length, count or checksum is wrong, ``framing`` for a codec other than null,
+        deflate and snappy, ``too_large`` beyond `max_bytes`.
     """
     cursor = _Cursor(value, len(CONTAINER_MAGIC))
     metadata = _metadata(cursor)
@@ -133,12 +149,12 @@ def open_container(value: bytes, max_bytes: int) -> Container:
         blocks.append(_block(cursor, codec, max_bytes, sync))
         max_bytes -= blocks[-1].end - blocks[-1].start
     if not any(block.n_records for block in blocks):
-        raise _malformed("the container holds no record")
+        raise _malformed("the container has no records")
     return Container(schema_text, header, codec != b"null", tuple(blocks))
 
 
 class _Cursor:
-    """A position in bytes that never leaves them."""
+    """A position in a message, with bounds checking."""
 
     __slots__ = ("position", "value")
 
@@ -147,7 +163,13 @@ class _Cursor:
         self.position = position
 
     def long(self, what: str) -> int:
-        """Read one Avro long: a zigzag varint of at most 64 bits."""
+        """Read one Avro long: a zigzag varint of at most 64 bits.
+
+        Parameters
+        ----------
+        what
+            Name of the number, for messages.
+        """
         result, shift, start = 0, 0, self.position
         for position in range(start, min(start + MAX_VARINT_BYTES, len(self.value))):
             byte = self.value[position]
@@ -157,18 +179,30 @@ class _Cursor:
                 result &= 0xFFFF_FFFF_FFFF_FFFF
                 return (result >> 1) ^ -(result & 1)
             shift += 7
-        raise _malformed(f"{what} at byte {start} is cut off or no number")
+        raise _malformed(f"{what} at byte {start} is truncated or not a number")
 
     def take(self, size: int, what: str) -> bytes:
-        """Read `size` bytes."""
+        """Return the next `size` bytes.
+
+        Parameters
+        ----------
+        size, what
+            Number of bytes, and their name for messages.
+        """
         start = self.skip(size, what)
         return self.value[start : start + size]
 
     def skip(self, size: int, what: str) -> int:
-        """Pass over `size` bytes; give where they began."""
+        """Skip `size` bytes and return where they begin.
+
+        Parameters
+        ----------
+        size, what
+            Number of bytes, and their name for messages.
+        """
         start, left = self.position, len(self.value) - self.position
         if not 0 <= size <= left:
-            raise _malformed(f"{what} at byte {start} should take {size} bytes, of {left} left")
+            raise _malformed(f"{what} at byte {start} has {size} bytes, but only {left} are left")
         self.position = start + size
         return start
 
@@ -178,14 +212,14 @@ def _malformed(message: str) -> RejectedAlertError:
 
 
 def _metadata(cursor: _Cursor) -> dict[bytes, bytes]:
-    """Read the header's map of bytes."""
+    """Read the file metadata, a map of bytes."""
     metadata: dict[bytes, bytes] = {}
     while n_entries := cursor.long("the header's entry count"):
-        if n_entries < 0:  # then the block's size in bytes follows, which we do not need
+        if n_entries < 0:  # the size of the block in bytes follows, which is not needed
             n_entries = -n_entries
             cursor.long("the header's block size")
         if n_entries > len(cursor.value) - cursor.position:
-            raise _malformed(f"the container's header announces {n_entries} entries, more than it has bytes")
+            raise _malformed(f"the container's header claims {n_entries} entries, more than bytes are left")
         for _ in range(n_entries):
             key = cursor.take(cursor.long("a header key's length"), "a header key")
             metadata[key] = cursor.take(cursor.long("a header value's length"), "a header value")
@@ -193,20 +227,20 @@ def _metadata(cursor: _Cursor) -> dict[bytes, bytes]:
 
 
 def _block(cursor: _Cursor, codec: bytes, max_bytes: int, sync: bytes) -> Block:
-    """Read one block and the sync marker behind it."""
+    """Read one block and the sync marker after it."""
     n_records = cursor.long("a block's record count")
     size = cursor.long("a block's size")
     start = cursor.skip(size, "a block")
     end = cursor.position
     if cursor.take(SYNC_BYTES, "a block's sync marker") != sync:
-        raise _malformed(f"the sync marker at byte {end} is not the header's")
+        raise _malformed(f"the sync marker at byte {end} differs from the header's")
     if codec == b"null":
         block = Block(cursor.value, start, end, n_records)
     else:
         data = _decompress(cursor.value[start:end], codec, max_bytes)
         block = Block(data, 0, len(data), n_records)
     if not 0 <= n_records <= block.end - block.start:
-        raise _malformed(f"a block announces {n_records} records in {block.end - block.start} bytes")
+        raise _malformed(f"a block claims {n_records} records in {block.end - block.start} bytes")
     return block
 
 
@@ -219,7 +253,7 @@ def _decompress(data: bytes, codec: bytes, max_bytes: int) -> bytes:
 
 
 def _too_large(max_bytes: int) -> RejectedAlertError:
-    return RejectedAlertError(RejectionCode.TOO_LARGE, f"a block grows beyond {max_bytes} bytes decompressed")
+    return RejectedAlertError(RejectionCode.TOO_LARGE, f"a block exceeds {max_bytes} bytes when decompressed")
 
 
 def _inflate(data: bytes, max_bytes: int) -> bytes:
@@ -227,12 +261,12 @@ def _inflate(data: bytes, max_bytes: int) -> bytes:
     try:
         result = decompressor.decompress(data, max_bytes + 1)
     except zlib.error as error:
-        raise _malformed(f"a block is not deflated data: {error}") from error
+        raise _malformed(f"a block is not valid deflate data: {error}") from error
     if len(result) > max_bytes:
         raise _too_large(max_bytes)
-    # Bytes may follow: some writers leave part of zlib's own checksum behind the data.
+    # Trailing bytes are allowed: some writers append part of the zlib checksum.
     if not decompressor.eof:
-        raise _malformed("a deflated block is cut off")
+        raise _malformed("a deflate block is truncated")
     return result
 
 
@@ -245,17 +279,17 @@ def _unsnap(data: bytes, max_bytes: int) -> bytes:
     try:
         result = bytes(cramjam.snappy.decompress_raw(compressed))
     except cramjam.DecompressionError as error:
-        raise _malformed(f"a block is not snappy data: {error}") from error
+        raise _malformed(f"a block is not valid snappy data: {error}") from error
     if zlib.crc32(result) != int.from_bytes(checksum, "big"):
         raise _malformed("a snappy block's checksum does not match")
     return result
 
 
 def _snappy_length(compressed: bytes) -> int:
-    """Give the length that raw snappy data announces in its first bytes (a plain varint)."""
+    """Return the decompressed length of raw snappy data, a varint in its first bytes."""
     length = 0
     for shift, byte in zip(range(0, 35, 7), compressed, strict=False):
         length |= (byte & 0x7F) << shift
         if byte < 0x80:
             return length
-    raise _malformed("a snappy block does not say how long it is")
+    raise _malformed("a snappy block has no valid length")

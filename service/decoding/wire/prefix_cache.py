@@ -1,8 +1,8 @@
-"""Recognising messages like those seen before, a batch at a time.
+"""Cache of message prefixes: recognises the schema of a whole batch of messages at once.
 
-A stream's messages begin alike: with a schema id, or with a container's header of some 25 kB that is the
-same in every message of a schema. The first of each kind is taken apart carefully; the others are known by
-comparing bytes.
+The messages of a stream share a prefix: a schema id, or a container's header of some 25 kB that is the same
+in every message of a schema. Only the first message with a prefix is parsed; for the others, comparing bytes
+is enough.
 """
 
 from dataclasses import dataclass
@@ -19,22 +19,25 @@ from service.decoding.wire.framing import CONFLUENT_PREFIX_BYTES, SYNC_BYTES
 __all__ = ["UNKNOWN", "PrefixCache", "PrefixMatches"]
 
 UNKNOWN = -1
-"""Not like anything seen before."""
+"""Key of a message whose prefix is not cached."""
 
 MAX_HEADERS = 64
-"""Headers compared with; a survey's stream has one or two at a time."""
+"""Maximum number of headers to keep; a survey's stream has one or two at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixMatches:
-    """Where the records of messages lie.
+    """Keys of n messages and the location of their records.
 
     Attributes
     ----------
     key
-        int64, shape (n,): what was given when such a beginning was learned, or `UNKNOWN`.
-    address, start, stop, n_records
-        int64, shape (n,): the message's address, and its records' place and number if it is known.
+        int64, shape (n,): key that the message's prefix was added with, or `UNKNOWN`.
+    address
+        int64, shape (n,): address of the message.
+    start, stop, n_records
+        int64, shape (n,): bounds of the records within the message and their number; meaningless where the
+        key is unknown.
     """
 
     key: NDArray[np.int64]
@@ -45,7 +48,7 @@ class PrefixMatches:
 
 
 class PrefixCache:
-    """What the beginnings seen so far stand for. Keys are numbers of the caller's."""
+    """Message prefixes with the keys, integers from 0 on, that the caller assigned to them."""
 
     def __init__(self) -> None:
         self._ids: dict[int, int] = {}
@@ -53,49 +56,71 @@ class PrefixCache:
         self._bare = UNKNOWN
         self._arrays = self._as_arrays()
 
-    def learn_id(self, schema_id: int, key: int) -> None:
-        """Know messages in Confluent framing by their schema id."""
+    def add_id(self, schema_id: int, key: int) -> None:
+        """Add the prefix of messages in Confluent framing.
+
+        Parameters
+        ----------
+        schema_id
+            The schema id in the prefix.
+        key
+            Key of these messages.
+        """
         self._ids[schema_id] = key
         self._arrays = self._as_arrays()
 
-    def learn_header(self, header: bytes, key: int) -> None:
-        """Know containers, which must not be compressed, by the bytes before their sync marker."""
+    def add_header(self, header: bytes, key: int) -> None:
+        """Add the header of uncompressed containers; beyond `MAX_HEADERS` the oldest header is dropped.
+
+        Parameters
+        ----------
+        header
+            The bytes before the sync marker.
+        key
+            Key of these messages.
+        """
         if len(self._headers) == MAX_HEADERS:
             self._headers.pop(next(iter(self._headers)))
         self._headers[header] = key
         self._arrays = self._as_arrays()
 
-    def learn_bare(self, key: int) -> None:
-        """Take what has neither framing as a bare body, where bare bodies are expected."""
+    def add_bare(self, key: int) -> None:
+        """Set the key of messages without framing, where bare records are expected.
+
+        Parameters
+        ----------
+        key
+            Key of these messages.
+        """
         self._bare = key
         self._arrays = self._as_arrays()
 
     def match(self, values: list[bytes], expects_bare: NDArray[np.bool_], max_bytes: int) -> PrefixMatches:
-        """Find what messages are.
+        """Match messages against the cached prefixes.
 
         Parameters
         ----------
         values
-            The messages; their addresses in the result are valid while they are kept.
+            n messages, which must outlive the addresses in the result.
         expects_bare
-            bool, shape (n,): whether a message may be a bare body.
+            bool, shape (n,): whether a message may be a bare record.
         max_bytes
-            Larger messages are not looked at.
+            Larger messages are unknown.
         """
-        found = np.empty((4, len(values)), np.int64)
+        matches = np.empty((4, len(values)), np.int64)
         address = addresses_of(values)
         length = np.fromiter(map(len, values), np.int64, len(values))
-        _match_all(address, length, expects_bare, *self._arrays, found)
-        found[0, length > max_bytes] = UNKNOWN
-        return PrefixMatches(found[0], address, found[1], found[2], found[3])
+        _match_all(address, length, expects_bare, *self._arrays, matches)
+        matches[0, length > max_bytes] = UNKNOWN
+        return PrefixMatches(matches[0], address, matches[1], matches[2], matches[3])
 
     def _as_arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         ids = np.array(list(self._ids.items()), np.int64).reshape(-1, 2)
         headers = list(self._headers)
         addresses = addresses_of(headers).tolist()
-        known = zip(addresses, map(len, headers), self._headers.values(), strict=True)
-        # Those learned last are compared with first.
-        return ids, np.array(list(known)[::-1], np.int64).reshape(-1, 3), self._bare
+        rows = zip(addresses, map(len, headers), self._headers.values(), strict=True)
+        # Compared in reverse, the latest header first.
+        return ids, np.array(list(rows)[::-1], np.int64).reshape(-1, 3), self._bare
 
 
 @compiled
@@ -106,28 +131,28 @@ def _match_all(
     ids: NDArray[np.int64],
     headers: NDArray[np.int64],
     bare: int,
-    found: NDArray[np.int64],
+    matches: NDArray[np.int64],
 ) -> None:
-    """Write key, start, stop and number of records of each message; see `PrefixMatches`."""
+    """Write key, start, stop and number of records of each message to the rows of `matches`."""
     for number in range(len(address)):
         size = length[number]
         base = pointer(address[number])
-        found[0, number] = UNKNOWN
-        found[1, number], found[2, number], found[3, number] = 0, size, 1
+        matches[0, number] = UNKNOWN
+        matches[1, number], matches[2, number], matches[3, number] = 0, size, 1
         if size >= CONFLUENT_PREFIX_BYTES and load_u8(base, 0) == 0:
-            found[0, number] = _key_of_id(base, ids)
-            found[1, number] = CONFLUENT_PREFIX_BYTES
+            matches[0, number] = _key_of_id(base, ids)
+            matches[1, number] = CONFLUENT_PREFIX_BYTES
         elif size > SYNC_BYTES and load_u8(base, 0) == 0x4F and load_u8(base, 3) == 1:
-            _match_container(address[number], size, headers, found[:, number])
+            _match_container(address[number], size, headers, matches[:, number])
         elif expects_bare[number] and size > 0:
-            found[0, number] = bare
+            matches[0, number] = bare
 
 
 @compiled
 def _key_of_id(base: Any, ids: NDArray[np.int64]) -> int:
     schema_id = 0
-    for place in range(1, CONFLUENT_PREFIX_BYTES):
-        schema_id = schema_id << 8 | load_u8(base, place)
+    for position in range(1, CONFLUENT_PREFIX_BYTES):
+        schema_id = schema_id << 8 | load_u8(base, position)
     for row in range(len(ids)):
         if ids[row, 0] == schema_id:
             return int(ids[row, 1])
@@ -135,8 +160,8 @@ def _key_of_id(base: Any, ids: NDArray[np.int64]) -> int:
 
 
 @compiled
-def _match_container(address: int, size: int, headers: NDArray[np.int64], found: NDArray[np.int64]) -> None:
-    """Recognise a container of one block by its header."""
+def _match_container(address: int, size: int, headers: NDArray[np.int64], match: NDArray[np.int64]) -> None:
+    """Match a container of a single block by its header."""
     base = pointer(address)
     for row in range(len(headers)):
         header, header_size = pointer(headers[row, 0]), headers[row, 1]
@@ -150,8 +175,8 @@ def _match_container(address: int, size: int, headers: NDArray[np.int64], found:
         if position < 0 or n_records < 1 or n_records > block_size:
             return
         stop = position + block_size
-        # Further blocks, and whatever is wrong, are left to those who look closer.
+        # Containers of several blocks and malformed ones are left to `open_container`.
         is_whole = stop + SYNC_BYTES == size
         if is_whole and same_bytes(pointer(address + stop), pointer(address + sync), SYNC_BYTES) == 0:
-            found[0], found[1], found[2], found[3] = headers[row, 2], position, stop, n_records
+            match[0], match[1], match[2], match[3] = headers[row, 2], position, stop, n_records
         return

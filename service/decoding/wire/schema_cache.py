@@ -1,4 +1,4 @@
-"""The schemas that a decoder has met: numbered, compiled, and known by what messages begin with."""
+"""Cache of the schemas seen so far: their numbers, programs, and the message prefixes that identify them."""
 
 from service.decoding.columns import Layout
 from service.decoding.compiled_reader import CompiledReader
@@ -9,31 +9,31 @@ from service.decoding.wire.schemas import WriterSchema
 __all__ = ["WITHOUT_PROGRAM", "SchemaCache"]
 
 WITHOUT_PROGRAM = -1
-"""Stands for the program of a schema that has none."""
+"""Stands for the program of a schema that cannot be compiled."""
 
 
 class SchemaCache:
-    """The schemas met so far.
+    """Schemas seen so far, identified by consecutive numbers.
 
     Parameters
     ----------
     layouts
         One per survey.
     compiled
-        Whether they get programs.
+        Whether to compile the schemas.
 
     Attributes
     ----------
     schemas, programs
         By number: the schema, and the first instruction of its program or `WITHOUT_PROGRAM`.
     readers
-        By survey: what runs its programs.
-    known
-        What messages' beginnings stand for, as numbers of schemas.
+        By survey: the reader that runs its programs.
+    prefixes
+        Message prefixes that identify schemas; its keys are numbers of schemas.
     """
 
     def __init__(self, layouts: tuple[Layout, ...], *, compiled: bool) -> None:
-        self.known = PrefixCache()
+        self.prefixes = PrefixCache()
         self.readers = {layout.survey: CompiledReader(layout) for layout in layouts}
         self.schemas: list[WriterSchema] = []
         self.programs: list[int] = []
@@ -41,7 +41,13 @@ class SchemaCache:
         self._compiled = compiled
 
     def number(self, schema: WriterSchema) -> int:
-        """Give the number of a schema, compiling it at its first use."""
+        """Return the number of a schema, compiling it at first use.
+
+        Parameters
+        ----------
+        schema
+            One instance per content, as `SchemaStore` returns it.
+        """
         if schema not in self._numbers:
             self._numbers[schema] = len(self.schemas)
             self.schemas.append(schema)

@@ -1,4 +1,4 @@
-"""Writer's schemas: checked, recognised as one survey's, and kept by content and by id."""
+"""Writer's schemas: validated, matched to a survey, and looked up by content or id."""
 
 import re
 import time
@@ -23,13 +23,13 @@ from service.errors import RejectedAlertError, RejectionCode, SettingsError
 __all__ = ["RegistryLookup", "SchemaStore", "WriterSchema", "schema_id_of_version"]
 
 RegistryLookup = Callable[[int], bytes | None]
-"""Gives the JSON of a schema by its id, None where the registry does not know the id."""
+"""Returns the JSON of a schema by its id, or None if the registry does not have the id."""
 
 MAX_CACHED = 256
-"""Schemas kept by content: the surveys have some twenty; a flood of others must not fill the memory."""
+"""Limit on schemas kept by content: the surveys have some twenty; a flood of others must not fill memory."""
 
-ASK_AGAIN_S = 60.0
-"""How long an id that the registry did not know is taken as unknown without asking again."""
+UNKNOWN_ID_TTL_S = 60.0
+"""How long an id that is not in the registry counts as unknown before the registry is asked again."""
 
 LAYOUTS = (ztf.LAYOUT, lsst.LAYOUT, elasticc.LAYOUT)
 
@@ -38,9 +38,9 @@ RECOGNISED_BY = {
     Survey.LSST: ("diaSource.midpointMjdTai",),
     Survey.ELASTICC: ("diaSource.midPointTai",),
 }
-"""Fields that only this survey's alerts have. Record names say less: brokers rewrite them."""
+"""Fields that only this survey's alerts have. Record names are unreliable, because brokers rewrite them."""
 
-# ELAsTiCC's stream began with 0.9; no real stream of the other two is known. See docs/alert-formats.md.
+# In order of preference. ELAsTiCC's stream used 0.9; no real stream of the other two is known.
 BARE_VERSIONS = ("0.9", "0.9.1", "0.9-prerelease")
 
 VERSIONED_NAME = re.compile(r"(?P<survey>lsst|elasticc)\.v(?P<major>\d+)_(?P<minor>\d+)[\w.]*\.alert")
@@ -48,20 +48,20 @@ VERSIONED_NAME = re.compile(r"(?P<survey>lsst|elasticc)\.v(?P<major>\d+)_(?P<min
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WriterSchema:
-    """A schema that alerts can be decoded by; there is one of each content in a store.
+    """A schema that alerts can be decoded with; a store has one instance per content.
 
     Attributes
     ----------
     name
-        Of the alert record, for messages.
+        Name of the alert record, for messages.
     tree
-        The checked schema.
+        The validated schema.
     layout
-        What is read from its alerts.
+        Fields to read from its alerts.
     declared
         Paths of the layout's ``DECLARED`` columns that the schema has.
     parsed
-        The schema as fastavro takes it.
+        The schema in fastavro's parsed form.
     """
 
     name: str
@@ -72,32 +72,38 @@ class WriterSchema:
 
     @property
     def survey(self) -> Survey:
-        """Whose alerts it describes."""
+        """Survey of the alerts."""
         return self.layout.survey
 
 
 def schema_id_of_version(version: str) -> int:
-    """Give LSST's schema id of a version: 1101 for 11.1."""
+    """Return the id of an LSST schema.
+
+    Parameters
+    ----------
+    version
+        For instance ``11.1``, whose id is 1101.
+    """
     major, _, minor = version.partition(".")
     return 100 * int(major) + int(minor)
 
 
 class SchemaStore:
-    """All the schemas a decoder can use. Used by one thread.
+    """All schemas available to a decoder. Not thread-safe.
 
     Parameters
     ----------
     schema_dir
-        Directory of further schemas (``.avsc``, whole or one record per file), which come before those
-        shipped. LSST's ids follow from the names of the records (``lsst.v11_1.alert``), or a file is
-        named by its id (``1101.avsc``).
+        Directory of additional schemas (``.avsc``, complete or one record per file), which take precedence
+        over the shipped ones. The id of an LSST schema follows from the name of its record
+        (``lsst.v11_1.alert``) or of its file (``1101.avsc``).
     registry
-        Asked for ids that are in neither. It may raise `RegistryUnavailableError`, which passes through.
+        Asked for ids that are in neither. It may raise `RegistryUnavailableError`, which is passed on.
 
     Raises
     ------
     SettingsError
-        If the directory or a file in it cannot be used.
+        If the directory or a file in it is unusable.
     """
 
     def __init__(self, schema_dir: Path | None = None, registry: RegistryLookup | None = None) -> None:
@@ -112,42 +118,54 @@ class SchemaStore:
 
     @property
     def bare(self) -> tuple[WriterSchema, ...]:
-        """ELAsTiCC schemas in the order in which a bare body is tried."""
+        """ELAsTiCC schemas in the order in which they are tried on bare records."""
         return self._bare
 
     def by_content(self, text: bytes) -> WriterSchema:
-        """Give the schema that a container carries.
+        """Return the schema of a container.
+
+        Parameters
+        ----------
+        text
+            The schema in the container's header, JSON.
 
         Raises
         ------
         RejectedAlertError
-            ``schema`` or ``missing_field`` if alerts cannot be decoded by it.
+            ``schema`` or ``missing_field`` if alerts cannot be decoded with it.
         """
-        known = self._by_content.get(text)
-        if known is None:
+        outcome = self._by_content.get(text)
+        if outcome is None:
             try:
-                known = writer_schema(text)
+                outcome = writer_schema(text)
             except RejectedAlertError as error:
-                known = error
-            self._by_content[text] = known
+                outcome = error
+            self._by_content[text] = outcome
             while len(self._by_content) > MAX_CACHED:
                 self._by_content.popitem(last=False)
         self._by_content.move_to_end(text)
-        if isinstance(known, RejectedAlertError):
-            raise RejectedAlertError(known.code, known.message)
-        return known
+        if isinstance(outcome, RejectedAlertError):
+            raise RejectedAlertError(outcome.code, outcome.message)
+        return outcome
 
     def by_id(self, schema_id: int) -> WriterSchema:
-        """Give the schema of an id in Confluent framing.
+        """Return the schema of an id in Confluent framing.
+
+        Parameters
+        ----------
+        schema_id
+            For LSST, 100 * major + minor version.
 
         Raises
         ------
         RejectedAlertError
-            ``unknown_schema`` if nobody knows it, else as `by_content`.
+            ``unknown_schema`` if there is no schema of this id; else as `by_content`.
+        RegistryUnavailableError
+            If the registry was asked and did not answer.
         """
         schema = self._by_id.get(schema_id) or _shipped_by_id(schema_id) or self._ask_registry(schema_id)
         if schema is None:
-            raise RejectedAlertError(RejectionCode.UNKNOWN_SCHEMA, f"no schema is known for id {schema_id}")
+            raise RejectedAlertError(RejectionCode.UNKNOWN_SCHEMA, f"there is no schema with id {schema_id}")
         self._by_id[schema_id] = schema
         return schema
 
@@ -160,7 +178,7 @@ class SchemaStore:
             return self.by_content(text)
         if len(self._unknown_until) >= MAX_CACHED:
             self._unknown_until.clear()
-        self._unknown_until[schema_id] = now + ASK_AGAIN_S
+        self._unknown_until[schema_id] = now + UNKNOWN_ID_TTL_S
         return None
 
     def _add_directory(self, directory: Path) -> None:
@@ -171,24 +189,29 @@ class SchemaStore:
                 self._by_id[int(path.stem)] = schema
             elif named and named["survey"] == "lsst":
                 self._by_id[100 * int(named["major"]) + int(named["minor"])] = schema
-        own = tuple(schema for _, schema in schemas if schema.survey is Survey.ELASTICC)
-        self._bare = own + self._bare
+        additional = tuple(schema for _, schema in schemas if schema.survey is Survey.ELASTICC)
+        self._bare = additional + self._bare
 
 
 def writer_schema(text: bytes) -> WriterSchema:
-    """Check a schema and recognise whose alerts it describes.
+    """Validate a schema and match it to a survey.
+
+    Parameters
+    ----------
+    text
+        JSON.
 
     Raises
     ------
     RejectedAlertError
-        ``schema`` or ``missing_field``, saying what does not fit.
+        ``schema`` or ``missing_field``, with the reason.
     """
-    return _recognise(parse_schema(text))
+    return _match_survey(parse_schema(text))
 
 
-def _recognise(tree: Node) -> WriterSchema:
+def _match_survey(tree: Node) -> WriterSchema:
     if not isinstance(tree, Record):
-        raise RejectedAlertError(RejectionCode.SCHEMA, "the schema is not that of a record")
+        raise RejectedAlertError(RejectionCode.SCHEMA, "the schema is not a record")
     for layout in LAYOUTS:
         if all(find(tree, path) is not None for path in RECOGNISED_BY[layout.survey]):
             check_layout(tree, layout)
@@ -198,7 +221,7 @@ def _recognise(tree: Node) -> WriterSchema:
                 raise RejectedAlertError(RejectionCode.SCHEMA, f"the schema is not valid: {error}") from error
             return WriterSchema(tree.name, tree, layout, declared_columns(tree, layout), parsed)
     raise RejectedAlertError(
-        RejectionCode.SCHEMA, f"record {tree.name:.100} is no alert of ZTF, LSST or ELAsTiCC"
+        RejectionCode.SCHEMA, f"record {tree.name:.100} is not an alert of ZTF, LSST or ELAsTiCC"
     )
 
 
@@ -207,7 +230,7 @@ def _shipped(survey: str, version: str) -> WriterSchema:
 
 
 def _shipped_by_id(schema_id: int) -> WriterSchema | None:
-    """Give LSST's schema, expanded at the first alert that needs it."""
+    """Return a shipped LSST schema, which is expanded at the first alert that needs it."""
     for version in shipped_versions("lsst"):
         if schema_id_of_version(version) == schema_id:
             return _shipped("lsst", version)
@@ -215,7 +238,7 @@ def _shipped_by_id(schema_id: int) -> WriterSchema | None:
 
 
 def _read_directory(directory: Path) -> list[tuple[Path, WriterSchema]]:
-    """Read the alert schemas below a directory, putting together those in several files."""
+    """Read the alert schemas below a directory, assembling those that are spread over several files."""
     if not directory.is_dir():
         raise SettingsError(f"schema directory {directory} is not a directory")
     files: dict[str, tuple[Path, Any]] = {}
@@ -233,7 +256,7 @@ def _read_directory(directory: Path) -> list[tuple[Path, WriterSchema]]:
             try:
                 schemas.append((path, writer_schema(orjson.dumps(whole))))
             except RejectedAlertError as error:
-                raise SettingsError(f"schema file {path} cannot be used: {error.message}") from error
+                raise SettingsError(f"schema file {path} is unusable: {error.message}") from error
     return schemas
 
 
@@ -243,7 +266,7 @@ def _full_name(declaration: dict[str, Any]) -> str:
 
 
 def _with_references(node: Any, files: dict[str, Any], used: set[str]) -> Any:
-    """Put the declarations of other files where a schema names them first."""
+    """Replace the first reference to each record of another file by its declaration."""
     if isinstance(node, str):
         if node not in files or node in used:
             return node
@@ -263,5 +286,5 @@ def _with_references(node: Any, files: dict[str, Any], used: set[str]) -> Any:
 
 
 def _is_kind(declaration: dict[str, Any]) -> bool:
-    """Whether a declaration's ``type`` says what it declares, rather than naming a field's type."""
+    """Return whether a declaration's ``type`` is a kind of type rather than a reference to a named type."""
     return declaration["type"] in {"record", "error", "enum", "fixed", "array", "map"}

@@ -1,15 +1,15 @@
 """Interface descriptions of the surveys' published schemas, and their expansion to Avro.
 
-The descriptions are this project's own: the names, types and order of fields, which is what the wire
-needs and all that is kept. One JSON file per survey lists its versions in order; each holds whole
-``records``, ``changes`` to a record of the version before (``remove``, ``retype``, ``insert_after``), and
+The descriptions are this project's own. They contain the names, types and order of fields, which is all that
+the wire format depends on. One JSON file per survey lists its versions in order; each has complete
+``records``, ``changes`` to a record of the previous version (``remove``, ``retype``, ``insert_after``), and
 records to ``drop``. A list of fields is written as text:
 
 - ``ra:d raErr:?f``: names and types. Types are b(oolean), i(nt), l(ong), f(loat), d(ouble), s(tring),
   y (bytes), the name of a record, or one of these in brackets for an array; ``?`` before it for a union
   with null. (In the versions listed as ``null_last`` null is the second branch of every union.)
-- ``u,g,r*(%_H:?f %_Chi2:?f)``: the fields in parentheses once for each word before the asterisk, which
-  takes the place of ``%``.
+- ``u,g,r*(%_H:?f %_Chi2:?f)``: the fields in parentheses, repeated for each word before the asterisk, which
+  replaces ``%``.
 """
 
 import re
@@ -44,12 +44,18 @@ def _description(survey: str) -> dict[str, Any]:
 
 
 def shipped_versions(survey: str) -> tuple[str, ...]:
-    """Give the versions of a survey's alert schema that are described here, oldest first."""
+    """Return the versions of a survey's alert schema that are described here, oldest first.
+
+    Parameters
+    ----------
+    survey
+        ``ztf``, ``lsst`` or ``elasticc``.
+    """
     return tuple(_description(survey)["versions"])
 
 
 def shipped_schema(survey: str, version: str) -> dict[str, Any]:
-    """Give the Avro schema of a survey's alert.
+    """Return the Avro schema of a survey's alert.
 
     Parameters
     ----------
@@ -61,8 +67,8 @@ def shipped_schema(survey: str, version: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        One record named ``alert``, every other record declared where it is first used, without
-        documentation, defaults or logical types.
+        One record named ``alert``, with every other record declared where it is first used; without
+        documentation, defaults and logical types.
     """
     description = _description(survey)
     namespace = description["namespace"].format(version=version.split("-")[0].replace(".", "_"))
@@ -91,21 +97,21 @@ def shipped_schema(survey: str, version: str) -> dict[str, Any]:
     return schema
 
 
-def _records(versions: dict[str, Any], wanted: str) -> dict[str, Fields]:
-    """Apply the versions one after the other up to the wanted one."""
+def _records(versions: dict[str, Any], last: str) -> dict[str, Fields]:
+    """Apply the versions one after the other up to and including the wanted one."""
     records: dict[str, Fields] = {}
     for version, entry in versions.items():
         records = {name: fields for name, fields in records.items() if name not in entry.get("drop", ())}
         for name, text in entry.get("records", {}).items():
             records[name] = dict(_fields(text))
         for name, change in entry.get("changes", {}).items():
-            records[name] = _changed(records[name], change)
-        if version == wanted:
+            records[name] = _apply_change(records[name], change)
+        if version == last:
             return records
-    raise KeyError(wanted)
+    raise KeyError(last)
 
 
-def _changed(fields: Fields, change: dict[str, Any]) -> Fields:
+def _apply_change(fields: Fields, change: dict[str, Any]) -> Fields:
     removed = set(" ".join(change.get("remove", ())).split())
     retyped = dict(_fields(change.get("retype", ())))
     inserted = {name: dict(_fields(text)) for name, text in change.get("insert_after", {}).items()}
@@ -118,7 +124,7 @@ def _changed(fields: Fields, change: dict[str, Any]) -> Fields:
 
 
 def _fields(text: Iterator[str] | list[str] | tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Read a list of fields; see the module's text."""
+    """Parse a list of fields; see the module docstring."""
     for token in TOKEN.finditer(" ".join(text)):
         words = token["words"].split(",") if token["words"] else [""]
         for word in words:
