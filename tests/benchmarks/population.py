@@ -38,9 +38,9 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 from redis import Redis
+from service.tools.sizing_model import MEASURED, ObjectShape
 
 from service.archive.arrow_schema import table_of
-from service.cli.commands.export import read_objects
 from service.core.alerts import OBSERVATION, Survey
 from service.core.ports.store import StateWrite
 from service.core.state.history import History
@@ -49,7 +49,7 @@ from service.core.state.summary import index_entries, summarise
 from service.embedded.redis import EmbeddedRedis
 from service.redis.store import RedisStore
 from service.settings import Settings
-from service.tools.sizing_model import MEASURED, ObjectShape
+from service.tools.exporting import read_objects
 from service.wiring.stores import object_store
 from service.wiring.worker import batch_processor
 from service.worker.index_sweep import IndexSweep

@@ -33,10 +33,10 @@ def test_help_lists_every_subcommand() -> None:
 
 def test_help_reads_none_of_the_subcommands() -> None:
     code = (
-        "import sys; from service import cli\n"
-        "try:\n    cli.main(['--help'])\n"
+        "import sys; from service.cli import app\n"
+        "try:\n    app.main(['--help'])\n"
         "except SystemExit:\n    pass\n"
-        "heavy = ('service.commands.', 'numba', 'confluent_kafka')\n"
+        "heavy = ('service.cli.commands.', 'numba', 'confluent_kafka')\n"
         "print([m for m in sys.modules if m.startswith(heavy)])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -112,5 +112,5 @@ def test_a_variable_that_is_nearly_a_setting_is_told_once() -> None:
     done = nightjar("model", "show", "ztf", NIGHTJAR_BATCHSIZE="5")
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
-        "nightjar: NIGHTJAR_BATCHSIZE is no setting and has no effect; is NIGHTJAR_BATCH_SIZE meant?"
+        "nightjar: NIGHTJAR_BATCHSIZE is not a setting and has no effect; did you mean NIGHTJAR_BATCH_SIZE?"
     ]
