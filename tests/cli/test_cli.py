@@ -56,6 +56,35 @@ def test_mistyped_subcommand_is_corrected() -> None:
     assert "Did you mean 'worker'?" in done.stderr
 
 
+def test_old_subcommand_works_with_a_warning_and_is_not_listed() -> None:
+    done = nightjar("filter", "--help")
+    assert done.returncode == 0
+    assert done.stdout == nightjar("filter-worker", "--help").stdout
+    assert done.stderr.splitlines() == ["nightjar: filter is now called filter-worker"]
+    assert "filter " not in nightjar("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        (("reclassify", "--model", "/nowhere"), "--every-alert", "--all-epochs"),
+        (("reclassify", "--model", "/nowhere"), "--again", "--force"),
+        (("replay", "--demo"), "--again", "--force"),
+        (("audit", "--wait", "never"), "--examples=3", "--max-examples"),
+    ],
+)
+def test_old_options_work_with_a_warning_and_are_not_listed(
+    command: tuple[str, ...], old: str, new: str
+) -> None:
+    name = old.partition("=")[0]
+    done = nightjar(*command, old)
+    warning, *rest = done.stderr.splitlines()
+    assert warning == f"nightjar: {name} is now called {new}"
+    assert rest == nightjar(*command, old.replace(name, new)).stderr.splitlines()
+    assert len(rest) == 1
+    assert name not in nightjar(command[0], "--help").stdout.replace(new, "")
+
+
 def test_unusable_setting_is_named_in_one_line_without_its_value() -> None:
     done = nightjar("settings", NIGHTJAR_BATCH_SIZE="many", NIGHTJAR_REDIS_URL="hunter2")
     assert done.returncode == 2
