@@ -72,7 +72,7 @@ docs: $(ALL_STAMP)  ## Write the generated pages of docs/ anew, and build the si
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 demo-packets: $(ALL_STAMP)  ## Simulate the alerts of the demo anew
-	$(BIN)/nightjar-train packets --output service/embedded/demo_packets.tar.xz
+	$(BIN)/nightjar-train packets --output service/tools/demo/demo_packets.tar.xz
 
 models: $(ALL_STAMP)  ## Make the shipped models anew, from simulations to bundles (an hour or two)
 	$(MAKE) -f training/models.mk BIN=$(BIN) models

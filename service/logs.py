@@ -1,4 +1,4 @@
-"""Logs: static text with bound fields, as lines for people or as JSON for machines, on stderr."""
+"""Logs: static text with bound fields, on stderr, as lines for people or as JSON for machines."""
 
 import logging
 import re
@@ -15,25 +15,25 @@ from structlog.typing import Processor
 __all__ = ["compiling", "configure_logging", "hide_secrets"]
 
 HIDDEN = "***"
-# As whole words of a field's name: `password`, `redis_password`, `sasl.password`, not `passwords_checked`.
+# Whole words of a field's name: `password`, `redis_password`, `sasl.password`, not `passwords_checked`.
 SECRET_NAME = re.compile(r"(^|[_.\-])(password|passwd|secret|token|credentials?)$", re.IGNORECASE)
 # The password of a URL: everything between the user's colon and the last @ before the path.
 URL_PASSWORD = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.\-]*://[^/\s:@]*:)[^/\s]+@", re.IGNORECASE)
-# A secret among options: `sasl.password=...` in NIGHTJAR_KAFKA_OPTIONS, where a comma of its own is `\\,`.
+# A secret among options: `sasl.password=...` in NIGHTJAR_KAFKA_OPTIONS, where a comma in a value is `\\,`.
 SECRET_OPTION = re.compile(
     r"(?P<name>\b[\w.\-]*(?:password|secret|token)\s*=\s*)(?:\\.|[^,;'\"\n])+", re.IGNORECASE
 )
 
 
 def configure_logging(level: str, *, json: bool) -> None:
-    """Send every log of the process, the libraries' included, to stderr in one form.
+    """Send every log of the process, the libraries' included, to stderr in one format.
 
     Parameters
     ----------
     level
-        Least severe level that is shown: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
+        Least severe level to show: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
     json
-        One JSON object per line rather than text.
+        Write one JSON object per line instead of text.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -64,14 +64,20 @@ def configure_logging(level: str, *, json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # What the compiler has to say for its own makers is some 100,000 lines and most of a minute.
+    # The compiler's debug messages would be some 100,000 lines, and take most of a minute.
     logging.getLogger("numba").setLevel(logging.WARNING)
 
 
 @contextmanager
 def compiling(log: structlog.stdlib.BoundLogger) -> Iterator[None]:
-    """Say that compiling begins, which takes many seconds where no cache is, and how long it took."""
-    log.info("compiling what no cache on disk has")
+    """Log that kernels are compiled, which takes many seconds without a cache on disk, and how long it took.
+
+    Parameters
+    ----------
+    log
+        Logger of the caller.
+    """
+    log.info("compiling kernels missing from the cache")
     started_s = time.monotonic()
     yield
     log.info("compiled", after_s=round(time.monotonic() - started_s, 1))
@@ -84,12 +90,25 @@ def _renderer(*, json: bool) -> Processor:
 
 
 def _plain_exception(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Write a traceback as text, so that the secrets in it can be hidden like all others."""
+    """Turn a traceback into text, so that secrets in it are hidden like all others."""
     return structlog.processors.format_exc_info(logger, method, event)
 
 
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace fields named as secrets, and passwords in URLs and options wherever they stand."""
+    """Replace fields named like secrets, and passwords in URLs and options anywhere in a log event.
+
+    A processor of structlog.
+
+    Parameters
+    ----------
+    event
+        Fields of the event, which are replaced in place.
+
+    Returns
+    -------
+    MutableMapping
+        The same event.
+    """
     for name, value in event.items():
         event[name] = HIDDEN if value and SECRET_NAME.search(name) else _without_passwords(value)
     return event
@@ -105,5 +124,5 @@ def _without_passwords(value: Any) -> Any:
         return [_without_passwords(inner) for inner in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    # Anything else is printed as text: an exception or a URL object may carry a password too.
+    # Anything else is logged as text: an exception or a URL object may contain a password too.
     return SECRET_OPTION.sub(rf"\g<name>{HIDDEN}", URL_PASSWORD.sub(rf"\g<scheme>{HIDDEN}@", str(value)))

@@ -60,6 +60,6 @@ def test_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
 
 def test_the_commands_are_as_the_code_has_them() -> None:
     written = (DOCS / "cli.md").read_text(encoding="utf-8")
-    assert load("cli_reference").markdown() == written, "make docs writes it anew"
+    assert load("cli_reference").markdown() == written, "run `make docs`"
     assert "### nightjar listen" in written
     assert "### nightjar-train fit" in written

@@ -18,21 +18,21 @@ _TYPE_NAMES = {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "", Path: "PA
 HEADER = """\
 # Commands
 
-What `--help` says, in one place. This file is written by `make docs`.
+The output of `--help`, in one place. This file is written by `make docs`.
 
-`nightjar` runs the service and looks into it; `nightjar-train` makes the models, and comes with the extra
-`training`. Settings are environment variables: [Settings](settings.md). What exit codes ask for is said in
-the [Quickstart](quickstart.md#4-exit-codes).
+`nightjar` runs and inspects the service; `nightjar-train` makes the models, and needs the extra `training`.
+Settings are environment variables: [Settings](settings.md). Exit codes are listed in the
+[Quickstart](quickstart.md#4-exit-codes).
 """
 
 
 def markdown() -> str:
-    """Write the page."""
+    """Return the page."""
     from training.cli import app as training_app
 
     parts = [HEADER, "\n## nightjar\n"]
-    for one in SUBCOMMANDS:
-        parts += _command(f"nightjar {one.name}", one.load())
+    for subcommand in SUBCOMMANDS:
+        parts += _command(f"nightjar {subcommand.name}", subcommand.load())
     parts.append("\n## nightjar-train\n")
     for name, command in typer.main.get_command(training_app).commands.items():  # type: ignore[attr-defined]
         parts += _command(f"nightjar-train {name}", command)
@@ -40,10 +40,10 @@ def markdown() -> str:
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
-    """Write a command, or each of the commands that it consists of."""
+    """Yield the sections of a command, or of each of its subcommands."""
     if hasattr(command, "commands"):
-        for further, one in command.commands.items():
-            yield from _command(f"{name} {further}", one)
+        for child, subcommand in command.commands.items():
+            yield from _command(f"{name} {child}", subcommand)
         return
     arguments = [param for param in command.params if param.param_type_name == "argument"]
     options = [
@@ -70,7 +70,7 @@ def _metavar(param: Any) -> str:
     annotation = param.type_descriptor.annotation
     kind = next(iter(get_args(annotation)), annotation)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return "|".join(str(one.value) for one in kind)
+        return "|".join(str(item.value) for item in kind)
     name = param.name.upper() if param.param_type_name == "argument" else _TYPE_NAMES[kind]
     return f"{name}{'...' if param.nargs == -1 else ''}"
 
@@ -82,7 +82,7 @@ def _default(param: Any) -> str:
     if value is None or value is False or value in ("", (), []) or "UNSET" in repr(value).upper():
         return ""
     values = value if isinstance(value, list | tuple) else [value]
-    return ", ".join(f"`{one.value if isinstance(one, Enum) else one}`" for one in values)
+    return ", ".join(f"`{item.value if isinstance(item, Enum) else item}`" for item in values)
 
 
 def _text(text: str | None) -> str:

@@ -1,9 +1,9 @@
-"""The command ``nightjar``: its subcommands, loaded when called, and its errors in one line."""
+"""The command ``nightjar``: its subcommands, loaded when called, and its errors, one line each."""
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
@@ -24,23 +24,40 @@ __all__ = ["EXIT_CODES", "app", "exit_code", "main"]
 
 @dataclass(frozen=True, slots=True)
 class Subcommand:
-    """Where a subcommand's code is; reading it takes long enough that only the one called is read."""
+    """A subcommand, whose module is imported only when it is called: that takes a while.
+
+    Attributes
+    ----------
+    name
+        As called.
+    help
+        One line for the list of subcommands.
+    panel
+        Heading under which it is listed.
+    attribute
+        Name of the function, or of the `typer.Typer`, in its module; `name` if empty.
+    module
+        Name of the module in `service.cli.commands`; `name` if empty.
+    old_options
+        Options that were renamed, by the old name; accepted for one release, with a warning.
+    """
 
     name: str
     help: str
     panel: str
     attribute: str = ""
     module: str = ""
+    old_options: Mapping[str, str] = field(default_factory=dict)
 
     def load(self) -> Any:
-        """Import it and make it a command: a function, or an ``app`` of further subcommands."""
+        """Import the subcommand and return it as a command."""
         module = import_module(f"service.cli.commands.{self.module or self.name}")
-        found = getattr(module, self.attribute or self.name)
-        if not isinstance(found, typer.Typer):
+        loaded = getattr(module, self.attribute or self.name)
+        if not isinstance(loaded, typer.Typer):
             single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            single.command()(found)
-            found = single
-        return typer.main.get_command(found)
+            single.command()(loaded)
+            loaded = single
+        return typer.main.get_command(loaded)
 
 
 SERVICE, TOOLS = "The service", "Tools"
@@ -49,18 +66,30 @@ SUBCOMMANDS = (
     Subcommand("worker", "Classify alerts from Kafka.", SERVICE),
     Subcommand("api", "Serve results over HTTP.", SERVICE),
     Subcommand(
-        "filter",
-        "Pass results on to the topics of named filters.",
+        "filter-worker",
+        "Publish results to the topics of stored filters.",
         SERVICE,
-        attribute="filter",
+        attribute="filter_worker",
         module="filter_worker",
     ),
-    Subcommand("topics", "Make the Kafka topics the settings name.", SERVICE),
-    Subcommand("replay", "Send alert packets from files to a Kafka topic.", TOOLS),
-    Subcommand("listen", "Print classifications as they come.", TOOLS),
-    Subcommand("reclassify", "Classify stored light curves with any model.", TOOLS),
-    Subcommand("reindex", "Make the index of objects anew from their states.", TOOLS),
-    Subcommand("audit", "Prove that every alert was answered exactly once.", TOOLS),
+    Subcommand("topics", "Create the Kafka topics that the settings name.", SERVICE),
+    Subcommand(
+        "replay", "Send alert packets from files to a Kafka topic.", TOOLS, old_options={"--again": "--force"}
+    ),
+    Subcommand("listen", "Print classifications as they arrive.", TOOLS),
+    Subcommand(
+        "reclassify",
+        "Classify stored light curves with any model.",
+        TOOLS,
+        old_options={"--again": "--force", "--every-alert": "--all-epochs"},
+    ),
+    Subcommand("reindex", "Rebuild the search index.", TOOLS),
+    Subcommand(
+        "audit",
+        "Prove that every alert was answered exactly once.",
+        TOOLS,
+        old_options={"--examples": "--max-examples"},
+    ),
     Subcommand("export", "Write light curves and classifications to Parquet files by night.", TOOLS),
     Subcommand(
         "import",
@@ -71,10 +100,12 @@ SUBCOMMANDS = (
     ),
     Subcommand("classify", "Classify light curves of a table, offline.", TOOLS),
     Subcommand("decode", "Print what alert packets contain, as JSON lines.", TOOLS),
-    Subcommand("model", "Look into model bundles.", TOOLS, attribute="app"),
-    Subcommand("sizing", "Compute the cores, memory and disk that a stream takes.", TOOLS),
+    Subcommand("model", "Inspect model bundles.", TOOLS, attribute="app"),
     Subcommand("settings", "Print every setting and its value.", TOOLS),
 )
+
+OLD_NAMES = {"filter": "filter-worker"}
+"""Subcommands that were renamed, by the old name; accepted for one release, with a warning."""
 
 EXIT_CODES: tuple[tuple[type[ServiceError], int], ...] = (
     (InputError, 2),
@@ -95,8 +126,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"nightjar {version('nightjar')}")
         raise typer.Exit
 
@@ -122,36 +153,71 @@ def _warn_of_variables() -> None:
         typer.echo(f"nightjar: {name} is not a setting and has no effect; did you mean {meant}?", err=True)
 
 
-def _forward_to(subcommand: Subcommand) -> Callable[[typer.Context], None]:
+def _with_current_options(arguments: Sequence[str], subcommand: Subcommand) -> list[str]:
+    """Replace options that were renamed, with a warning."""
+    current = []
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        renamed = subcommand.old_options.get(option)
+        if renamed is not None:
+            typer.echo(f"nightjar: {option} is now called {renamed}", err=True)
+        current.append(argument if renamed is None else f"{renamed}{equals}{value}")
+    return current
+
+
+def _forward_to(subcommand: Subcommand, old_name: str = "") -> Callable[[typer.Context], None]:
     def call(context: typer.Context) -> None:
         _warn_of_variables()
-        subcommand.load()(args=context.args, prog_name=f"nightjar {subcommand.name}")
+        if old_name:
+            typer.echo(f"nightjar: {old_name} is now called {subcommand.name}", err=True)
+        arguments = _with_current_options(context.args, subcommand)
+        subcommand.load()(args=arguments, prog_name=f"nightjar {subcommand.name}")
 
     return call
 
 
-for _subcommand in SUBCOMMANDS:
-    # Every argument, --help included, is left to the command itself, which is loaded only then.
+def _register(subcommand: Subcommand, old_name: str = "") -> None:
+    # Every argument, --help included, is left to the subcommand, which is loaded only then.
     app.command(
-        _subcommand.name,
-        help=_subcommand.help,
-        rich_help_panel=_subcommand.panel,
+        old_name or subcommand.name,
+        help=subcommand.help,
+        rich_help_panel=subcommand.panel,
+        hidden=bool(old_name),
         add_help_option=False,
         context_settings={
             "ignore_unknown_options": True,
             "allow_extra_args": True,
             "allow_interspersed_args": False,
         },
-    )(_forward_to(_subcommand))
+    )(_forward_to(subcommand, old_name))
+
+
+for _subcommand in SUBCOMMANDS:
+    _register(_subcommand)
+    for _old_name, _name in OLD_NAMES.items():
+        if _name == _subcommand.name:
+            _register(_subcommand, _old_name)
 
 
 def exit_code(error: ServiceError) -> int:
-    """Give the exit code that tells a supervisor what kind of error ended the program."""
+    """Return the exit code that tells a supervisor what kind of error ended the program.
+
+    Parameters
+    ----------
+    error
+        The error that was raised.
+    """
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; an error of ours becomes one line that says what to do."""
+    """Run the command line; errors of the service are printed as one line that says what to do.
+
+    Parameters
+    ----------
+    arguments
+        Arguments after the program's name; None for those of the process.
+    """
     try:
         app(args=arguments)
     except ServiceError as error:

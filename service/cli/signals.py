@@ -1,25 +1,36 @@
-"""One way for a command to be told to end."""
+"""How a command is told to stop."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 from types import FrameType
 
-__all__ = ["ended_by_signals"]
+__all__ = ["interrupt_on_signals", "stop_on_signals"]
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Make a request to end, or the terminal's closing, the same as Ctrl-C; a second one changes nothing."""
+def interrupt_on_signals() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` on SIGTERM and SIGHUP, as on Ctrl-C; further signals are ignored."""
 
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        for number in before:
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        for number in previous:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    previous = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def stop_on_signals() -> Event:
+    """Return an event that SIGTERM and Ctrl-C set from now on."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

@@ -1,7 +1,8 @@
-"""When not to classify an alert: the abstention policy."""
+"""When not to classify: the policy of the operator, and what every light curve must have."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +11,37 @@ from service.core.alerts import AlertBatch, Survey
 from service.core.classification import Reason
 from service.core.features.featuriser import LightCurveSummary
 
-__all__ = ["AbstentionPolicy"]
+__all__ = ["AbstentionPolicy", "light_curve_reasons"]
 
 STAR_DISTANCE_ARCSEC = 1.5
 """A point source within this radius is the alert's counterpart (ZTF: Tachibana & Miller 2018)."""
 
 
+def light_curve_reasons(n_detections: NDArray[np.integer[Any]], *, min_detections: int) -> NDArray[np.uint8]:
+    """Return why light curves alone, whatever their alerts say, are not to be classified.
+
+    Parameters
+    ----------
+    n_detections
+        Shape (n,): usable detections.
+    min_detections
+        The least that the bundle classifies.
+
+    Returns
+    -------
+    ndarray, shape (n,), uint8
+        `Reason` values; `Reason.CLASSIFIED` where nothing speaks against it.
+    """
+    return np.select(
+        [n_detections == 0, n_detections < min_detections],
+        [np.uint8(Reason.NO_PHOTOMETRY), np.uint8(Reason.TOO_FEW_DETECTIONS)],
+        np.uint8(Reason.CLASSIFIED),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class AbstentionPolicy:
-    """The operator's thresholds.
+    """The limits that the operator set.
 
     Attributes
     ----------
@@ -28,7 +51,7 @@ class AbstentionPolicy:
         Abstain above this star-galaxy score of a counterpart within `STAR_DISTANCE_ARCSEC`; 1 disables the
         check.
     survey_min_real_bogus
-        Overrides `min_real_bogus` for single surveys, whose scores are not comparable with each other.
+        Overrides `min_real_bogus` for some surveys, whose scores are not comparable with one another.
     """
 
     min_real_bogus: float = 0.0
@@ -44,19 +67,19 @@ class AbstentionPolicy:
         window_days: tuple[float, float],
         min_detections: int,
     ) -> NDArray[np.uint8]:
-        """Decide for each alert whether to classify it, and if not, why.
+        """Return for each alert why it is not to be classified, if so.
 
-        Where several reasons apply, the first in this order is returned: the nature of the source (solar
-        system), whether it is real (real-bogus), its counterpart (star), then its light curve: no usable
-        detection, too few of them, too long after the first. `Reason.NO_MODEL` is for alerts of a survey
-        without a bundle and is never returned here.
+        Where several reasons hold, the first of this order is returned: what the source is (solar system),
+        whether it is real (real-bogus), what it belongs to (star), then what the light curve says: no usable
+        detection, too few, too long after the first. `Reason.NO_MODEL` is for alerts of a survey without a
+        bundle, and is never returned here.
 
         Parameters
         ----------
         alerts
-            Batch that contains the alerts.
+            The batch that contains the alerts.
         index
-            int64, shape (n,): rows of the alerts to decide on.
+            int64, shape (n,): their positions in it.
         summary
             Summaries of their n light curves as of each alert's time.
         window_days, min_detections
@@ -65,26 +88,27 @@ class AbstentionPolicy:
         Returns
         -------
         ndarray, shape (n,), uint8
-            `Reason` values.
+            `Reason` values; `Reason.CLASSIFIED` where the alert is to be classified.
         """
         star_near = alerts.star_distance_arcsec[index] <= STAR_DISTANCE_ARCSEC
         days = alerts.mjd_tai[index] - summary.trigger_mjd_tai
-        # Comparisons with NaN are false: a missing value is never a reason.
+        of_light_curve = light_curve_reasons(summary.n_detections, min_detections=min_detections)
+        # Comparisons with NaN are false: an unknown value is no reason to abstain.
         conditions = {
             Reason.SOLAR_SYSTEM: alerts.is_solar_system[index],
-            Reason.LOW_REAL_BOGUS: alerts.real_bogus[index] < self._least_real_bogus(alerts, index),
+            Reason.LOW_REAL_BOGUS: alerts.real_bogus[index] < self._min_real_bogus(alerts, index),
             Reason.STAR: star_near & (alerts.star_galaxy[index] > self.max_star_score),
-            Reason.NO_PHOTOMETRY: summary.n_detections == 0,
-            Reason.TOO_FEW_DETECTIONS: summary.n_detections < min_detections,
-            Reason.OUTSIDE_TIME_WINDOW: days > window_days[1],
         }
-        chosen = np.select(
-            list(conditions.values()), [int(reason) for reason in conditions], int(Reason.CLASSIFIED)
+        late = np.where(days > window_days[1], Reason.OUTSIDE_TIME_WINDOW, Reason.CLASSIFIED)
+        reasons = np.select(
+            [*conditions.values(), of_light_curve != Reason.CLASSIFIED],
+            [*(int(reason) for reason in conditions), of_light_curve],
+            late,
         )
-        return chosen.astype(np.uint8)
+        return reasons.astype(np.uint8)
 
-    def _least_real_bogus(self, alerts: AlertBatch, index: NDArray[np.int64]) -> float | NDArray[np.float64]:
+    def _min_real_bogus(self, alerts: AlertBatch, index: NDArray[np.int64]) -> float | NDArray[np.float64]:
         if not self.survey_min_real_bogus:
             return self.min_real_bogus
-        surveys = (alerts.survey[place] for place in index.tolist())
-        return np.array([self.survey_min_real_bogus.get(one, self.min_real_bogus) for one in surveys])
+        surveys = (alerts.survey[position] for position in index.tolist())
+        return np.array([self.survey_min_real_bogus.get(survey, self.min_real_bogus) for survey in surveys])

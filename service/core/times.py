@@ -8,6 +8,7 @@ __all__ = [
     "TAI_MINUS_UTC_DAYS",
     "TAI_MINUS_UTC_S",
     "mjd_tai_of_mjd_utc",
+    "mjd_tai_of_unix_ms",
     "mjd_tai_of_utc_exposure",
 ]
 
@@ -19,6 +20,8 @@ TAI_MINUS_UTC_S = 37.0
 TAI_MINUS_UTC_DAYS = TAI_MINUS_UTC_S / SECONDS_PER_DAY
 
 JD_OF_MJD_ZERO = 2400000.5
+
+UNIX_EPOCH_MJD = 40587.0
 
 
 def mjd_tai_of_mjd_utc(mjd_utc: ArrayLike) -> NDArray[np.float64]:
@@ -55,3 +58,8 @@ def mjd_tai_of_utc_exposure(jd_utc_start: ArrayLike, exposure_s: ArrayLike) -> N
     # The large numbers are subtracted first: one float64 step of a JD is 40 microseconds, of an MJD 0.6.
     mjd_utc_start = np.asarray(jd_utc_start, np.float64) - JD_OF_MJD_ZERO
     return mjd_utc_start + (np.asarray(exposure_s, np.float64) / 2 + TAI_MINUS_UTC_S) / SECONDS_PER_DAY
+
+
+def mjd_tai_of_unix_ms(unix_ms: float) -> float:
+    """Return the MJD TAI, days, of a Unix time in milliseconds since 2017."""
+    return UNIX_EPOCH_MJD + (unix_ms / 1000 + TAI_MINUS_UTC_S) / SECONDS_PER_DAY

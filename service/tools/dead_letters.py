@@ -1,111 +1,116 @@
-"""Dead letters back to where they came from, once what rejected them is mended."""
+"""Send dead letters back to their topics, once the cause of their rejection is fixed."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
-from typing import Any
 
 from service.core.ports.messages import OutgoingMessage
 from service.errors import InputError, RejectionCode
-from service.kafka.group_offsets import group_positions
 from service.kafka.sink import KafkaSink
-from service.kafka.topic_admin import TopicAdmin
-from service.kafka.topic_ranges import Partition, RangeReader
-from service.kafka.topic_writer import TopicRecord, committed_positions
+from service.kafka.topic_ranges import Partition
+from service.kafka.topic_writer import TopicRecord
 from service.settings import Settings
 from service.tools.audit.topic_extents import true_extents
-from service.tools.demo.accounting import SOURCE_HEADER, source_of
-from service.tools.transactions import abort_and_close, connected_sink
+from service.tools.source_header import SOURCE_HEADER, source_of
+from service.wiring.tools import KafkaClients, connected_sink, fail_fast
 
 __all__ = ["REPLAYED_HEADER", "DeadLetterReplay"]
 
 CLASS_HEADER = "error_class"
 REPLAYED_HEADER = "replayed"
-"""Of a message sent again: where the message lies that was rejected."""
+"""Of a message sent again: the position of the message that was rejected."""
 
 # A letter may be as large as any message, and a transaction is held in memory.
 LETTERS_PER_TRANSACTION = 50
-PATIENCE = timedelta(minutes=1)
+READ_TIMEOUT = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
 class DeadLetterReplay:
     """Sends dead letters again, each once.
 
-    How far the letters of each error class were sent is kept in a consumer group of its own, and written
-    in the same transaction as the messages: who was interrupted goes on where they stopped, and letters of
-    one class can be sent today and those of another next year.
+    The progress through the letters of each error class is kept in a consumer group of that class, and
+    committed in the transaction that sends the messages: an interrupted run continues where it stopped, and
+    the classes can be sent at different times.
 
     Parameters
     ----------
     settings
         Name the rejected topic and the service's group.
-    options
-        librdkafka options, the brokers among them.
+    clients
+        Make the Kafka clients.
     classes
         Error classes to send.
     topic
-        Where to, instead of the topic that each letter came from; empty for that.
-    again
-        Send those that were sent before as well.
+        Destination, instead of the topic that each letter came from; empty for that.
+    resend
+        Also send letters that were sent before.
 
     Raises
     ------
     BrokerUnavailableError
-        The broker does not answer, or there is no topic of dead letters.
+        The broker does not answer, or the topic of dead letters does not exist.
     """
 
     settings: Settings
-    options: Mapping[str, Any]
+    clients: KafkaClients
     classes: Collection[RejectionCode]
     topic: str = ""
-    again: bool = False
+    resend: bool = False
     _positions: dict[str, dict[Partition, int]] = field(init=False)
     _ends: dict[Partition, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        found = true_extents(self.options, [self.settings.rejected_topic])
-        self._ends = {place: extent.high for place, extent in found.items()}
+        extents = true_extents(self.clients.options, [self.settings.rejected_topic])
+        self._ends = {partition: extent.high for partition, extent in extents.items()}
         self._positions = {}
         for code in self.classes:
-            before = (
-                {} if self.again else committed_positions(self.options, self._group(code.value), list(found))
-            )
+            committed = {} if self.resend else self._committed(code.value)
             self._positions[code.value] = {
-                place: max(before.get(place, 0), extent.low) for place, extent in found.items()
+                partition: max(committed.get(partition, 0), extent.low)
+                for partition, extent in extents.items()
             }
 
+    def _committed(self, code: str) -> dict[Partition, int]:
+        return self.clients.committed_positions(self._group(code), list(self._ends))
+
     def due(self) -> Counter[tuple[str, str]]:
-        """Count what there is to send, by error class and topic."""
-        return Counter((_class_of(letter), self._topic_of(letter)) for letter in self._letters())
+        """Count the letters to send by error class and destination.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            The broker does not answer.
+        """
+        return Counter((_class_of(letter), self._destination(letter)) for letter in self._letters())
 
     def send(self, topics: Collection[str], advance: Callable[[int], None]) -> None:
-        """Send everything that is due.
+        """Send every letter that is due.
 
         Parameters
         ----------
         topics
-            Where to, as `due` told.
+            The destinations that `due` returned.
         advance
-            Told how many more were sent.
+            Called with the number of letters of each committed transaction.
 
         Raises
         ------
         InputError
-            A topic that letters came from is there no more.
+            A destination does not exist any more.
         TransientError
             The broker does not answer; what was committed is not sent again.
         FencedError
-            Somebody else sends letters of this service.
+            Another process sends letters of this service.
         """
-        missing = sorted(set(topics) - TopicAdmin(self.options).partitions().keys())
+        missing = sorted(set(topics) - self.clients.topic_admin().partitions().keys())
         if missing:
-            raise InputError(f"topic {missing[0]} is not there: choose another one with --topic")
+            raise InputError(f"topic {missing[0]} does not exist: choose another one with --topic")
         if not topics:
             return
-        sink = connected_sink(self.settings, self.options, "resend")
+        sink = connected_sink(self.settings, self.clients, "resend")
         try:
             letters = self._letters()
             while batch := list(islice(letters, LETTERS_PER_TRANSACTION)):
@@ -115,32 +120,34 @@ class DeadLetterReplay:
             sink.close()
 
     def _send(self, sink: KafkaSink, batch: list[TopicRecord]) -> None:
-        """Send some letters and note it, both or neither."""
+        """Send letters and commit the progress, both or neither."""
         sink.begin()
         sink.produce(map(self._message, batch))
         for letter in batch:
             self._positions[_class_of(letter)][letter.topic, letter.partition] = letter.offset + 1
         for code in {_class_of(letter) for letter in batch}:
-            progress = group_positions(self.options, self._group(code), self._positions[code])
-            sink.send_offsets(progress, abort_and_close)
-        sink.commit(abort_and_close)
+            progress = self.clients.group_positions(self._group(code), self._positions[code])
+            sink.send_offsets(progress, fail_fast)
+        sink.commit(fail_fast)
 
     def _letters(self) -> Iterator[TopicRecord]:
         """Read the letters that are due."""
-        starts = {place: min(one[place] for one in self._positions.values()) for place in self._ends}
-        ranges = {place: range(start, self._ends[place]) for place, start in starts.items()}
-        with RangeReader(self.options, ranges, PATIENCE) as reader:
+        ranges = {
+            partition: range(min(positions[partition] for positions in self._positions.values()), end)
+            for partition, end in self._ends.items()
+        }
+        with self.clients.range_reader(ranges, READ_TIMEOUT) as reader:
             for letter in reader:
                 positions = self._positions.get(_class_of(letter))
                 if positions is not None and letter.offset >= positions[letter.topic, letter.partition]:
                     yield letter
 
-    def _topic_of(self, letter: TopicRecord) -> str:
+    def _destination(self, letter: TopicRecord) -> str:
         return self.topic or source_of(letter)[0]
 
     def _message(self, letter: TopicRecord) -> OutgoingMessage:
         headers = [(REPLAYED_HEADER, letter.headers[SOURCE_HEADER])]
-        return OutgoingMessage(self._topic_of(letter), letter.key, letter.value, headers)
+        return OutgoingMessage(self._destination(letter), letter.key, letter.value, headers)
 
     def _group(self, code: str) -> str:
         return f"{self.settings.group_id}-resend-{code}"

@@ -1,30 +1,32 @@
-"""Packets on their way to Kafka, at a given rate."""
+"""Send packets to Kafka at a given rate."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from service.core.alerts import Survey
 from service.kafka.topic_writer import TopicWriter
 from service.tools.packets import Packet
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "send_all"]
 
-AT_MOST = 200  # packets a step, so that whoever steps can do other things between
+PACKETS_PER_STEP = 200  # the caller has other things to do between steps
+POLL = timedelta(milliseconds=5)
 
 
 @dataclass(slots=True)
 class Sender:
-    """Sends packets in order, as many as are due; each one's tag is its index.
+    """Sends packets in order as they fall due; the tag of each is its index.
 
     Parameters
     ----------
     packets
         What to send.
     topics
-        Where each survey's go.
+        Topic of each survey.
     writer
-        How.
+        The producer.
     rate_hz
         Packets per second; 0 for as fast as possible.
     """
@@ -38,18 +40,18 @@ class Sender:
 
     @property
     def done(self) -> bool:
-        """Whether all have been handed over."""
+        """Whether every packet has been handed to the producer."""
         return self.sent == len(self.packets)
 
     def step(self) -> None:
-        """Hand over those that are due.
+        """Hand packets that are due to the producer.
 
         Raises
         ------
         BrokerUnavailableError
-            The broker does not take them.
+            The broker does not accept them.
         """
-        for index in range(self.sent, min(self._due(), self.sent + AT_MOST)):
+        for index in range(self.sent, min(self._due(), self.sent + PACKETS_PER_STEP)):
             packet = self.packets[index]
             self.writer.write(self.topics[packet.survey], packet.read(), index)
             self.sent = index + 1
@@ -59,3 +61,39 @@ class Sender:
             return len(self.packets)
         elapsed_s = time.monotonic() - self._started_s
         return min(len(self.packets), 1 + int(elapsed_s * self.rate_hz))
+
+
+def send_all(sender: Sender, advance: Callable[[int], None]) -> int:
+    """Send every packet and wait until the broker has them.
+
+    Parameters
+    ----------
+    sender
+        What to send, and how.
+    advance
+        Called with the number of further packets that were delivered.
+
+    Returns
+    -------
+    int
+        Number of packets delivered.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        The broker does not accept them.
+    """
+    n_reported = 0
+
+    def report() -> None:
+        nonlocal n_reported
+        advance(sender.writer.delivered - n_reported)
+        n_reported = sender.writer.delivered
+
+    while not sender.done:
+        sender.step()
+        sender.writer.poll(POLL)
+        report()
+    sender.writer.flush()
+    report()
+    return sender.writer.delivered

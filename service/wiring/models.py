@@ -3,49 +3,95 @@
 from collections.abc import Mapping
 
 from service.core.alerts import Survey
+from service.core.classifier import ObjectClassifier
 from service.core.models.bundle import Bundle, load_bundle
 from service.errors import SettingsError
 from service.settings import Settings
 
-__all__ = ["load_bundles", "load_shadow_bundles"]
+__all__ = [
+    "MODEL_SURVEY",
+    "load_bundles",
+    "load_classifiers",
+    "load_shadow_bundles",
+    "shipped_model",
+    "surveys_of_model",
+]
+
+MODEL_SURVEY: Mapping[Survey, Survey] = {
+    Survey.ZTF: Survey.ZTF,
+    Survey.LSST: Survey.LSST,
+    Survey.ELASTICC: Survey.LSST,
+}
+"""The survey whose model classifies each survey's light curves: ELAsTiCC simulates LSST's."""
 
 
 def load_bundles(settings: Settings) -> dict[Survey, Bundle]:
     """Load the model of each survey that has one; an empty setting means none.
+
+    Parameters
+    ----------
+    settings
+        Name the models.
 
     Raises
     ------
     BundleError
         A bundle must not be loaded.
     """
-    named = {
-        Survey.ZTF: settings.ztf_model,
-        Survey.LSST: settings.lsst_model,
-        Survey.ELASTICC: settings.lsst_model,
-    }
-    return _loaded(named)
+    return _load({Survey.ZTF: settings.ztf_model, Survey.LSST: settings.lsst_model})
 
 
 def load_shadow_bundles(settings: Settings) -> dict[Survey, Bundle]:
-    """Load the model of each survey that has one to answer aside.
+    """Load the shadow model of each survey that has one.
+
+    Parameters
+    ----------
+    settings
+        Name the shadow models.
 
     Raises
     ------
     BundleError
         A bundle must not be loaded.
     SettingsError
-        There is one, and no topic for its results.
+        There is a shadow model but no topic for its results.
     """
-    named = {
-        Survey.ZTF: settings.ztf_shadow_model,
-        Survey.LSST: settings.lsst_shadow_model,
-        Survey.ELASTICC: settings.lsst_shadow_model,
-    }
+    named = {Survey.ZTF: settings.ztf_shadow_model, Survey.LSST: settings.lsst_shadow_model}
     if any(named.values()) and not settings.shadow_topic:
         raise SettingsError("a shadow model needs a topic: set NIGHTJAR_SHADOW_TOPIC")
-    return _loaded(named)
+    return _load(named)
 
 
-def _loaded(named: Mapping[Survey, str]) -> dict[Survey, Bundle]:
-    loaded = {name: load_bundle(name) for name in set(named.values()) if name}
-    return {survey: loaded[name] for survey, name in named.items() if name}
+def load_classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:
+    """Load the classifier of each survey that has a model; surveys with one model share it.
+
+    Parameters
+    ----------
+    settings
+        Name the models.
+
+    Raises
+    ------
+    BundleError
+        A bundle must not be loaded.
+    """
+    bundles = load_bundles(settings)
+    by_digest = {bundle.digest: ObjectClassifier(bundle) for bundle in bundles.values()}
+    return {survey: by_digest[bundle.digest] for survey, bundle in bundles.items()}
+
+
+def surveys_of_model(model_survey: Survey) -> tuple[Survey, ...]:
+    """Return the surveys whose light curves the model of a survey classifies."""
+    return tuple(survey for survey, trained_on in MODEL_SURVEY.items() if trained_on is model_survey)
+
+
+def shipped_model(survey: Survey) -> str:
+    """Return the name of the shipped model that classifies a survey's light curves."""
+    return MODEL_SURVEY[survey].value
+
+
+def _load(sources: Mapping[Survey, str]) -> dict[Survey, Bundle]:
+    """Load bundles by the survey they were trained on, and return them by the survey they classify."""
+    loaded = {source: load_bundle(source) for source in set(sources.values()) if source}
+    by_survey = {survey: sources[trained_on] for survey, trained_on in MODEL_SURVEY.items()}
+    return {survey: loaded[source] for survey, source in by_survey.items() if source}

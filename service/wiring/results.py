@@ -8,7 +8,12 @@ __all__ = ["result_feed"]
 
 
 def result_feed(settings: Settings) -> KafkaResultFeed:
-    """Make the reader of the topic of results; the broker need not be there.
+    """Make the reader of the output topic; the broker need not be up yet.
+
+    Parameters
+    ----------
+    settings
+        Name the brokers, their options and the topic.
 
     Raises
     ------
@@ -16,6 +21,6 @@ def result_feed(settings: Settings) -> KafkaResultFeed:
         The options cannot be used.
     """
     feed = KafkaResultFeed(common_options(settings), settings.output_topic)
-    # Nobody reads with it before the first client comes, who is too late to hear of a wrong option.
+    # It starts reading with the first client, which is too late to report a wrong option.
     feed.check()
     return feed

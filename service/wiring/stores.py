@@ -8,7 +8,12 @@ __all__ = ["object_store"]
 
 
 def object_store(settings: Settings) -> RedisStore:
-    """Make the store of objects, without talking to it yet.
+    """Make the store of objects, without connecting yet.
+
+    Parameters
+    ----------
+    settings
+        Address, credentials and time limits of Redis, and the objects' time to live.
 
     Raises
     ------

@@ -8,7 +8,7 @@ state, summary, places in the index. After 900 days as many objects are there as
 ``keys_ratio``
     Objects that Redis still has, by those that had an alert within the last 400 days.
 ``memory_ratio``
-    Memory that Redis uses, by what the sizing (``nightjar sizing``) says of as many objects with as many
+    Memory that Redis uses, by what the formulas of docs/sizing.md give for as many objects with as many
     observations and results.
 ``overhead_bytes_per_object``
     What keys, index and the server's own bookkeeping add to the bytes of state and summary.
@@ -40,7 +40,6 @@ import pyarrow.parquet as pq
 from redis import Redis
 
 from service.archive.arrow_schema import table_of
-from service.cli.commands.export import read_objects
 from service.core.alerts import OBSERVATION, Survey
 from service.core.ports.store import StateWrite
 from service.core.state.history import History
@@ -49,12 +48,13 @@ from service.core.state.summary import index_entries, summarise
 from service.embedded.redis import EmbeddedRedis
 from service.redis.store import RedisStore
 from service.settings import Settings
-from service.tools.sizing_model import MEASURED, ObjectShape
+from service.tools.exporting import read_objects
 from service.wiring.stores import object_store
 from service.wiring.worker import batch_processor
 from service.worker.index_sweep import IndexSweep
 from tests.benchmarks._report import publish, say
 from tests.support.objects import classification
+from tests.support.sizing import measured, object_bytes
 from tests.support.streams import simulated_packets, source_messages
 
 DAYS = 900
@@ -175,22 +175,19 @@ def compare(
     cpu_s = spent["used_cpu_user"] + spent["used_cpu_sys"]
     client.close()
     alerts = np.array(list(expected.values())) + 1
-    shape = ObjectShape(
-        observations=float(2 * alerts.mean()),
-        results=float(np.minimum(alerts, KEPT_RESULTS).mean()),
-        classes=len(CLASS_NAMES),
-        hidden=HIDDEN,
-    )
-    values = shape.value_bytes + shape.summary_bytes
+    observations, results = float(2 * alerts.mean()), float(np.minimum(alerts, KEPT_RESULTS).mean())
+    known = measured()
+    expected_bytes = object_bytes(observations, results, len(CLASS_NAMES), known)
+    values = expected_bytes - known["Redis, overhead per object: keys, index, bookkeeping"]
     return {
         "objects": len(expected),
         "alerts": len(lives.day),
         "keys_ratio": round(found / len(expected), 4),
-        "observations_per_object": round(shape.observations, 1),
-        "results_per_object": round(shape.results, 1),
+        "observations_per_object": round(observations, 1),
+        "results_per_object": round(results, 1),
         "bytes_per_object": round(used / found),
         "overhead_bytes_per_object": round(used / found - values),
-        "memory_ratio": round(used / (found * shape.stored_bytes(MEASURED)), 4),
+        "memory_ratio": round(used / (found * expected_bytes), 4),
         "indexed_ratio": round(indexed / found, 3),
         "redis_us_per_alert": round(1e6 * cpu_s / len(lives.day), 1),
         "day_s": round((ends[-1] - ends[0]) / (DAYS - 1), 3),

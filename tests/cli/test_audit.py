@@ -231,8 +231,8 @@ def test_embedded_broker_is_judged_by_its_markers_and_this_is_said(service: Serv
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--since", "yesterday"], "--since: yesterday is no time"),
-        (["--wait", "never"], "--wait: never is no"),
+        (["--since", "yesterday"], "--since: yesterday is not a time"),
+        (["--wait", "never"], "--wait: never is not"),
     ],
 )
 def test_times_that_are_none_are_refused(arguments: list[str], message: str) -> None:

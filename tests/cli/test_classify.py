@@ -10,12 +10,13 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from service.cli.commands.classify import classify, classify_table
+from service.cli.commands.classify import classify
 from service.core.alerts import Survey
 from service.core.classifier import LightCurveBatch, ObjectClassifier
 from service.core.models.bundle import load_bundle
 from service.decoding.light_curve_table import read_light_curve_table
 from service.errors import InputError
+from service.tools.classify import classify_table
 
 HEADER = "object_id,mjd,band,mag,mag_err\n"
 # Two light curves, rows mixed and not in order of time.

@@ -33,8 +33,8 @@ def test_help_lists_every_subcommand() -> None:
 
 def test_help_reads_none_of_the_subcommands() -> None:
     code = (
-        "import sys; from service.cli import app as cli\n"
-        "try:\n    cli.main(['--help'])\n"
+        "import sys; from service.cli import app\n"
+        "try:\n    app.main(['--help'])\n"
         "except SystemExit:\n    pass\n"
         "heavy = ('service.cli.commands.', 'numba', 'confluent_kafka')\n"
         "print([m for m in sys.modules if m.startswith(heavy)])"
@@ -54,6 +54,35 @@ def test_mistyped_subcommand_is_corrected() -> None:
     done = nightjar("worke")
     assert done.returncode == 2
     assert "Did you mean 'worker'?" in done.stderr
+
+
+def test_old_subcommand_works_with_a_warning_and_is_not_listed() -> None:
+    done = nightjar("filter", "--help")
+    assert done.returncode == 0
+    assert done.stdout == nightjar("filter-worker", "--help").stdout
+    assert done.stderr.splitlines() == ["nightjar: filter is now called filter-worker"]
+    assert "filter " not in nightjar("--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        (("reclassify", "--model", "/nowhere"), "--every-alert", "--all-epochs"),
+        (("reclassify", "--model", "/nowhere"), "--again", "--force"),
+        (("replay", "--demo"), "--again", "--force"),
+        (("audit", "--wait", "never"), "--examples=3", "--max-examples"),
+    ],
+)
+def test_old_options_work_with_a_warning_and_are_not_listed(
+    command: tuple[str, ...], old: str, new: str
+) -> None:
+    name = old.partition("=")[0]
+    done = nightjar(*command, old)
+    warning, *rest = done.stderr.splitlines()
+    assert warning == f"nightjar: {name} is now called {new}"
+    assert rest == nightjar(*command, old.replace(name, new)).stderr.splitlines()
+    assert len(rest) == 1
+    assert name not in nightjar(command[0], "--help").stdout.replace(new, "")
 
 
 def test_unusable_setting_is_named_in_one_line_without_its_value() -> None:

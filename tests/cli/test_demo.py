@@ -105,7 +105,7 @@ def test_damaged_packets_are_counted_as_rejected_and_other_files_left_out(
     done = nightjar("demo", "--alerts", str(tmp_path), "--once", *ANY_PORT, timeout_s=300)
 
     assert done.returncode == 0, done.stderr
-    assert "left out 1 files that are no packets" in done.stderr
+    assert "skipped 1 files that are not packets" in done.stderr
     assert summary(done) == {"consumed": 4, "classified": 1, "abstained": {}, "rejected": 3, "objects": 1}
 
 
@@ -183,7 +183,7 @@ def test_taken_port_is_one_line_that_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--broker", "somewhere"), "--broker is embedded, kafka or HOST:PORT"),
+        (("--broker", "somewhere"), "--broker must be embedded, kafka or HOST:PORT"),
         (("--broker", "kafka"), "set NIGHTJAR_KAFKA_HOME"),
         (("--alerts", "/no/such/directory"), "no such file or directory: /no/such/directory"),
     ],

@@ -17,12 +17,12 @@ from service.core.models.bundle import load_bundle
 from service.core.ports.store import ModelInfo
 from service.core.state.shadow_history import read_histories
 from service.embedded.broker import Broker, create_topics
-from service.kafka.options import common_options
 from service.redis.store import RedisStore
 from service.settings import Settings
-from service.tools.reclassify import OBJECTS_AT_A_TIME, Reclassifier, TopicResults
-from service.tools.transactions import connected_sink
+from service.tools.reclassify.results import TopicResults
+from service.tools.reclassify.runner import OBJECTS_PER_BATCH, Reclassifier
 from service.wiring.stores import object_store
+from service.wiring.tools import connected_sink, kafka_clients
 from service.wiring.worker import batch_processor
 from tests.conftest import SettingsFactory
 from tests.support.bundles import write_random_bundle
@@ -148,7 +148,7 @@ def test_second_run_finds_everything_there(reclassify: Reclassify, redis_url: st
     counts = reclassify()
 
     assert counts["alerts"] == {"there already": len(latest_alerts(redis_url))}
-    with_all = reclassify("--every-alert")
+    with_all = reclassify("--all-epochs")
     n_alerts = sum(message.topic == "ztf" for message in STREAM)
     assert with_all["alerts"]["there already"] == len(latest_alerts(redis_url))
     assert sum(with_all["alerts"].values()) == n_alerts
@@ -182,7 +182,7 @@ def test_results_in_a_topic_come_once_however_often_it_is_called(
     n_latest, n_alerts = len(latest_alerts(redis_url)), sum(message.topic == "ztf" for message in STREAM)
 
     reclassify("--topic", topic)
-    again = reclassify("--topic", topic, "--every-alert")
+    again = reclassify("--topic", topic, "--all-epochs")
 
     assert again["alerts"]["there already"] == n_latest
     records = read_topic(broker.bootstrap_servers, topic)
@@ -217,13 +217,13 @@ def test_run_that_was_interrupted_goes_on_where_it_stopped(
     n_objects = sum(key.startswith("lsst:") for key in stored_states(str(settings.redis_url)))
     bundle = load_bundle(bundles["lsst_model"])
     create_topics(settings.bootstrap_servers, {topic: 2})
-    options = common_options(settings)
-    sink = connected_sink(settings, options, f"reclassify-{topic}")
-    place = TopicResults(topic, options, sink, ModelInfo.of(bundle), settings.output_format, again=False)
+    clients = kafka_clients(settings)
+    sink = connected_sink(settings, clients, f"reclassify-{topic}")
+    place = TopicResults(topic, clients, sink, ModelInfo.of(bundle), settings.output_format, force=False)
     begun = Reclassifier(objects, ObjectClassifier(bundle), place).run(
         (key for keys in objects.keys(Survey.LSST) for key in keys), 0
     )
-    assert next(begun) == OBJECTS_AT_A_TIME
+    assert next(begun) == OBJECTS_PER_BATCH
     sink.begin()  # and no end of it
     objects.close()
 
@@ -231,7 +231,7 @@ def test_run_that_was_interrupted_goes_on_where_it_stopped(
 
     assert done.returncode == 0, done.stderr
     counts = orjson.loads(done.stdout)
-    assert counts["alerts"]["there already"] == OBJECTS_AT_A_TIME
+    assert counts["alerts"]["there already"] == OBJECTS_PER_BATCH
     assert sum(counts["alerts"].values()) == n_objects
     alerts = [record.headers["alert"] for record in read_topic(broker.bootstrap_servers, topic)]
     assert len(set(alerts)) == len(alerts) == n_objects
@@ -242,7 +242,7 @@ def test_results_are_written_once_more_where_that_is_asked_for(
 ) -> None:
     topic = f"{settings.group_id}-twice"
     reclassify("--topic", topic)
-    reclassify("--topic", topic, "--again")
+    reclassify("--topic", topic, "--force")
 
     assert len(read_topic(broker.bootstrap_servers, topic)) == 2 * len(latest_alerts(redis_url))
 

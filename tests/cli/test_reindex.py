@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from service.cli.commands.reindex import Reindexer
 from service.core.alerts import Survey
 from service.core.ports.store import ModelInfo
 from service.core.records.encoding import Classifier
 from service.core.state.object_state import decode_state
 from service.redis.index import summary_key
 from service.redis.store import RedisStore
+from service.tools.reindex import Reindexer
 from tests.support.command import nightjar
 from tests.support.objects import classification, object_state, put, put_all
 

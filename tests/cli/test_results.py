@@ -5,10 +5,10 @@ from typing import Any
 import orjson
 import pytest
 
-from service.cli.commands.listen import line
 from service.core.records.encoding import encode_avro, encode_json
 from service.core.records.published import Filter, parse_record, top_class
 from service.errors import InputError
+from service.tools.listen import record_line
 
 Record = dict[str, Any]
 
@@ -45,7 +45,7 @@ def test_both_encodings_read_back(original: Record) -> None:
     (as_json,), (as_avro,) = encode_json([original]), encode_avro([original])
     assert parse_record(as_json) == original
     read = parse_record(as_avro)
-    assert line(read).plain == line(original).plain
+    assert record_line(read).plain == record_line(original).plain
     assert [entry.pop("probability") for entry in read["classifications"]] == pytest.approx(
         [entry["probability"] for entry in original["classifications"]], abs=1e-7
     )
@@ -96,11 +96,11 @@ def test_abstention_has_no_class_and_passes_only_filters_without_one() -> None:
 
 
 def test_line_for_people_has_the_object_and_its_likeliest_classes() -> None:
-    assert line(record()).plain == (
+    assert record_line(record()).plain == (
         "2023-11-14 22:13:20  ztf      ZTF21abiuvdk         "
         "Ia 0.70, II 0.20, TDE 0.10  mjd 59400.2500 r  7 detections"
     )
-    assert "abstained: star" in line(ABSTAINED).plain
+    assert "abstained: star" in record_line(ABSTAINED).plain
 
 
 def test_records_here_have_the_form_that_is_published() -> None:

@@ -78,9 +78,11 @@ def test_second_run_changes_only_what_differs(broker: Broker) -> None:
     changed = run(broker, "--partitions=4", "--source-retention=P2D", **variables)
     assert (
         f"changed {topic}: retention.ms {7 * DAY_MS} -> {2 * DAY_MS}, "
-        "3 partitions, left as they are; 4 were asked for\n" in changed
+        "3 partitions, kept; 4 requested\n" in changed
     )
-    assert changed.splitlines()[-1].startswith("A topic keeps the partitions it has: ")
+    assert changed.splitlines()[-1].startswith(
+        "The number of partitions of an existing topic is not changed: "
+    )
     assert f"kept {variables['NIGHTJAR_OUTPUT_TOPIC']}" in changed
     wait_until(lambda: int(config(broker, topic)["retention.ms"]) == 2 * DAY_MS, "the change")
     assert partitions(broker)[topic] == 3
@@ -90,7 +92,7 @@ def test_topic_made_by_others_gets_the_settings(broker: Broker, unique_topic: To
     topic = unique_topic(broker, partitions=2)
     variables = names() | {"NIGHTJAR_ZTF_TOPICS": topic}
     done = run(broker, "--source-retention=P3D", **variables)
-    assert re.search(rf"changed {topic}: retention.ms \S+ -> {3 * DAY_MS}, .*, 2 partitions, left", done)
+    assert re.search(rf"changed {topic}: retention.ms \S+ -> {3 * DAY_MS}, .*, 2 partitions, kept", done)
     wait_until(lambda: config(broker, topic).get("retention.ms") == str(3 * DAY_MS), "it")
 
 
@@ -120,7 +122,7 @@ def test_waiting_is_said_once_and_at_once() -> None:
         command_line("topics", "--wait=8"), env=environment(**variables), stderr=subprocess.PIPE, text=True
     ) as waiting:
         assert waiting.stderr is not None
-        assert waiting.stderr.readline() == "waiting for Kafka at 127.0.0.1:1, 8 s at most\n"
+        assert waiting.stderr.readline() == "waiting for Kafka at 127.0.0.1:1, at most 8 s\n"
         assert waiting.poll() is None
         (rest,) = waiting.stderr.read().splitlines()
     assert rest.startswith("nightjar: no answer from Kafka")
@@ -146,7 +148,7 @@ def test_kafka_options_that_are_none_are_said_in_one_line(command: str) -> None:
 def test_unusable_duration_names_its_option(text: str) -> None:
     done = nightjar("topics", f"--output-retention={text}")
     assert done.returncode == 2
-    assert f"nightjar: --output-retention: {text} is no duration" in done.stderr
+    assert f"nightjar: --output-retention: {text} is not a duration" in done.stderr
 
 
 def test_default_topics_need_no_settings(embedded_broker: Broker) -> None:

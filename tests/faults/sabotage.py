@@ -11,13 +11,13 @@ from collections.abc import Callable
 from threading import Event
 from typing import Any
 
-from service.cli.commands.worker import run
 from service.embedded.processes import ChildProcess
 from service.logs import configure_logging
 from service.settings import read_settings
 from service.wiring.worker import worker_factory
 from service.worker.loop import Worker
 from service.worker.metrics import WorkerMetrics
+from service.worker.restart import run_with_restart
 from tests.conftest import ROOT
 from tests.integration.deployment import Deployment
 from tests.support.service import worker_process
@@ -96,7 +96,7 @@ def main(instant: str, count: str, name: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     saboteur = Saboteur(instant, int(count), signal.Signals[name])
     make = worker_factory(settings, WorkerMetrics(), stop)
-    run(lambda: saboteur.tamper(make()))
+    run_with_restart(lambda: saboteur.tamper(make()))
 
 
 if __name__ == "__main__":

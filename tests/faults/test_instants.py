@@ -75,7 +75,7 @@ def test_worker_frozen_past_its_session_comes_back_to_nothing(
 
 def told_off(worker: ChildProcess) -> bool:
     assert worker.running, worker.output()
-    return any(text in worker.output() for text in ("starting anew", "waiting"))
+    return any(text in worker.output() for text in ("restarting after being fenced", "waiting"))
 
 
 def _is_frozen(pid: int) -> bool:

@@ -11,9 +11,9 @@ from service.kafka.options import consumer_options, librdkafka_logger, producer_
 from service.kafka.sink import KafkaSink
 from service.kafka.source import BatchLimits, KafkaSource
 from service.settings import Settings
-from service.tools.transactions import abort_and_close
 from service.wiring.decoding import source_topics
 from service.wiring.stores import object_store
+from service.wiring.tools import fail_fast
 from service.wiring.worker import batch_processor
 from tests.integration.conftest import DeploymentFactory
 from tests.integration.deployment import undisturbed_light_curves
@@ -119,7 +119,7 @@ def crash_before_commit(settings: Settings) -> dict[bytes, int]:
     result = made.process(messages)
     sink.begin()
     sink.produce(result.outgoing)
-    sink.send_offsets(source.positions(), abort_and_close)
+    sink.send_offsets(source.positions(), fail_fast)
     source.close()
     values = [message.value or b"" for message in result.outgoing]
     return {without_timestamps(value): orjson.loads(value)["timestamps"]["classified"] for value in values}

@@ -1,4 +1,4 @@
-"""``nightjar filter`` publishes what passes each filter, byte for byte and exactly once."""
+"""``nightjar filter-worker`` publishes what passes each filter, byte for byte and exactly once."""
 
 import uuid
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def store(settings: Settings) -> Iterator[RedisStore]:
 
 def filter_process(settings: Settings, directory: Path, name: str) -> ChildProcess:
     variables = settings_as_environment(settings.model_copy(update={"worker_id": name}))
-    return ChildProcess(name, command_line("filter"), directory / f"{name}.log", variables)
+    return ChildProcess(name, command_line("filter-worker"), directory / f"{name}.log", variables)
 
 
 def publish(settings: Settings, epochs: slice) -> list[bytes]:

@@ -9,7 +9,7 @@ from service.embedded.broker import Broker, create_topics
 from service.errors import TransientError
 from service.kafka.options import librdkafka_logger, producer_options
 from service.kafka.sink import KafkaSink
-from service.tools.transactions import abort_and_close
+from service.wiring.tools import fail_fast
 from tests.conftest import SettingsFactory
 from tests.support.kafka import patiently, read_topic
 
@@ -38,7 +38,7 @@ def test_what_was_committed_just_before_the_broker_was_killed_is_seen_with_the_n
     patiently(sink.connect)
     sink.begin()
     sink.produce(records(b"committed"))
-    sink.commit(abort_and_close)
+    sink.commit(fail_fast)
 
     own_broker.kill()
     sink.begin()
@@ -49,7 +49,7 @@ def test_what_was_committed_just_before_the_broker_was_killed_is_seen_with_the_n
     patiently(lambda: back_to_last_commit(sink))
     sink.begin()
     sink.produce(records(b"next"))
-    patiently(lambda: sink.commit(abort_and_close))
+    patiently(lambda: sink.commit(fail_fast))
 
     seen = sorted(record.value for record in read_topic(own_broker.bootstrap_servers, "results"))
     assert seen == sorted(one.value or b"" for one in records(b"committed") + records(b"next"))

@@ -24,7 +24,7 @@ from service.kafka.sink import KafkaSink
 from service.kafka.source import BatchLimits, KafkaSource
 from service.kafka.topic_admin import TopicAdmin, TopicPlan
 from service.settings import Settings
-from service.tools.transactions import abort_and_close
+from service.wiring.tools import fail_fast
 from tests.conftest import SettingsFactory, TopicFactory
 from tests.support.kafka import group_lag, patiently, produce, read_topic, wait_until
 
@@ -80,7 +80,7 @@ def answer(sink: KafkaSink, source: KafkaSource, settings: Settings, batch: Sequ
     """Answer a batch in a transaction that is still to be committed."""
     sink.begin()
     sink.produce(answers(settings, batch))
-    sink.send_offsets(source.positions(), abort_and_close)
+    sink.send_offsets(source.positions(), fail_fast)
 
 
 def answers(settings: Settings, batch: Sequence[SourceMessage]) -> list[OutgoingMessage]:
@@ -107,7 +107,7 @@ def test_committed_batch_is_answered_once_and_not_read_again(
     while answered < len(NUMBERS):
         batch = next_batch(source)
         answer(sink, source, settings, batch)
-        sink.commit(abort_and_close)
+        sink.commit(fail_fast)
         source.mark_committed()
         answered += len(batch)
 
@@ -227,7 +227,7 @@ def forgetful(
     stranger.abort_transaction(30)
     sink.begin()
     sink.produce([OutgoingMessage(topic, b"next", b"next", [])])
-    sink.commit(abort_and_close)
+    sink.commit(fail_fast)
     assert [record.value for record in read_topic(apache_kafka.bootstrap_servers, topic)] == [b"next"]
 
 
@@ -301,8 +301,8 @@ def test_second_holder_of_a_name_shuts_out_the_first(
 
 
 def _commit(sink: KafkaSink, source: KafkaSource) -> None:
-    sink.send_offsets(source.positions(), abort_and_close)
-    sink.commit(abort_and_close)
+    sink.send_offsets(source.positions(), fail_fast)
+    sink.commit(fail_fast)
 
 
 def test_commit_outlives_a_broker_that_pauses(
@@ -345,7 +345,7 @@ def test_commit_of_unknown_outcome_is_settled_by_a_new_producer(
     answer(sink, source, settings, batch)
     rough_broker.pause()
     with pytest.raises(BrokerUnavailableError):
-        sink.commit(abort_and_close)
+        sink.commit(fail_fast)
     rough_broker.resume()
 
     was_committed = back_to_last_commit(sink, source)
@@ -367,7 +367,7 @@ def test_rewind_knows_a_commit_whose_answer_was_lost(
     source, sink = make_source(settings, [topic]), connected_sink(settings)
     batch = next_batch(source)
     answer(sink, source, settings, batch)
-    sink.commit(abort_and_close)
+    sink.commit(fail_fast)
 
     assert patiently(source.rewind) is True  # we did not tell it of the commit
     assert patiently(source.rewind) is False
@@ -454,7 +454,7 @@ def test_message_that_a_topic_will_never_take_is_a_fatal_error(
     with pytest.raises(
         FatalError, match=r"small takes no message of 10240 bytes: raise its max.message.bytes"
     ):
-        sink.commit(abort_and_close)
+        sink.commit(fail_fast)
 
 
 def test_user_options_are_taken_and_escaped_commas_kept(settings_factory: SettingsFactory) -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from service.errors import InputError
 from service.kafka.topic_writer import TopicRecord
-from service.tools.demo.accounting import ResultAccounting, source_of
+from service.tools.demo.accounting import ResultAccounting
+from service.tools.source_header import source_of
 
 OUTPUT, REJECTED = "out", "rejected"
 
@@ -64,8 +65,8 @@ def test_rejected_container_counts_once_however_many_alerts_it_announced() -> No
     ("records", "problem"),
     [
         ([], "1 messages have no result"),
-        ([result(0), result(0)], "1 messages have a result twice"),
-        ([dead_letter(0), dead_letter(0)], "1 messages have a result twice"),
+        ([result(0), result(0)], "1 messages have duplicate results"),
+        ([dead_letter(0), dead_letter(0)], "1 messages have duplicate results"),
         ([result(0), dead_letter(0)], "1 messages are both rejected and classified"),
         ([result(0), result(7)], "1 messages have results but were not sent"),
         ([result(0), result(0, source="elsewhere")], "1 messages have results but were not sent"),

@@ -21,7 +21,6 @@ from redis import Redis
 from service.archive.arrow_schema import StoredObject
 from service.archive.files import night_of
 from service.cli.app import main
-from service.cli.commands.import_objects import put, put_beside, put_filters
 from service.core.alerts import OBSERVATION, Survey
 from service.core.classification import Classification, Reason
 from service.core.ports.store import ModelInfo
@@ -33,6 +32,7 @@ from service.core.state.history import History
 from service.core.state.object_state import EMPTY_STATE, ObjectState
 from service.embedded.redis import EmbeddedRedis
 from service.redis.store import RedisStore
+from service.tools.importing import put_filters, put_objects, put_shadow_results
 from tests.support.command import command_line, environment
 from tests.support.redis_cluster import EmbeddedRedisCluster
 
@@ -158,10 +158,10 @@ def full() -> Iterator[EmbeddedRedis]:
                 )
                 for number in range(start, min(start + 1000, N_OBJECTS))
             ]
-            assert put(store, some, names.__getitem__, replace=False) == len(some)
+            assert put_objects(store, some, names.__getitem__, replace=False) == len(some)
             for model, step in zip(MODELS, (3, 50), strict=True):
                 answers = [aside(random, one, model) for one in some[::step]]
-                put_beside(store, model.digest, answers, replace=False)
+                put_shadow_results(store, model.digest, answers, replace=False)
         assert put_filters(store, FILTERS, replace=False) == len(FILTERS)
         store.close()
         yield server
@@ -225,7 +225,7 @@ def test_what_the_store_has_is_left_alone_unless_it_is_to_be_replaced(
     client = Redis.from_url(redis_url)
     client.set("nj:{lsst:0}", b"something newer")
     done = nightjar("import", str(archive), NIGHTJAR_REDIS_URL=redis_url)
-    assert "1 objects were left as the store has them" in done.stderr
+    assert "1 objects were kept as the store has them" in done.stderr
     assert client.get("nj:{lsst:0}") == b"something newer"
     done = nightjar("import", "--replace", str(archive), NIGHTJAR_REDIS_URL=redis_url)
     assert f"imported {N_OBJECTS} objects" in done.stderr
@@ -237,7 +237,9 @@ def test_filters_that_the_store_has_stay_and_those_removed_before_an_export_do_n
     redis_url: str, tmp_path: Path
 ) -> None:
     store = connect(redis_url)
-    put(store, [StoredObject("ztf:a", any_state(np.random.default_rng(4)), 0)], lambda _: (), replace=True)
+    put_objects(
+        store, [StoredObject("ztf:a", any_state(np.random.default_rng(4)), 0)], lambda _: (), replace=True
+    )
     put_filters(store, FILTERS, replace=True)
     assert nightjar("export", str(tmp_path), NIGHTJAR_REDIS_URL=redis_url).returncode == 0
     store.filters.remove("north")
@@ -260,15 +262,15 @@ def test_filters_and_objects_are_counted_apart(full: EmbeddedRedis, archive: Pat
     done = nightjar("import", str(archive), NIGHTJAR_REDIS_URL=full.url)
     imported, objects, filters = done.stderr.splitlines()
     assert imported.startswith("imported 0 objects in ")
-    assert objects == f"{N_OBJECTS} objects were left as the store has them"
-    assert filters == f"imported 0 filters, {len(FILTERS)} were left as the store has them"
+    assert objects == f"{N_OBJECTS} objects were kept as the store has them"
+    assert filters == f"imported 0 filters, {len(FILTERS)} were kept as the store has them"
 
 
 def test_of_an_object_in_two_nights_the_newer_state_is_taken(redis_url: str, tmp_path: Path) -> None:
     store, random = connect(redis_url), np.random.default_rng(3)
     for day in (1.0, 2.0):
         state = dataclasses.replace(any_state(random), last_alert_mjd_tai=FIRST_MJD_TAI + day)
-        put(store, [StoredObject("ztf:a", state, 0)], lambda _: (), replace=True)
+        put_objects(store, [StoredObject("ztf:a", state, 0)], lambda _: (), replace=True)
         done = nightjar("export", str(tmp_path), NIGHTJAR_REDIS_URL=redis_url)
         assert done.returncode == 0, done.stderr
     newest = stored(redis_url)
@@ -300,7 +302,7 @@ def test_more_nights_than_files_that_a_shell_lets_be_open(redis_url: str, tmp_pa
         StoredObject(f"ztf:{day}", dataclasses.replace(any_state(random), last_alert_mjd_tai=mjd_tai), 0)
         for day, mjd_tai in enumerate(times)
     ]
-    put(store, some, lambda _: (), replace=False)
+    put_objects(store, some, lambda _: (), replace=False)
     store.close()
     usual = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 50, usual[1]))  # noqa: PTH208

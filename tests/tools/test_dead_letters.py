@@ -68,7 +68,7 @@ def test_letters_go_back_where_they_came_from_once_however_often_it_is_called(
     reject(settings, [("schema", f"{second}:0:200", b"new")])
     assert resend().stderr.splitlines()[-1] == "sent 1 dead letters"
     assert len(values(settings, second)) == 61
-    assert resend("--again").stderr.splitlines()[-1] == "sent 121 dead letters"
+    assert resend("--force").stderr.splitlines()[-1] == "sent 121 dead letters"
     assert len(values(settings, first)) == 120
 
 
@@ -104,7 +104,7 @@ def test_another_topic_takes_letters_whose_own_is_gone(
 
     done = nightjar("replay", "--from-rejected", timeout_s=60, **environment)
     assert done.returncode == 2
-    assert "topic ztf_20250101 is not there: choose another one with --topic" in done.stderr
+    assert "topic ztf_20250101 does not exist: choose another one with --topic" in done.stderr
     done = nightjar("replay", "--from-rejected", "--topic", other, timeout_s=60, **environment)
     assert done.returncode == 0, done.stderr
     assert values(settings, other) == [b"alert"]
@@ -114,10 +114,10 @@ def test_another_topic_takes_letters_whose_own_is_gone(
     ("arguments", "message"),
     [
         (["--from-rejected", "--demo"], "say what to send"),
-        (["--demo"], "say where to: --topic"),
+        (["--demo"], "say where to send it: --topic"),
         (["--from-rejected", "--error-class", "bad_luck"], "bad_luck"),
         (["--demo", "--topic", "t", "--dry-run"], "--dry-run would have no effect: only --from-rejected"),
-        (["--demo", "--topic", "t", "--again"], "--again would have no effect: only --from-rejected"),
+        (["--demo", "--topic", "t", "--force"], "--force would have no effect: only --from-rejected"),
         (["--demo", "--topic", "t", "--error-class", "schema"], "--error-class would have no effect"),
     ],
 )

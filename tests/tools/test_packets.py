@@ -9,6 +9,7 @@ import pytest
 from service.core.alerts import Survey
 from service.errors import InputError
 from service.tools.packets import find_packets, in_time_order, packets_of_archive
+from tests.conftest import ROOT
 
 WIRE = bytes([0]) + (1000).to_bytes(4, "big") + b"body"
 
@@ -108,7 +109,7 @@ def test_archive_gives_its_packets_in_its_own_order(tmp_path: Path) -> None:
 
 
 def test_alerts_of_the_demo_are_in_the_order_of_time() -> None:
-    shipped = packets_of_archive(Path(__file__).parents[2] / "service" / "embedded" / "demo_packets.tar.xz")
+    shipped = packets_of_archive(ROOT / "service/tools/demo/demo_packets.tar.xz")
     assert shipped.in_time_order
     assert in_time_order(shipped.packets) == shipped.packets
     assert set(shipped.surveys()) == {Survey.ZTF, Survey.LSST}

@@ -4,8 +4,8 @@ from typing import Any
 
 from redis import Redis
 
-from service.cli.commands.reindex import Reindexer
 from service.settings import Settings
+from service.tools.reindex import Reindexer
 from service.wiring.stores import object_store
 from tests.support.service import stored_states
 from tests.worker.batches import STREAM, process

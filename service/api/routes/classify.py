@@ -12,6 +12,7 @@ from service.api.context import ContextDependency
 from service.api.problems import ProblemError, ProblemType, documented
 from service.api.render.views import class_vector, classifier_name, top_class
 from service.api.schemas.objects import BandName, ClassifierName, ClassProbability, KindName, Status, TopClass
+from service.core.abstention import light_curve_reasons
 from service.core.alerts import BAND_NAMES, OBSERVATION, Kind, Observations, Survey
 from service.core.classification import Reason
 from service.core.classifier import LightCurveBatch, ObjectClassifier
@@ -175,7 +176,8 @@ def _answer(request: ClassifyRequest, rows: Observations, classifier: ObjectClas
     )
     result = classifier.classify(batch, classifier.empty_batch(1))
     n_detections = int(result.summary.n_detections[0])
-    reason = _reason(n_detections, bundle.min_detections)
+    (reason_code,) = light_curve_reasons(result.summary.n_detections, min_detections=bundle.min_detections)
+    reason = Reason(reason_code)
     model = ModelInfo.of(bundle)
     vector = [] if reason else class_vector(model, result.raw_probability[0], result.probability[0])
     return ClassifyAnswer(
@@ -188,13 +190,6 @@ def _answer(request: ClassifyRequest, rows: Observations, classifier: ObjectClas
         top_class=top_class(vector),
         classifications=vector,
     )
-
-
-def _reason(n_detections: int, min_detections: int) -> Reason:
-    """Say why a light curve says too little: what an alert would be abstained from for."""
-    if n_detections == 0:
-        return Reason.NO_PHOTOMETRY
-    return Reason.TOO_FEW_DETECTIONS if n_detections < min_detections else Reason.CLASSIFIED
 
 
 def _rows(request: ClassifyRequest) -> Observations:

@@ -1,33 +1,27 @@
-"""``nightjar replay``: alert packets from files to a topic, as the survey would send them."""
+"""``nightjar replay``: send alert packets from files to a topic, as the survey would."""
 
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from service.cli.options import kafka_options
+from service.cli.options import BrokersOption, PartitionsOption
+from service.cli.progress import progress_bar
 from service.core.alerts import Survey
 from service.errors import InputError, RejectionCode
-from service.kafka.topic_admin import TopicAdmin, TopicPlan
-from service.kafka.topic_writer import TopicWriter
-from service.settings import read_settings
+from service.settings import Settings, read_settings
 from service.tools.dead_letters import DeadLetterReplay
-from service.tools.packets import Packet, PacketSet, find_packets, in_time_order, shipped_packets
-from service.tools.sender import Sender
+from service.tools.packets import Packet, find_packets, in_time_order, packets_of_survey, shipped_packets
+from service.tools.sender import Sender, send_all
+from service.wiring.tools import KafkaClients, kafka_clients
 
 __all__ = ["replay"]
 
-BROKERS_DEFAULT = -1  # Kafka's word for the broker's own replication factor
-PAUSE = timedelta(milliseconds=5)
-COLUMNS = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-
 
 class Order(StrEnum):
-    """In which order packets are sent."""
+    """The order in which packets are sent."""
 
     TIME = "time"
     NAME = "name"
@@ -38,92 +32,88 @@ def replay(
         list[Path] | None, typer.Argument(help="Packet files, or directories of them.", show_default=False)
     ] = None,
     topic: Annotated[
-        str, typer.Option(help="Topic to send to; made if it does not exist. Dead letters know their own.")
+        str, typer.Option(help="Destination; created if missing. Dead letters default to their own topics.")
     ] = "",
     demo: Annotated[bool, typer.Option("--demo", help="Send the demo's simulated packets instead.")] = False,
-    rate: Annotated[float, typer.Option(min=0.0, help="Packets per second; 0 for as fast as it goes.")] = 0.0,
+    rate: Annotated[
+        float, typer.Option(min=0.0, help="Packets per second; 0 for as fast as possible.")
+    ] = 0.0,
     survey: Annotated[Survey | None, typer.Option(help="Send this survey's packets only.")] = None,
     order: Annotated[Order, typer.Option(help="By the time of the alert, or by file name.")] = Order.TIME,
-    partitions: Annotated[int, typer.Option(min=1, help="Of a topic that does not exist yet.")] = 4,
+    partitions: PartitionsOption = 4,
     from_rejected: Annotated[
         bool, typer.Option("--from-rejected", help="Send dead letters back to their topics instead.")
     ] = False,
     error_class: Annotated[
-        list[RejectionCode] | None, typer.Option(help="Only these dead letters.", show_default=False)
+        list[RejectionCode] | None,
+        typer.Option(help="Only dead letters of this class; repeatable.", show_default=False),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Dead letters sent before as well.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the dead letters only.")] = False,
-    brokers: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Instead of NIGHTJAR_BOOTSTRAP_SERVERS.")
-    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Also send dead letters that were sent before.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the dead letters.")] = False,
+    brokers: BrokersOption = "",
 ) -> None:
     """Send alert packets from files to a Kafka topic, byte for byte.
 
     A file is one message, whatever it holds: an Avro container, LSST's wire format or a bare record.
 
     With --from-rejected the dead letters go back to the topics that they came from, each once however often
-    this is called. What sent them there has to be mended first, or they come back.
+    the command is run. The cause of their rejection must be fixed first, or they are rejected again.
     """
-    settings = read_settings()
-    options = kafka_options(settings, brokers)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     if (bool(paths), demo, from_rejected).count(True) != 1:
         raise InputError("say what to send: packet files, directories of them, --demo or --from-rejected")
-    only = {"--error-class": bool(error_class), "--again": again, "--dry-run": dry_run}
-    if not from_rejected and any(only.values()):
-        named = " and ".join(option for option, is_given in only.items() if is_given)
-        raise InputError(f"{named} would have no effect: only --from-rejected takes it")
+    given = {"--error-class": bool(error_class), "--force": force, "--dry-run": dry_run}
+    if not from_rejected and any(given.values()):
+        names = " and ".join(option for option, is_given in given.items() if is_given)
+        raise InputError(f"{names} would have no effect: only --from-rejected takes it")
+    settings = read_settings()
+    clients = kafka_clients(settings, brokers)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     if from_rejected:
-        resender = DeadLetterReplay(settings, options, error_class or list(RejectionCode), topic, again)
-        _resend(resender, console, dry_run=dry_run)
-        return
-    if not topic:
-        raise InputError("say where to: --topic")
-    packets = _choose(find_packets(paths) if paths else shipped_packets(), survey, console)
-    if order is Order.TIME:
-        packets = in_time_order(packets, settings.schema_dir)
-    admin = TopicAdmin(options)
-    if topic not in admin.partitions():
-        admin.ensure([TopicPlan(topic, partitions, {})], replication=BROKERS_DEFAULT)
-        console.print(f"made topic {topic} with {partitions} partitions")
-    writer = TopicWriter(options)
-    _send(Sender(packets, dict.fromkeys(Survey, topic), writer, rate), console)
-    console.print(f"sent {writer.delivered} packets to {topic}")
+        classes = error_class or list(RejectionCode)
+        letters = DeadLetterReplay(settings, clients, classes, topic, resend=force)
+        _send_dead_letters(letters, console, dry_run=dry_run)
+    elif not topic:
+        raise InputError("say where to send it: --topic")
+    else:
+        packets = _packets(paths or [], survey, order, settings, console)
+        _send_packets(packets, topic, partitions, rate, clients, console)
 
 
-def _resend(resender: DeadLetterReplay, console: Console, *, dry_run: bool) -> None:
-    due = resender.due()
+def _send_dead_letters(letters: DeadLetterReplay, console: Console, *, dry_run: bool) -> None:
+    due = letters.due()
     for (code, topic), count in sorted(due.items()):
         console.print(f"{count} {code} for {topic}")
     if dry_run:
         console.print(f"{due.total()} dead letters to send")
         return
-    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=due.total())
-        resender.send({topic for _, topic in due}, lambda count: progress.advance(task, count))
+    with progress_bar(console, "sending", due.total()) as advance:
+        letters.send({topic for _, topic in due}, advance)
     console.print(f"sent {due.total()} dead letters")
 
 
-def _choose(found: PacketSet, survey: Survey | None, console: Console) -> tuple[Packet, ...]:
-    """Take the packets of one survey."""
+def _packets(
+    paths: list[Path], survey: Survey | None, order: Order, settings: Settings, console: Console
+) -> tuple[Packet, ...]:
+    found = find_packets(paths) if paths else shipped_packets()
     if found.skipped:
-        console.print(f"left out {len(found.skipped)} files that are no packets, such as {found.skipped[0]}")
-    surveys = found.surveys()
-    if survey is None and len(surveys) > 1:
-        raise InputError(f"these are packets of {', '.join(surveys)}: choose with --survey")
-    packets = tuple(packet for packet in found.packets if survey in {None, packet.survey})
-    if not packets:
-        raise InputError(f"no packets of {survey} among them, only of {', '.join(surveys)}")
-    return packets
+        console.print(f"skipped {len(found.skipped)} files that are not packets, such as {found.skipped[0]}")
+    packets = packets_of_survey(found, survey)
+    return in_time_order(packets, settings.schema_dir) if order is Order.TIME else packets
 
 
-def _send(sender: Sender, console: Console) -> None:
-    """Send everything, with a progress bar on a terminal."""
-    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=len(sender.packets))
-        while not sender.done:
-            sender.step()
-            sender.writer.poll(PAUSE)
-            progress.update(task, completed=sender.writer.delivered)
-        sender.writer.flush()
-        progress.update(task, completed=sender.writer.delivered)
+def _send_packets(
+    packets: tuple[Packet, ...],
+    topic: str,
+    partitions: int,
+    rate_hz: float,
+    clients: KafkaClients,
+    console: Console,
+) -> None:
+    if clients.ensure_topic(topic, partitions):
+        console.print(f"created topic {topic} with {partitions} partitions")
+    sender = Sender(packets, dict.fromkeys(Survey, topic), clients.topic_writer(), rate_hz)
+    with progress_bar(console, "sending", len(packets)) as advance:
+        n_sent = send_all(sender, advance)
+    console.print(f"sent {n_sent} packets to {topic}")

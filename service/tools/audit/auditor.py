@@ -12,11 +12,11 @@ from service.embedded.transaction_log import TransactionLog
 from service.errors import InputError, RejectedAlertError
 from service.kafka.topic_admin import TopicAdmin
 from service.kafka.topic_ranges import OffsetRange, RangeReader, offsets_at
-from service.kafka.topic_writer import Position, committed_positions
+from service.kafka.topic_writer import committed_positions
 from service.settings import Settings
 from service.tools.audit.ledger import Ledger, Partition, PartitionAccount
 from service.tools.audit.topic_extents import is_embedded, true_extents
-from service.tools.demo.accounting import SOURCE_HEADER
+from service.tools.source_header import SOURCE_HEADER, parse_source
 
 __all__ = ["COUNTED", "Audit", "Auditor", "alerts_in"]
 
@@ -218,7 +218,7 @@ class Auditor:
 
     def _take(self, ledger: Ledger, place: Partition, result: _Result) -> None:
         """Enter one result."""
-        source = _position(result.headers.get(SOURCE_HEADER, b""))
+        source = parse_source(result.headers.get(SOURCE_HEADER, b""))
         if source is None:
             ledger.add_unmatched(f"{place[0]}:{place[1]}:{result.offset}, which names no alert")
             return
@@ -249,13 +249,6 @@ def alerts_in(value: bytes, max_bytes: int) -> int:
 def _names(name: str, topic: str) -> bool:
     """Tell whether a setting's item means a topic; one that begins with ^ is a pattern."""
     return bool(re.match(name, topic)) if name.startswith("^") else name == topic
-
-
-def _position(source: bytes) -> Position | None:
-    """Read a source header."""
-    topic, _, rest = source.decode(errors="replace").partition(":")
-    partition, _, offset = rest.partition(":")
-    return (topic, int(partition), int(offset)) if partition.isdigit() and offset.isdigit() else None
 
 
 def _notes_on_loss(written: Mapping[Partition, OffsetRange]) -> Iterable[str]:

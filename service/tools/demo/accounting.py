@@ -1,4 +1,4 @@
-"""The count that every message sent has its results, once each, read from the topics."""
+"""Check that every message sent has its results, once each."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,39 +7,29 @@ from typing import Any
 
 from service.core.alerts import Survey, object_key
 from service.core.records.published import parse_record
-from service.errors import InputError
 from service.kafka.topic_writer import Position, TopicRecord
+from service.tools.source_header import source_of
 
-__all__ = ["SOURCE_HEADER", "ResultAccounting", "source_of"]
-
-SOURCE_HEADER = "source"
-
-
-def source_of(record: TopicRecord) -> Position:
-    """Read which input message a result belongs to.
-
-    Raises
-    ------
-    InputError
-        The record has no such header, so it was not written by this service.
-    """
-    topic, _, rest = record.headers.get(SOURCE_HEADER, b"").decode(errors="replace").partition(":")
-    partition, _, offset = rest.partition(":")
-    if not (partition.isdigit() and offset.isdigit()):
-        raise InputError(f"a record of {record.topic} does not say which alert it belongs to")
-    return topic, int(partition), int(offset)
+__all__ = ["ResultAccounting"]
 
 
 @dataclass(slots=True)
 class ResultAccounting:
-    """Messages sent, and what became of each.
+    """Counts messages and their results.
+
+    Parameters
+    ----------
+    rejected_topic
+        Topic of the dead letters; a record of any other is a classification.
+    expected
+        Number of alerts in each message that was sent, by its position.
 
     Attributes
     ----------
-    rejected_topic
-        Where dead letters are; any other record is a classification.
-    expected
-        Alerts in each message that was sent.
+    classified, rejected, abstained
+        Numbers of results so far; abstentions by reason.
+    objects
+        Keys of the objects that have results.
     """
 
     rejected_topic: str
@@ -53,11 +43,35 @@ class ResultAccounting:
     _answered: set[Position] = field(default_factory=set)
 
     def expect(self, position: Position, n_alerts: int) -> None:
-        """Note a message that was sent."""
+        """Record a message that was sent.
+
+        Parameters
+        ----------
+        position
+            (topic, partition, offset).
+        n_alerts
+            Number of alerts in it.
+        """
         self.expected[position] = n_alerts
 
     def add(self, record: TopicRecord) -> Mapping[str, Any] | None:
-        """Note a result; gives the classification, None for a dead letter."""
+        """Record a result.
+
+        Parameters
+        ----------
+        record
+            A record of the output topic or of the dead letters.
+
+        Returns
+        -------
+        mapping or None
+            The classification; None for a dead letter.
+
+        Raises
+        ------
+        InputError
+            This service did not write the record.
+        """
         source = source_of(record)
         self._answered.add(source)
         if record.topic == self.rejected_topic:
@@ -75,24 +89,24 @@ class ResultAccounting:
 
     @property
     def results(self) -> int:
-        """Results so far, of every kind."""
+        """Number of results so far, of every kind."""
         return self.classified + self.abstained.total() + self.rejected
 
     @property
     def consumed(self) -> int:
-        """Alerts in the messages sent; a rejected message counts as one."""
+        """Number of alerts in the messages sent; a rejected message counts as one."""
         return sum(1 if source in self._rejections else n for source, n in self.expected.items())
 
     @property
     def answered(self) -> int:
-        """Messages that have a result."""
+        """Number of messages that have a result."""
         return len(self._answered)
 
     def problems(self) -> list[str]:
-        """List what does not add up, a few words per kind; empty where everything does."""
-        wrong = Counter(self._problem(source) for source in self._sources())
-        wrong.pop("", None)
-        return [f"{count} messages {what}" for what, count in wrong.items()]
+        """Return what does not add up, one text per kind of problem; empty where everything does."""
+        problems = Counter(self._problem(source) for source in self._sources())
+        problems.pop("", None)
+        return [f"{count} messages {problem}" for problem, count in problems.items()]
 
     def _sources(self) -> set[Position]:
         return self.expected.keys() | self._answered
@@ -106,13 +120,19 @@ class ResultAccounting:
         if rejections and alert_ids:
             return "are both rejected and classified"
         if rejections > 1 or len(alert_ids) > self.expected[source]:
-            return "have a result twice"
+            return "have duplicate results"
         if not rejections and len(set(alert_ids)) < self.expected[source]:
             return "have fewer results than alerts"
         return ""
 
     def summary(self, seconds: float) -> dict[str, Any]:
-        """Make the report of a whole run."""
+        """Return the counts of a whole run.
+
+        Parameters
+        ----------
+        seconds
+            Duration of the run.
+        """
         return {
             "consumed": self.consumed,
             "classified": self.classified,

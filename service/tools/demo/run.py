@@ -1,43 +1,66 @@
-"""One run of the demo: alerts go in, results are followed, and at the end all is counted."""
+"""One run of the demo: send alerts, follow the results, and count everything at the end."""
 
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from service.errors import FatalError
 from service.kafka.topic_reader import TopicReader
-from service.kafka.topic_writer import Position, TopicWriter, committed_positions
+from service.kafka.topic_writer import Position
 from service.tools.demo.accounting import ResultAccounting
 from service.tools.demo.stack import Stack
-from service.tools.packets import Packet
+from service.tools.packets import Packet, PacketSet, in_time_order
 from service.tools.sender import Sender
+from service.wiring.tools import KafkaClients
 
-__all__ = ["DemoRun"]
+__all__ = ["DemoRun", "View"]
 
 POLL = timedelta(milliseconds=50)
-LATEST = 12
-STALL = timedelta(minutes=5)  # first results take up to a minute: the workers compile their kernels
+N_LATEST = 12
+STALL_TIMEOUT = timedelta(minutes=5)  # first results take up to a minute: the workers compile their kernels
+
+
+class View(Protocol):
+    """Shows a run to the user."""
+
+    def report(self, step: str) -> None:
+        """Show in a few words what is being done; an empty text shows nothing."""
+
+    def show(self, run: "DemoRun") -> None:
+        """Show the progress of a run."""
 
 
 @dataclass(slots=True)
 class DemoRun:
-    """What is sent and what came of it.
+    """The packets sent and their results.
 
     Parameters
     ----------
     stack
-        The running service.
+        The service, which must be running when the run starts.
     rate_hz
-        Alerts per second; 0 for as fast as it goes.
+        Packets per second; 0 for as fast as possible.
+
+    Attributes
+    ----------
+    accounting
+        Counts messages and results.
+    latest
+        The latest classifications, newest first.
+    total
+        Number of packets to send.
+    started_s, last_result_s
+        `time.monotonic` of the first message and of the latest result.
     """
 
     stack: Stack
     rate_hz: float
     accounting: ResultAccounting = field(init=False)
-    latest: deque[Mapping[str, Any]] = field(default_factory=lambda: deque(maxlen=LATEST))
+    latest: deque[Mapping[str, Any]] = field(default_factory=lambda: deque(maxlen=N_LATEST))
     total: int = 0
     started_s: float = 0.0
     last_result_s: float = 0.0
@@ -47,27 +70,63 @@ class DemoRun:
 
     @property
     def delivered(self) -> int:
-        """Messages that the broker has."""
+        """Number of messages that the broker has received."""
         return len(self.accounting.expected)
 
     @property
     def complete(self) -> bool:
         """Whether every message was sent and has its results."""
-        # The cheap comparisons come first: this is asked all the time.
+        # The cheap comparisons come first: this is evaluated all the time.
         return self.delivered == self.total == self.accounting.answered and self.accounting.adds_up
 
     @property
     def seconds(self) -> float:
-        """From the first message to the last result so far."""
+        """Seconds from the first message to the latest result."""
         return max(self.last_result_s - self.started_s, 0.0)
 
-    def follow(self, packets: Sequence[Packet]) -> Iterator[None]:
-        """Send packets and read results, for ever; yields often, for whoever shows the progress.
+    def replay(
+        self, packets: PacketSet, schema_dir: Path | None, view: View, *, until_complete: bool
+    ) -> None:
+        """Send packets in the order of their times and show the results.
+
+        Parameters
+        ----------
+        packets
+            What to send.
+        schema_dir
+            Directory of further schemas.
+        view
+            Shows the progress.
+        until_complete
+            Stop once every alert has its result and recount them; otherwise run until interrupted.
 
         Raises
         ------
         FatalError
-            A part of the service ended, or alerts wait for their results and none comes.
+            A part of the service ended, or results are missing.
+        """
+        ordered = packets.packets
+        if not packets.in_time_order:
+            view.report("sorting the alerts by time")
+            ordered = in_time_order(ordered, schema_dir)
+        for _ in self.follow(ordered):
+            view.show(self)
+            if until_complete and self.complete:
+                break
+        self.audit()
+
+    def follow(self, packets: Sequence[Packet]) -> Iterator[None]:
+        """Send packets and read results, forever; yield often, so that the caller can show the progress.
+
+        Parameters
+        ----------
+        packets
+            What to send, in order.
+
+        Raises
+        ------
+        FatalError
+            A part of the service ended, or results are missing and none arrives.
         """
         self.total = len(packets)
         self.started_s = self.last_result_s = time.monotonic()
@@ -75,7 +134,7 @@ class DemoRun:
         def delivered(tag: int, position: Position) -> None:
             self.accounting.expect(position, packets[tag].n_alerts)
 
-        writer = TopicWriter(self.stack.kafka_options, on_delivered=delivered)
+        writer = self._clients.topic_writer(delivered)
         topics = {survey: self.stack.names.survey_topic(survey) for survey in self.stack.surveys}
         sender = Sender(packets, topics, writer, self.rate_hz)
         with self._reader() as reader:
@@ -86,10 +145,13 @@ class DemoRun:
                 self._check_progress()
                 yield
 
+    @property
+    def _clients(self) -> KafkaClients:
+        return KafkaClients(self.stack.kafka_options)
+
     def _reader(self) -> TopicReader:
         names = self.stack.names
-        topics = [names.output_topic, names.rejected_topic]
-        return TopicReader(self.stack.kafka_options, topics, from_beginning=True)
+        return self._clients.topic_reader([names.output_topic, names.rejected_topic], from_beginning=True)
 
     def _read(self, reader: TopicReader) -> None:
         for record in reader.read(POLL):
@@ -101,40 +163,40 @@ class DemoRun:
     def _check_progress(self) -> None:
         self.stack.check()
         silent_s = time.monotonic() - self.last_result_s
-        if not self.complete and self.delivered == self.total and silent_s > STALL.total_seconds():
+        if not self.complete and self.delivered == self.total and silent_s > STALL_TIMEOUT.total_seconds():
             missing = self.total - self.accounting.answered
-            raise FatalError(f"{missing} alerts have no result, and none came for {silent_s:.0f} s")
+            raise FatalError(f"{missing} alerts have no result, and none arrived for {silent_s:.0f} s")
 
     def audit(self) -> None:
-        """Count everything anew from the topics, when the workers have committed all they read.
+        """Recount everything from the topics, once the workers have committed all they read.
 
-        A result that came twice after all had one would otherwise go unseen.
+        Otherwise a second result would go unnoticed if it arrived after every alert had its first.
 
         Raises
         ------
         FatalError
-            The workers did not commit, or a topic could not be read to its end.
+            The workers did not commit, or a topic could not be read to its end in time.
         """
-        deadline = time.monotonic() + STALL.total_seconds()
+        deadline = time.monotonic() + STALL_TIMEOUT.total_seconds()
         while not self._all_committed():
             self._check_in_time(deadline, "the workers have not committed every alert")
-        fresh = ResultAccounting(self.stack.names.rejected_topic, self.accounting.expected)
+        recount = ResultAccounting(self.stack.names.rejected_topic, self.accounting.expected)
         with self._reader() as reader:
             while not reader.at_end:
                 for record in reader.read(POLL):
-                    fresh.add(record)
+                    recount.add(record)
                 self._check_in_time(deadline, "the results could not be read to their end")
-        self.accounting = fresh
+        self.accounting = recount
 
     def _check_in_time(self, deadline: float, problem: str) -> None:
         self.stack.check()
         if time.monotonic() > deadline:
-            raise FatalError(f"{problem} within {STALL.total_seconds():.0f} s")
+            raise FatalError(f"{problem} within {STALL_TIMEOUT.total_seconds():.0f} s")
 
     def _all_committed(self) -> bool:
         ends: dict[tuple[str, int], int] = {}
         for topic, partition, offset in self.accounting.expected:
             ends[topic, partition] = max(ends.get((topic, partition), 0), offset + 1)
         group = self.stack.names.group_id
-        committed = committed_positions(self.stack.kafka_options, group, list(ends))
+        committed = self._clients.committed_positions(group, list(ends))
         return all(committed[partition] >= end for partition, end in ends.items())

@@ -13,43 +13,43 @@ from pathlib import Path
 from typing import Any, Self
 
 from service.core.alerts import Survey
-from service.embedded.broker import Broker, create_topics
+from service.embedded.broker import ApacheKafka, Broker, EmbeddedBroker, create_topics, find_kafka
 from service.embedded.processes import LOOPBACK, ChildProcess, free_port, is_free
 from service.embedded.redis import EmbeddedRedis
 from service.errors import InputError
 
-__all__ = ["Stack", "StackNames"]
+__all__ = ["Stack", "StackNames", "choose_broker"]
 
 PARTITIONS = 4
-API_START = timedelta(seconds=90)
-GRACE = timedelta(seconds=20)
+API_START_TIMEOUT = timedelta(seconds=90)
+STOP_TIMEOUT = timedelta(seconds=20)
 DEFAULT_API_PORT = 8000
 
 
 @dataclass(frozen=True, slots=True)
 class StackNames:
-    """Topics and group of one run; on somebody's own broker they carry a suffix that no other run has.
+    """Topics and consumer group of one run.
 
     Attributes
     ----------
     suffix
-        Appended to every name.
+        Appended to every name: unique to the run on a broker that others use as well.
     """
 
     suffix: str = ""
 
     def survey_topic(self, survey: Survey) -> str:
-        """Name the topic that a survey's alerts go to."""
+        """Return the topic of a survey's alerts."""
         return f"demo.{survey.value}{self.suffix}"
 
     @property
     def output_topic(self) -> str:
-        """Where classifications come out."""
+        """Topic of the classifications."""
         return f"nightjar.classifications{self.suffix}"
 
     @property
     def rejected_topic(self) -> str:
-        """Where dead letters come out."""
+        """Topic of the dead letters."""
         return f"nightjar.rejected{self.suffix}"
 
     @property
@@ -60,22 +60,24 @@ class StackNames:
 
 @dataclass(slots=True)
 class Stack:
-    """A running service, as a context manager; nothing of it is left when the context ends.
+    """A running service, as a context manager that leaves nothing behind.
 
     Parameters
     ----------
     broker
-        One to start and stop, or the ``host:port`` of one that runs already.
+        A broker to start and stop, or the ``host:port`` of one that is running.
     surveys
-        Those whose alerts will be sent.
+        Surveys whose alerts will be sent.
     n_workers
-        Worker processes.
+        Number of worker processes.
     api_port
-        Port of the API; None for 8000 where that is free, else any.
+        Port of the API; 0 for any free one; None for 8000 if it is free, else any.
+    names
+        Topics and consumer group.
     report
-        Told in a few words what is going on.
+        Called with a few words on what is being done.
     options
-        Further librdkafka options, where the broker is somebody's own.
+        Further librdkafka options for a broker that is running.
     """
 
     broker: Broker | str
@@ -97,12 +99,12 @@ class Stack:
 
     @property
     def kafka_options(self) -> dict[str, Any]:
-        """Options of a Kafka client of this service."""
+        """Options of librdkafka for a client of this broker."""
         return {**self.options, "bootstrap.servers": self.bootstrap_servers}
 
     @property
     def api_url(self) -> str:
-        """Where the API answers."""
+        """URL of the API."""
         return f"http://{LOOPBACK}:{self.api_port}"
 
     def __enter__(self) -> Self:
@@ -153,18 +155,18 @@ class Stack:
         self.children.append(child)
 
     def environment(self) -> dict[str, str]:
-        """Give the settings by which workers and API find the rest; all others are the user's own."""
+        """Return the settings by which workers and API find each other; all others are the user's."""
         topics = {
             f"NIGHTJAR_{survey.upper()}_TOPICS": self.names.survey_topic(survey)
             if survey in self.surveys
             else ""
             for survey in Survey
         }
-        # The user's security options are those of the user's broker.
-        own = {} if isinstance(self.broker, str) else {"NIGHTJAR_KAFKA_OPTIONS": ""}
+        # The user's security options are for the user's broker only.
+        security = {} if isinstance(self.broker, str) else {"NIGHTJAR_KAFKA_OPTIONS": ""}
         return {
             **topics,
-            **own,
+            **security,
             "NIGHTJAR_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "NIGHTJAR_REDIS_URL": self.redis.url,
             "NIGHTJAR_REDIS_PASSWORD": "",
@@ -172,7 +174,7 @@ class Stack:
             "NIGHTJAR_OUTPUT_TOPIC": self.names.output_topic,
             "NIGHTJAR_REJECTED_TOPIC": self.names.rejected_topic,
             "NIGHTJAR_AUTO_OFFSET_RESET": "earliest",
-            # Workers learn that the group changed with their next heartbeat, a sixth of this.
+            # Workers learn of a rebalance with their next heartbeat, after a sixth of this.
             "NIGHTJAR_SESSION_TIMEOUT": "6",
             "NIGHTJAR_API_HOST": LOOPBACK,
             "NIGHTJAR_API_PORT": str(self.api_port),
@@ -181,12 +183,12 @@ class Stack:
         }
 
     def check(self) -> None:
-        """Make sure that every part still runs.
+        """Check that every part is still running.
 
         Raises
         ------
         FatalError
-            One ended; the message carries the end of its log.
+            A part ended; the message includes the end of its log.
         """
         for child in self._all_children():
             if not child.running:
@@ -202,18 +204,18 @@ class Stack:
         Raises
         ------
         FatalError
-            It ended, or does not answer in time.
+            The API ended, or does not answer in time.
         """
         api = self.children[-1]
-        deadline = time.monotonic() + API_START.total_seconds()
+        deadline = time.monotonic() + API_START_TIMEOUT.total_seconds()
         while not self.api_answers():
             self.check()
             if time.monotonic() > deadline:
-                raise api.failure(f"did not answer within {API_START.total_seconds():g} s")
+                raise api.failure(f"did not answer within {API_START_TIMEOUT.total_seconds():g} s")
             time.sleep(0.1)
 
     def api_answers(self) -> bool:
-        """Tell whether the API answers at all."""
+        """Return whether the API answers at all."""
         connection = http.client.HTTPConnection(LOOPBACK, self.api_port, timeout=2.0)
         try:
             connection.request("GET", "/healthz")
@@ -224,25 +226,50 @@ class Stack:
             connection.close()
 
     def _stop_children(self) -> None:
-        # All are asked first and waited for then, so that they end side by side.
+        # Signal all of them before waiting for any, so that they stop in parallel.
         for child in self.children:
             child.terminate()
         for child in self.children:
-            child.wait(GRACE)
+            child.wait(STOP_TIMEOUT)
 
 
-def _choose_port(wanted: int | None) -> int:
-    """Settle the API's port.
+def choose_broker(choice: str, kafka_home: Path) -> Broker | str:
+    """Return the broker that the user asked for.
+
+    Parameters
+    ----------
+    choice
+        ``embedded``, ``kafka`` for Apache Kafka, or the ``host:port`` of a running broker.
+    kafka_home
+        Directory of an unpacked Apache Kafka.
 
     Raises
     ------
     InputError
-        The one asked for is taken.
+        The choice is none of these, or Apache Kafka cannot be started from `kafka_home`.
     """
-    if wanted is None:
+    if choice == "embedded":
+        return EmbeddedBroker()
+    if choice == "kafka":
+        return ApacheKafka(find_kafka(kafka_home))
+    host, _, port = choice.rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"--broker must be embedded, kafka or HOST:PORT, not {choice}")
+    return choice
+
+
+def _choose_port(requested: int | None) -> int:
+    """Return the API's port.
+
+    Raises
+    ------
+    InputError
+        The requested one is taken.
+    """
+    if requested is None:
         return DEFAULT_API_PORT if is_free(DEFAULT_API_PORT) else free_port()
-    if wanted == 0:
+    if requested == 0:
         return free_port()
-    if not is_free(wanted):
-        raise InputError(f"port {wanted} is taken: choose another with --port, 0 for any free one")
-    return wanted
+    if not is_free(requested):
+        raise InputError(f"port {requested} is taken: choose another with --port, 0 for any free one")
+    return requested

@@ -1,4 +1,4 @@
-"""What a person sees of a running demo: a live table on a terminal, plain lines elsewhere."""
+"""What the user sees of a running demo: a live table on a terminal, plain lines elsewhere."""
 
 import os
 import shutil
@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,28 +14,24 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.commands.listen import answer
-from service.tools.demo.run import DemoRun
+from service.tools.demo.run import DemoRun, View
+from service.tools.listen import result_text
 
-__all__ = ["View", "make_view"]
+__all__ = ["make_view"]
 
 REDRAWS_HZ = 4
 LINE_INTERVAL_S = 2.0
 
 
-class View(Protocol):
-    """Shows what is going on."""
-
-    def report(self, step: str) -> None:
-        """Say in a few words what is being done; nothing for nothing."""
-
-    def show(self, run: DemoRun) -> None:
-        """Show how far a run is."""
-
-
 @contextmanager
 def make_view(console: Console) -> Iterator[View]:
-    """Choose the view that fits where the output goes."""
+    """Choose a live view for a terminal, else plain lines.
+
+    Parameters
+    ----------
+    console
+        Where to show the demo.
+    """
     if not console.is_terminal:
         yield LineView(console)
         return
@@ -45,7 +40,13 @@ def make_view(console: Console) -> Iterator[View]:
 
 
 class LineView:
-    """Steps and counts as lines, for logs and pipes."""
+    """Steps and counts as lines, for logs and pipes.
+
+    Parameters
+    ----------
+    console
+        Where to print them.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -69,14 +70,20 @@ class LineView:
 
 
 class LiveView:
-    """Addresses, a progress bar, counts and the latest classifications, redrawn in place."""
+    """Addresses, a progress bar, counts and the latest classifications, redrawn in place.
+
+    Parameters
+    ----------
+    live
+        The display to update.
+    """
 
     def __init__(self, live: Live) -> None:
         self._live = live
         self._body: Group | None = None
 
     def report(self, step: str) -> None:
-        """Show a step, below the table where there is one already."""
+        """Show a step, below the table if there is one."""
         note = Text(step, "cyan")
         self._live.update(note if self._body is None else Group(self._body, note))
 
@@ -91,14 +98,14 @@ class LiveView:
 
 
 def hint(run: DemoRun) -> str:
-    """Say what to expect, and how it ends."""
+    """Return what to expect next, and how to stop."""
     if run.complete:
-        return "every alert has its result, all stays as it is until Ctrl-C"
-    return "Ctrl-C ends the demo" if run.accounting.results else "the workers are warming up ..."
+        return "every alert has its result; Ctrl-C stops the demo"
+    return "Ctrl-C stops the demo" if run.accounting.results else "the workers are warming up ..."
 
 
 def addresses(run: DemoRun) -> Text:
-    """Say where everything is."""
+    """Return the addresses of the parts, and a command that follows the results."""
     stack = run.stack
     listen_options = (
         f"--brokers {stack.bootstrap_servers} --topic {stack.names.output_topic} --from-beginning"
@@ -115,7 +122,7 @@ def addresses(run: DemoRun) -> Text:
 
 
 def own_command() -> str:
-    """Say how this program is called from where we are: by its name where the shell finds it."""
+    """Return how to call this program: by its name if the shell finds it, else by its relative path."""
     program = Path(sys.argv[0])
     if shutil.which(program.name) or not program.is_file():
         return program.name
@@ -123,7 +130,7 @@ def own_command() -> str:
 
 
 def counts(run: DemoRun) -> str:
-    """Say how far it is."""
+    """Return how many packets were sent and what became of them."""
     count = run.accounting
     return (
         f"{run.delivered} of {run.total} packets sent, {count.classified} alerts classified, "
@@ -132,7 +139,7 @@ def counts(run: DemoRun) -> str:
 
 
 def table(run: DemoRun) -> Table:
-    """List the latest classifications."""
+    """Return the latest classifications as a table."""
     rows = Table("survey", "object", "mjd", "band", "detections", "classification", expand=True)
     for record in run.latest:
         rows.add_row(
@@ -141,6 +148,6 @@ def table(run: DemoRun) -> Table:
             f"{record['mjd_tai']:.4f}",
             record["band"],
             str(record["n_detections"]),
-            answer(record),
+            result_text(record),
         )
     return rows
