@@ -79,7 +79,7 @@ IMPURE = {
     "urllib",
 }
 # The modules of the core that read files.
-CORE_FILES = {"core/files.py", "core/jit.py"}
+CORE_FILES = {"core/package_files.py", "core/models/files.py", "core/jit.py"}
 
 
 def modules(package: str) -> list[Path]:
