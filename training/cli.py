@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from service.errors import ServiceError
-from training.commands import bundle, calibrate, data, evaluate, fit, transfer
-from training.reproduce.command import reproduce
-from training.simulation.command import packets, simulate
+from training.scripts.commands import bundle, calibrate, data, evaluate, fit, transfer
+from training.scripts.reproduce import reproduce
+from training.simulation.recipe import packets, simulate
 
 __all__ = ["app", "main"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.core.alerts import Band, Kind, Survey
-from training.datasets.record import LightCurves, Rows, assemble
+from training.data.light_curves import LightCurves, Rows, assemble
 
 
 def toy_light_curves(count: int, seed: int = 0) -> LightCurves:

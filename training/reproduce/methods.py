@@ -4,10 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from service.core.alerts import Survey
-from training.augment import Augmentation
-from training.fit import FitConfig
-from training.recipes import BASE_AUGMENTATION, Recipe, lsst_recipe, paper_recipe, with_classes, ztf_recipe
-from training.transfer import Scheme
+from training.data.augment import Augmentation
+from training.model.fit import FitConfig
+from training.model.recipes import (
+    BASE_AUGMENTATION,
+    Recipe,
+    lsst_recipe,
+    paper_recipe,
+    with_classes,
+    ztf_recipe,
+)
+from training.model.transfer import Scheme
 
 __all__ = ["LSST", "METHODS", "REAL", "Method", "augmentation", "configuration", "recipe"]
 

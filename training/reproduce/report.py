@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.labels import PAPER_CLASSES
-from training.metrics import confusion_matrix, reliability
-from training.reproduce.material import REAL_CLASSES
+from training.data.labels import PAPER_CLASSES
+from training.eval.metrics import confusion_matrix, reliability
+from training.reproduce.figures import STYLE, Line, line_figure, matrix_figure
+from training.reproduce.inputs import REAL_CLASSES
 from training.reproduce.methods import METHODS, REAL
 from training.reproduce.runs import DAYS, DETECTIONS
 from training.reproduce.scale import Scale
 from training.reproduce.summary import Results
-from training.reproduce.svg import STYLE, Line, line_figure, matrix_figure
 
 __all__ = ["TITLES", "figures", "page"]
 

@@ -12,19 +12,19 @@ import torch
 from numpy.typing import NDArray
 
 from service.core.calibration import softmax
-from training.augment import Augmentation
-from training.build import calibrate, fresh_network
-from training.datasets.record import LightCurves
-from training.evaluate import DETECTION_COUNTS, StepLogits, probabilities_at
-from training.fit import FitConfig, FitResult, fit
-from training.metrics import auroc_by_class, expected_calibration_error, macro_auroc, macro_f1
-from training.network import Network
-from training.predict import days_since_trigger, step_logits
-from training.recipes import Recipe
-from training.reproduce.material import MEMBERS, Target, load_base, target
+from training.data.augment import Augmentation
+from training.data.light_curves import LightCurves
+from training.eval.evaluate import DETECTION_COUNTS, StepLogits, probabilities_at
+from training.eval.metrics import auroc_by_class, expected_calibration_error, macro_auroc, macro_f1
+from training.model.crossvalidation import calibrate, fresh_network
+from training.model.fit import FitConfig, FitResult, fit
+from training.model.network import Network
+from training.model.predict import days_since_trigger, step_logits
+from training.model.recipes import Recipe
+from training.model.transfer import carry_over, freeze, parameter_groups
+from training.reproduce.inputs import MEMBERS, Target, load_base, target
 from training.reproduce.methods import METHODS, Method, augmentation, configuration, recipe
 from training.reproduce.scale import Scale
-from training.transfer import carry_over, freeze, parameter_groups
 
 __all__ = ["DAYS", "DETECTIONS", "Task", "base_for", "perform", "tasks"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from training.metrics import Interval
+from training.eval.metrics import Interval
 from training.reproduce.methods import METHODS
 from training.reproduce.runs import Task
 

@@ -9,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Band
-from training.simulation.bandpasses import Bandpass, load_bandpasses
-from training.simulation.cosmology import Cosmology
-from training.simulation.magnetar import MagnetarPriors, load_magnetar_priors
 from training.simulation.photometry import Photometer, absolute_magnitude
-from training.simulation.spectra import BLACK_BODY_EDGES_ANGSTROM, TEMPLATE_EDGES_ANGSTROM, black_bodies
-from training.simulation.surveys import Instrument
-from training.simulation.templates import Templates, load_templates
+from training.simulation.sources.cosmology import Cosmology
+from training.simulation.sources.magnetar import MagnetarPriors, load_magnetar_priors
+from training.simulation.sources.spectra import (
+    BLACK_BODY_EDGES_ANGSTROM,
+    TEMPLATE_EDGES_ANGSTROM,
+    black_bodies,
+)
+from training.simulation.sources.templates import Templates, load_templates
+from training.simulation.survey.bandpasses import Bandpass, load_bandpasses
+from training.simulation.survey.instruments import Instrument
 
 __all__ = ["Environment"]
 

@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Band, Kind, Survey
-from training.simulation.cadence import load_cadence
-from training.simulation.dust import draw_milky_way_ebv
 from training.simulation.environment import Environment
 from training.simulation.light_curves import LightCurves, concatenate
-from training.simulation.noise import Measurements, host_loss_mag, measure
 from training.simulation.photometry import ab_magnitude
-from training.simulation.populations import CLASS_NAMES, population_shares, populations
-from training.simulation.selection import Selection
-from training.simulation.sources import SourceBatch
-from training.simulation.surveys import instrument
-from training.simulation.templates import has_templates
-from training.simulation.visits import Cadence, Visits
+from training.simulation.sources.batch import SourceBatch
+from training.simulation.sources.dust import draw_milky_way_ebv
+from training.simulation.sources.populations import CLASS_NAMES, population_shares, populations
+from training.simulation.sources.templates import has_templates
+from training.simulation.survey.cadence import load_cadence
+from training.simulation.survey.instruments import instrument
+from training.simulation.survey.noise import Measurements, host_loss_mag, measure
+from training.simulation.survey.selection import Selection
+from training.simulation.survey.visits import Cadence, Visits
 
 __all__ = ["Chunk", "Recipe", "chunks", "generate", "generate_chunk"]
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Band
-from training.simulation.bandpasses import Bandpass
-from training.simulation.cosmology import Cosmology
-from training.simulation.dust import extinction_per_ebv, transmission
+from training.simulation.sources.cosmology import Cosmology
+from training.simulation.sources.dust import extinction_per_ebv, transmission
+from training.simulation.survey.bandpasses import Bandpass
 
 __all__ = ["NJY_PER_CGS", "Photometer", "ab_magnitude", "absolute_magnitude", "flux_njy"]
 

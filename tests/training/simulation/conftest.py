@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from service.core.alerts import Survey
-from training.simulation.command import make_recipe
 from training.simulation.generate import generate
 from training.simulation.light_curves import LightCurves, concatenate
+from training.simulation.recipe import make_recipe
 
 REPOSITORY = Path(__file__).parents[3]
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from service.core.alerts import Band, Kind, Survey
 from service.errors import InputError
 from tests.training.simulation.conftest import bare_sample
-from training.simulation.command import class_counts, make_recipe, simulate
-from training.simulation.cosmology import Cosmology
 from training.simulation.generate import chunks, generate
 from training.simulation.light_curves import LightCurves, concatenate, read_parquet, write_parquet
-from training.simulation.noise import measure
-from training.simulation.populations import CLASS_NAMES
-from training.simulation.surveys import ZTF, instrument
+from training.simulation.recipe import class_counts, make_recipe, simulate
+from training.simulation.sources.cosmology import Cosmology
+from training.simulation.sources.populations import CLASS_NAMES
+from training.simulation.survey.instruments import ZTF, instrument
+from training.simulation.survey.noise import measure
 
 
 def assert_equal(a: LightCurves, b: LightCurves) -> None:

@@ -1,0 +1,1 @@
+"""Labelled light curves: readers of every format, classes, one uniform form, augmentation."""

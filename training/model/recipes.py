@@ -1,0 +1,88 @@
+"""What the shipped models read and are made of, and the paper's setting beside them."""
+
+from dataclasses import dataclass, replace
+
+from service.core.alerts import Survey
+from service.core.features import FeatureSpec, Featuriser, paper_features
+from service.core.network import DenseSpec, MetadataSpec, NetworkSpec, paper_network
+from training.data.augment import Augmentation
+from training.data.labels import LSST_CLASSES, ZTF_CLASSES
+
+__all__ = ["BASE_AUGMENTATION", "Recipe", "lsst_recipe", "paper_recipe", "with_classes", "ztf_recipe"]
+
+# The simulations follow their surveys' visits and depths; what is varied covers where they do not quite.
+BASE_AUGMENTATION = {
+    Survey.ZTF: Augmentation(dim_mag=0.3, drop=0.2, night_drop=0.3, thin=0.2, late=0.0, stretch=0.03),
+    Survey.LSST: Augmentation(dim_mag=0.5, drop=0.3, thin=0.1, late=0.2, late_days=60.0),
+}
+
+_COMMON = (
+    "wavelength", "time", "log_time", "log_gap", "flux", "snr", "log_detections", "peak", "relative_flux",
+    "log_since_peak", "change", "log_change_gap", "colour", "log_colour_gap", "other_wavelength",
+    "flux_err", "change_rate", "fade_rate", "detection_rate",
+)  # fmt: skip
+_ZTF_COLUMNS = (*_COMMON, "is_g", "is_r", "is_i", "last_g", "last_r", "log_age_g", "log_age_r", "colour_gr")
+_LSST_COLUMNS = (
+    *_COMMON,
+    *(f"is_{band}" for band in "ugrizy"),
+    *(f"last_{band}" for band in "ugrizy"),
+    *(f"log_age_{band}" for band in "ugrizy"),
+    *(f"colour_{pair}" for pair in ("ug", "gr", "ri", "iz", "zy")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A model's survey, classes, input and network."""
+
+    survey: Survey
+    classes: tuple[str, ...]
+    features: FeatureSpec
+    network: NetworkSpec
+
+    @property
+    def featuriser(self) -> Featuriser:
+        """Make the featuriser."""
+        return Featuriser(self.features, self.survey)
+
+
+def ztf_recipe(*, hidden: int = 64, metadata: bool = True) -> Recipe:
+    """Give our ZTF model: detections in g, r, i from the first one on for 400 d."""
+    # A ZTF alert's 5 sigma depth is 20.5 to 21 mag: about 2000 nJy is half of it.
+    features = FeatureSpec(columns=_ZTF_COLUMNS, window_days=(0.0, 400.0), softening_njy=2000.0)
+    network = _network(len(_ZTF_COLUMNS), hidden, len(ZTF_CLASSES), metadata=metadata)
+    return Recipe(Survey.ZTF, ZTF_CLASSES, features, network)
+
+
+def lsst_recipe(*, hidden: int = 64, metadata: bool = True) -> Recipe:
+    """Give our LSST model: detections in ugrizy from the first one on, for the whole ten years."""
+    features = FeatureSpec(columns=_LSST_COLUMNS, window_days=(0.0, 4000.0), softening_njy=200.0)
+    network = _network(len(_LSST_COLUMNS), hidden, len(LSST_CLASSES), metadata=metadata)
+    return Recipe(Survey.LSST, LSST_CLASSES, features, network)
+
+
+def paper_recipe(survey: Survey, classes: tuple[str, ...]) -> Recipe:
+    """Give the input and network of arXiv 2502.18558, without metadata as in its transfer runs."""
+    return Recipe(survey, classes, paper_features(), paper_network(len(classes)))
+
+
+def with_classes(recipe: Recipe, classes: tuple[str, ...]) -> Recipe:
+    """Give the same input and network with an output for each of `classes`."""
+    network = recipe.network.model_copy(update={"n_classes": len(classes)})
+    return replace(recipe, classes=classes, network=network)
+
+
+def _network(n_inputs: int, hidden: int, n_classes: int, *, metadata: bool) -> NetworkSpec:
+    branch = None
+    if metadata:
+        branch = MetadataSpec(
+            columns=("log_redshift", "mwebv"), layers=(DenseSpec(size=16, activation="relu"),)
+        )
+    return NetworkSpec(
+        n_inputs=n_inputs,
+        gru=(hidden,),
+        trunk=(DenseSpec(size=64, activation="tanh"),),
+        metadata=branch,
+        head=(DenseSpec(size=64, activation="relu"),) if metadata else (),
+        n_classes=n_classes,
+    )

@@ -1,0 +1,71 @@
+"""A trained network on disk: ``network.safetensors`` and ``run.json``, which says how to read it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from service.core.alerts import Survey
+from service.core.features import FeatureSpec
+from service.core.network import NetworkSpec
+from service.errors import InputError
+from training.model.fit import FitConfig
+from training.model.network import Network
+from training.model.recipes import Recipe
+
+__all__ = ["Run", "load_run", "save_run"]
+
+WEIGHTS_FILE = "network.safetensors"
+CARD_FILE = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A trained network, its recipe, and how it came about, one sentence a step."""
+
+    network: Network
+    recipe: Recipe
+    history: tuple[str, ...]
+
+
+def save_run(run: Run, directory: Path, *, config: FitConfig | None = None) -> None:
+    """Write a run; files of an earlier one in the same directory are replaced."""
+    directory.mkdir(parents=True, exist_ok=True)
+    card: dict[str, Any] = {
+        "survey": run.recipe.survey.value,
+        "classes": run.recipe.classes,
+        "features": run.recipe.features.model_dump(mode="json"),
+        "network": run.recipe.network.model_dump(mode="json"),
+        "history": run.history,
+        "config": config.model_dump(mode="json") if config is not None else None,
+    }
+    state = {name: value.contiguous() for name, value in run.network.state_dict().items()}
+    save_file(state, directory / WEIGHTS_FILE)
+    (directory / CARD_FILE).write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def load_run(directory: Path, *, dropout: float = 0.0) -> Run:
+    """Read a run.
+
+    Raises
+    ------
+    InputError
+        There is none, or its files do not fit together.
+    """
+    try:
+        card = orjson.loads((directory / CARD_FILE).read_bytes())
+        recipe = Recipe(
+            survey=Survey(card["survey"]),
+            classes=tuple(card["classes"]),
+            features=FeatureSpec.model_validate_json(orjson.dumps(card["features"])),
+            network=NetworkSpec.model_validate_json(orjson.dumps(card["network"])),
+        )
+        network = Network(recipe.network, dropout=dropout)
+        network.load_state_dict(load_file(directory / WEIGHTS_FILE))
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{directory}: not a run of nightjar-train fit or transfer: {reason}") from error
+    return Run(network, recipe, tuple(card["history"]))
