@@ -10,23 +10,25 @@ from numpy.typing import NDArray
 from service.core.alerts import Kind, Survey
 from service.decoding.light_curve_table import magnitude_to_flux, read_table
 from service.errors import InputError
-from training.data.light_curves import UTC_TO_TAI_DAYS, LightCurves, Rows, assemble
+from training.data.light_curves import UTC_TO_TAI_DAYS, LabelledLightCurves, PhotometryTable, assemble
 from training.data.tables import column_numbers, column_text
 
 __all__ = ["read_alerce"]
 
+LIMIT_SNR = 5.0  # of ``diffmaglim``
+
 
 def read_alerce(
     detections: Path, *, non_detections: Path | None = None, labels: Path | None = None
-) -> LightCurves:
-    """Read ALeRCE tables; magnitudes of the difference image with their sign, times in UTC.
+) -> LabelledLightCurves:
+    """Read ALeRCE tables: magnitudes of the difference image with their sign, times in UTC.
 
     Parameters
     ----------
     detections
-        ``oid, mjd, fid, magpsf, sigmapsf``, and where given ``isdiffpos, ra, dec``.
+        CSV or Parquet: ``oid, mjd, fid, magpsf, sigmapsf``, and optionally ``isdiffpos, ra, dec``.
     non_detections
-        ``oid, mjd, fid, diffmaglim``: limits of 5 sigma.
+        ``oid, mjd, fid, diffmaglim``: 5 sigma limits.
     labels
         ``oid`` or ``objectId`` and a column whose name begins with ``class``.
 
@@ -36,7 +38,7 @@ def read_alerce(
         A file cannot be read or lacks a column.
     """
     parts = [_detections(detections)] + ([_limits(non_detections)] if non_detections else [])
-    rows = Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    rows = PhotometryTable(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     return assemble(Survey.ZTF, detections.name, _objects(detections, labels), rows)
 
 
@@ -52,14 +54,14 @@ def _detections(path: Path) -> tuple[NDArray[Any], ...]:
 def _limits(path: Path) -> tuple[NDArray[Any], ...]:
     table = _columns(path, "oid", "mjd", "fid", "diffmaglim")
     limit, _ = magnitude_to_flux(column_numbers(table, "diffmaglim"), np.zeros(table.num_rows))
-    return _common(table, np.zeros(table.num_rows), limit / 5.0, Kind.UPPER_LIMIT)
+    return _common(table, np.zeros(table.num_rows), limit / LIMIT_SNR, Kind.UPPER_LIMIT)
 
 
 def _common(
     table: pa.Table, flux: NDArray[np.float64], error: NDArray[np.float64], kind: Kind
 ) -> tuple[NDArray[Any], ...]:
-    """Give the columns of `Rows`, in its order."""
-    # ZTF numbers g, r, i as 1, 2, 3: the numbers of `Band`, too.
+    """Return the columns of `PhotometryTable`, in its order."""
+    # ZTF numbers g, r, i as 1, 2, 3, as `Band` does.
     band = column_numbers(table, "fid").astype(np.uint8)
     mjd = column_numbers(table, "mjd") + UTC_TO_TAI_DAYS
     return column_text(table, "oid"), mjd, flux, error, band, np.full(len(flux), kind, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""``nightjar-train data``: which data sets exist, which are here, and where a user gets the others."""
+"""The data sets that training can use, and where they come from."""
 
 import os
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ SHARED_VARIABLE = "NIGHTJAR_SHARED"
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """One folder of a data directory.
+    """A folder of a data directory.
 
     Attributes
     ----------
     folder
         Its name there.
     what
-        What it holds.
+        Its contents.
     origin
         Where it comes from: repository, commit and files.
     licence
@@ -39,13 +39,13 @@ CATALOGUE = (
     DataSet(
         "ztf_bts_antares",
         "real ZTF alert detections of BTS objects, all classes: lightcurves.csv.gz, objects.csv",
-        "GitHub HSE-LAMBDA/light_curve_approx, commit 05428c6, data/ANTARES/*.csv and the BTS tables beside",
+        "GitHub HSE-LAMBDA/light_curve_approx, commit 05428c6, data/ANTARES/*.csv and the BTS tables",
         "MIT",
         "transfer, bundle --survey ztf",
     ),
     DataSet(
         "ztf_bts_snia_antares",
-        "further real ZTF SNe Ia, likewise",
+        "further real ZTF SNe Ia, in the same form",
         "GitHub light-curve/test-data, commit 3c8d987, SNIa/light-curves/*.csv and SNIa/bts.csv",
         "none stated",
         "transfer, bundle --survey ztf",
@@ -103,5 +103,11 @@ CATALOGUE = (
 
 
 def data_directory(given: Path | None) -> Path:
-    """Give the data directory: what was asked for, or the development layout's."""
+    """Return the data directory.
+
+    Parameters
+    ----------
+    given
+        As asked for; None: ``lightcurves`` below the directory that NIGHTJAR_SHARED names.
+    """
     return given if given is not None else Path(os.environ.get(SHARED_VARIABLE, "../shared")) / "lightcurves"

@@ -1,14 +1,16 @@
-"""Bring sets of different style to one form, so that no model can learn the source.
+"""Bring data sets to one uniform form, so that no model can learn which set an object comes from.
 
-Some sets list alert detections, some add limits, some are forced photometry over years. What all can
-give is the detections above 5 sigma around the brightest one.
+Some sets list alert detections, some add upper limits, some are forced photometry over years. What they all
+have is the detections above 5 sigma around the brightest one.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Kind
-from training.data.light_curves import LightCurves, ragged_index
+from training.data.light_curves import LabelledLightCurves
 
 __all__ = ["detections_around_peak", "merge_same_objects", "same_object_groups", "stratified_folds"]
 
@@ -20,8 +22,16 @@ MATCH_ARCSEC = 3.0
 SAME_EXPOSURE_DAYS = 20.0 / 86400.0
 
 
-def detections_around_peak(curves: LightCurves, *, snr: float = DETECTION_SNR) -> LightCurves:
-    """Keep positive detections above `snr` within -100..+250 d of the brightest; drop empty objects."""
+def detections_around_peak(curves: LabelledLightCurves, *, snr: float = DETECTION_SNR) -> LabelledLightCurves:
+    """Return the positive detections within -100..+250 d of the brightest; empty objects are dropped.
+
+    Parameters
+    ----------
+    curves
+        Detections and forced photometry.
+    snr
+        Smallest flux over its error.
+    """
     rows = curves.observations
     significant = (rows["kind"] != Kind.UPPER_LIMIT) & (rows["flux_njy"] > snr * rows["flux_err_njy"])
     kept = curves.keep_rows(significant)
@@ -32,11 +42,16 @@ def detections_around_peak(curves: LightCurves, *, snr: float = DETECTION_SNR) -
     rows = rows.copy()
     rows["kind"] = Kind.DETECTION
     near = (since_peak >= -DAYS_BEFORE_PEAK) & (since_peak <= DAYS_AFTER_PEAK)
-    return _with_rows(kept, rows).keep_rows(near)
+    return replace(kept, observations=rows).keep_rows(near)
 
 
-def same_object_groups(curves: LightCurves) -> NDArray[np.int64]:
-    """Give each real object a number, shared by records of one canonical name or within 3 arcsec.
+def same_object_groups(curves: LabelledLightCurves) -> NDArray[np.int64]:
+    """Assign a number to each real object, shared by records of one canonical name or within 3 arcsec.
+
+    Parameters
+    ----------
+    curves
+        n records.
 
     Returns
     -------
@@ -58,10 +73,15 @@ def same_object_groups(curves: LightCurves) -> NDArray[np.int64]:
     return rank[group].astype(np.int64)
 
 
-def merge_same_objects(curves: LightCurves) -> LightCurves:
-    """Make one light curve of each real object; the first of its records names and labels it.
+def merge_same_objects(curves: LabelledLightCurves) -> LabelledLightCurves:
+    """Merge the records of each real object into one light curve, named and labelled by the first record.
 
-    Rows of later records are added where no earlier row has that band and exposure.
+    Rows of later records are added where no earlier record has that band and exposure.
+
+    Parameters
+    ----------
+    curves
+        Records of one or more sets.
     """
     group = same_object_groups(curves)
     _, first = np.unique(group, return_index=True)
@@ -74,22 +94,18 @@ def merge_same_objects(curves: LightCurves) -> LightCurves:
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     rows = rows[order]
     rows["source_id"] = np.arange(len(rows)) - np.repeat(offsets[:-1], lengths)
-    return LightCurves(
-        survey=curves.survey, object_id=merged.object_id, label=merged.label, source=merged.source,
-        canonical_id=merged.canonical_id, redshift=merged.redshift, mwebv=merged.mwebv,
-        ra_deg=merged.ra_deg, dec_deg=merged.dec_deg, offsets=offsets, observations=rows,
-    )  # fmt: skip
+    return replace(merged, offsets=offsets, observations=rows)
 
 
-def _repeated_exposures(curves: LightCurves, group: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Mark rows that an earlier record of the same object has already, shape (rows,)."""
+def _repeated_exposures(curves: LabelledLightCurves, group: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows repeat an exposure of an earlier record of the same object, shape (rows,)."""
     repeated = np.zeros(len(curves.observations), dtype=np.bool_)
     for number in np.flatnonzero(np.bincount(group) > 1):
         seen: list[NDArray[np.void]] = []
         for record in np.flatnonzero(group == number).tolist():
             rows = curves.rows(record)
             earlier = np.concatenate(seen) if seen else rows[:0]
-            # Only another record can repeat an exposure: one source lists real double visits.
+            # Only another record can repeat an exposure: within one, two close rows are two visits.
             near = np.abs(rows["mjd_tai"][:, None] - earlier["mjd_tai"][None, :]) < SAME_EXPOSURE_DAYS
             same = near & (rows["band"][:, None] == earlier["band"][None, :])
             repeated[curves.offsets[record] : curves.offsets[record + 1]] = same.any(axis=1)
@@ -98,9 +114,23 @@ def _repeated_exposures(curves: LightCurves, group: NDArray[np.int64]) -> NDArra
 
 
 def stratified_folds(label: NDArray[np.generic], folds: int, seed: int) -> NDArray[np.int64]:
-    """Deal objects into folds, class by class; shape (n,), values 0..folds - 1.
+    """Assign objects to folds of equal class proportions.
 
-    The light curves must be merged first, so that an object cannot be on two sides.
+    Records must be merged first, or an object could be in two folds.
+
+    Parameters
+    ----------
+    label
+        Shape (n,).
+    folds
+        Number of folds.
+    seed
+        Of the assignment.
+
+    Returns
+    -------
+    ndarray, int64, shape (n,)
+        0..folds - 1.
     """
     generator = np.random.default_rng(seed)
     fold = np.empty(len(label), dtype=np.int64)
@@ -112,40 +142,24 @@ def stratified_folds(label: NDArray[np.generic], folds: int, seed: int) -> NDArr
     return fold
 
 
-def first_detections(curves: LightCurves, count: int) -> LightCurves:
-    """Cut every light curve after its `count`-th detection (all of it where it has fewer)."""
-    detection = curves.observations["kind"] == Kind.DETECTION
-    before = np.concatenate([[0], np.cumsum(detection)])
-    seen = before[:-1] - before[curves.offsets[:-1]][curves.owner]
-    return curves.keep_rows(seen + detection <= count) if count > 0 else curves
-
-
-def _with_rows(curves: LightCurves, rows: NDArray[np.void]) -> LightCurves:
-    index = ragged_index(curves.offsets[:-1], curves.counts)
-    return LightCurves(
-        survey=curves.survey, object_id=curves.object_id, label=curves.label, source=curves.source,
-        canonical_id=curves.canonical_id, redshift=curves.redshift, mwebv=curves.mwebv,
-        ra_deg=curves.ra_deg, dec_deg=curves.dec_deg, offsets=curves.offsets, observations=rows[index],
-    )  # fmt: skip
-
-
-def _close_pairs(curves: LightCurves) -> list[tuple[int, int]]:
-    """Pairs of objects within `MATCH_ARCSEC`, by a sweep over declination."""
-    place = np.flatnonzero(np.isfinite(curves.ra_deg) & np.isfinite(curves.dec_deg))
-    place = place[np.argsort(curves.dec_deg[place])]
-    ra, dec = curves.ra_deg[place], curves.dec_deg[place]
-    reach = MATCH_ARCSEC / 3600.0
-    last = np.searchsorted(dec, dec + reach, side="right")
+def _close_pairs(curves: LabelledLightCurves) -> list[tuple[int, int]]:
+    """Return the pairs of records within `MATCH_ARCSEC`, by a sweep over declination."""
+    record = np.flatnonzero(np.isfinite(curves.ra_deg) & np.isfinite(curves.dec_deg))
+    record = record[np.argsort(curves.dec_deg[record])]
+    ra, dec = curves.ra_deg[record], curves.dec_deg[record]
+    radius_deg = MATCH_ARCSEC / 3600.0
+    last = np.searchsorted(dec, dec + radius_deg, side="right")
     pairs = []
-    for left in np.flatnonzero(last > np.arange(len(place)) + 1):
+    for left in np.flatnonzero(last > np.arange(len(record)) + 1):
         other = np.arange(left + 1, last[left])
         east = (ra[other] - ra[left] + 180.0) % 360.0 - 180.0
-        close = np.hypot(east * np.cos(np.radians(dec[left])), dec[other] - dec[left]) <= reach
-        pairs += [(int(place[left]), int(place[right])) for right in other[close]]
+        close = np.hypot(east * np.cos(np.radians(dec[left])), dec[other] - dec[left]) <= radius_deg
+        pairs += [(int(record[left]), int(record[right])) for right in other[close]]
     return pairs
 
 
 def _root(parent: NDArray[np.int64], index: int) -> int:
+    """Return the root of a disjoint-set forest, halving the path to it."""
     while parent[index] != index:
         parent[index] = parent[parent[index]]
         index = int(parent[index])

@@ -1,4 +1,4 @@
-"""Labelled light curves as columns, the one form that every reader gives."""
+"""Labelled light curves as columns: what every reader returns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -9,17 +9,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey
 
-__all__ = ["UTC_TO_TAI_DAYS", "Columns", "LightCurves", "Rows", "assemble", "concatenate", "ragged_index"]
+__all__ = [
+    "UTC_TO_TAI_DAYS",
+    "Columns",
+    "LabelledLightCurves",
+    "PhotometryTable",
+    "assemble",
+    "concatenate",
+    "detection_kinds",
+    "ragged_index",
+]
 
 Columns = Mapping[str, NDArray[Any]]
 
-# TAI - UTC has been 37 s since 2017 (IERS Bulletin C 52); every set here was observed after that.
+# TAI - UTC has been 37 s since 2017 (IERS Bulletin C 52); every data set read here is younger.
 UTC_TO_TAI_DAYS = 37.0 / 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class LightCurves:
-    """Light curves with labels; element i of every column is one object.
+class LabelledLightCurves:
+    """n light curves with labels; element i of every column is one object.
 
     Attributes
     ----------
@@ -28,7 +37,7 @@ class LightCurves:
     object_id, label, source
         str, shape (n,): name, class as its source spells it (empty where unknown), and data set.
     canonical_id
-        str, shape (n,): objects with one canonical name are one object (IAU name without prefix).
+        str, shape (n,): records with one canonical name are one object (IAU name without prefix).
     redshift, mwebv
         float32, shape (n,), NaN where unknown; E(B-V) of the Milky Way in mag.
     ra_deg, dec_deg
@@ -52,11 +61,11 @@ class LightCurves:
     observations: Observations
 
     def __len__(self) -> int:
-        """Count the objects."""
+        """Return the number of objects."""
         return len(self.object_id)
 
     def rows(self, index: int) -> Observations:
-        """Give the observations of object `index`."""
+        """Return the observations of object `index`, in order of time."""
         return self.observations[self.offsets[index] : self.offsets[index + 1]]
 
     @property
@@ -69,8 +78,14 @@ class LightCurves:
         """Index of the object that each row belongs to, shape (rows,)."""
         return np.repeat(np.arange(len(self)), self.counts)
 
-    def take(self, index: ArrayLike | slice) -> "LightCurves":
-        """Select objects, by index, mask or slice, in the order given."""
+    def take(self, index: ArrayLike | slice) -> "LabelledLightCurves":
+        """Return some of the objects.
+
+        Parameters
+        ----------
+        index
+            Indices (in the order wanted), a mask of shape (n,), or a slice.
+        """
         chosen = np.arange(len(self))[index if isinstance(index, slice) else np.asarray(index)]
         columns: dict[str, Any] = {name: getattr(self, name)[chosen] for name in _PER_OBJECT}
         lengths = self.counts[chosen]
@@ -78,25 +93,39 @@ class LightCurves:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return replace(self, **columns, offsets=offsets, observations=self.observations[picked])
 
-    def keep_rows(self, keep: NDArray[np.bool_]) -> "LightCurves":
-        """Drop the rows where `keep`, shape (rows,), is false; objects stay, even if empty."""
+    def keep_rows(self, keep: NDArray[np.bool_]) -> "LabelledLightCurves":
+        """Return the light curves without some rows; objects stay, even if empty.
+
+        Parameters
+        ----------
+        keep
+            Shape (rows,), False for the rows to drop.
+        """
         lengths = np.bincount(self.owner[keep], minlength=len(self))
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return replace(self, offsets=offsets, observations=self.observations[keep])
 
-    def relabel(self, label: ArrayLike) -> "LightCurves":
-        """Give the objects other labels, shape (n,)."""
+    def relabel(self, label: ArrayLike) -> "LabelledLightCurves":
+        """Return the light curves with other labels.
+
+        Parameters
+        ----------
+        label
+            str, shape (n,).
+        """
         return replace(self, label=np.asarray(label, dtype=np.str_))
 
 
 _PER_OBJECT = tuple(
-    field.name for field in fields(LightCurves) if field.name not in ("survey", "offsets", "observations")
+    field.name
+    for field in fields(LabelledLightCurves)
+    if field.name not in ("survey", "offsets", "observations")
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Photometry as columns of one length, in any order.
+class PhotometryTable:
+    """Photometry of many objects as columns of one length, in any order.
 
     Attributes
     ----------
@@ -117,7 +146,17 @@ class Rows:
 
 
 def ragged_index(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenate ``arange(start, start + length)`` of every pair, shape (lengths.sum(),)."""
+    """Return the concatenation of ``arange(start, start + length)`` for every pair.
+
+    Parameters
+    ----------
+    starts, lengths
+        Shape (n,).
+
+    Returns
+    -------
+    ndarray, shape (lengths.sum(),), int64
+    """
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     index: NDArray[np.int64] = np.arange(total, dtype=np.int64) + np.repeat(
@@ -126,11 +165,15 @@ def ragged_index(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArr
     return index
 
 
-def assemble(survey: Survey, source: str, objects: Columns, rows: Rows) -> LightCurves:
+def assemble(survey: Survey, source: str, objects: Columns, rows: PhotometryTable) -> LabelledLightCurves:
     """Join a table of objects and a table of photometry.
 
     Parameters
     ----------
+    survey
+        Whose passbands the bands are.
+    source
+        Name of the data set.
     objects
         Columns of one length: object_id, and where known label, canonical_id, redshift, mwebv, ra_deg,
         dec_deg.
@@ -140,12 +183,12 @@ def assemble(survey: Survey, source: str, objects: Columns, rows: Rows) -> Light
     """
     names = np.asarray(objects["object_id"], dtype=np.str_)
     order = np.argsort(names)
-    place = np.searchsorted(names[order], rows.object_id).clip(0, max(len(names) - 1, 0))
-    owner = order[place] if len(names) else np.zeros(len(rows.object_id), np.int64)
+    position = np.searchsorted(names[order], rows.object_id).clip(0, max(len(names) - 1, 0))
+    owner = order[position] if len(names) else np.zeros(len(rows.object_id), np.int64)
     good = (names[owner] == rows.object_id) & np.isfinite(rows.mjd_tai) & np.isfinite(rows.flux_njy)
     good &= np.isfinite(rows.flux_err_njy) & (rows.flux_err_njy > 0)
     index = np.flatnonzero(good)
-    # Ties are ordered by band, as where the service reads a table.
+    # Ties are ordered by kind and band, as in the tables that the service reads.
     keys = (rows.band[index], rows.kind[index], rows.mjd_tai[index], owner[index])
     index = index[np.lexsort(keys)]
     table = np.zeros(len(index), dtype=OBSERVATION)
@@ -153,7 +196,7 @@ def assemble(survey: Survey, source: str, objects: Columns, rows: Rows) -> Light
         table[name] = getattr(rows, name)[index]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[index], minlength=len(names)))])
     table["source_id"] = np.arange(len(index)) - offsets[owner[index]]
-    return LightCurves(
+    return LabelledLightCurves(
         survey=survey,
         object_id=names,
         label=_text(objects, "label", len(names)),
@@ -168,15 +211,26 @@ def assemble(survey: Survey, source: str, objects: Columns, rows: Rows) -> Light
     )
 
 
-def concatenate(sets: Sequence[LightCurves]) -> LightCurves:
-    """Put sets of one survey one after another."""
+def concatenate(sets: Sequence[LabelledLightCurves]) -> LabelledLightCurves:
+    """Return several sets of one survey as one.
+
+    Parameters
+    ----------
+    sets
+        At least one.
+
+    Raises
+    ------
+    ValueError
+        They are of different surveys.
+    """
     if len({part.survey for part in sets}) != 1:
-        raise ValueError("sets of different surveys have different passbands and stay apart")
+        raise ValueError("sets of different surveys have different passbands and cannot be concatenated")
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in sets]) for name in _PER_OBJECT
     }
     lengths = np.concatenate([part.counts for part in sets])
-    return LightCurves(
+    return LabelledLightCurves(
         survey=sets[0].survey,
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         observations=np.concatenate([part.observations for part in sets]),
@@ -185,7 +239,7 @@ def concatenate(sets: Sequence[LightCurves]) -> LightCurves:
 
 
 def detection_kinds(detected: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Mark detections where true, forced photometry elsewhere."""
+    """Return `Kind.DETECTION` where `detected` is true, `Kind.FORCED` elsewhere, uint8, shape (rows,)."""
     return np.where(detected, Kind.DETECTION, Kind.FORCED).astype(np.uint8)
 
 

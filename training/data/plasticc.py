@@ -10,18 +10,34 @@ from numpy.typing import NDArray
 from service.core.alerts import Survey
 from service.decoding.light_curve_table import BAND_OF_NAME, read_table
 from service.errors import InputError
-from training.data.light_curves import LightCurves, Rows, assemble, detection_kinds
-from training.data.snana import FLUXCAL_TO_NJY
+from training.data.light_curves import LabelledLightCurves, PhotometryTable, assemble, detection_kinds
+from training.data.snana import DETECTION_SNR, FLUXCAL_TO_NJY
 from training.data.tables import column_numbers, column_text
 
 __all__ = ["PLASTICC_TARGETS", "read_plasticc"]
 
 # PLAsTiCC numbers its passbands ugrizy from 0 and its classes by arbitrary numbers (arXiv 1810.00001).
 PLASTICC_TARGETS = {
-    "90": "SNIa", "67": "SNIa-91bg", "52": "SNIax", "62": "SNIbc", "42": "SNII", "95": "SLSN-I",
-    "15": "TDE", "88": "AGN", "64": "KN", "92": "RRL", "65": "M-dwarf Flare", "16": "EB", "53": "LPV",
-    "6": "uLens", "99": "other", "991": "uLens", "992": "ILOT", "993": "CART", "994": "PISN",
-}  # fmt: skip
+    "90": "SNIa",
+    "67": "SNIa-91bg",
+    "52": "SNIax",
+    "62": "SNIbc",
+    "42": "SNII",
+    "95": "SLSN-I",
+    "15": "TDE",
+    "88": "AGN",
+    "64": "KN",
+    "992": "ILOT",
+    "993": "CART",
+    "994": "PISN",
+    "92": "RRL",
+    "16": "EB",
+    "53": "LPV",
+    "65": "M-dwarf Flare",
+    "6": "uLens",
+    "991": "uLens",
+    "99": "other",
+}
 _IDENTITY = ("object_id", "SNID", "diaObjectId")
 _TIME = ("mjd", "MJD", "midPointTai", "midpointMjdTai")
 _BAND = ("passband", "band", "BAND", "FLT", "filterName")
@@ -36,11 +52,17 @@ _FLUX = (
 )
 
 
-def read_plasticc(light_curves: Path, metadata: Path | None = None) -> LightCurves:
-    """Read PLAsTiCC's CSV pair, or ELAsTiCC light curves as a data frame, with metadata where given.
+def read_plasticc(light_curves: Path, metadata: Path | None = None) -> LabelledLightCurves:
+    """Read PLAsTiCC's pair of CSV files, or ELAsTiCC light curves as a data frame.
 
-    Fluxes named ``flux`` or ``FLUXCAL`` have AB zero point 27.5, ``psFlux`` is in nJy. A row is a
-    detection by the column ``detected_bool`` or ``detected`` where there is one, else above 5 sigma.
+    Parameters
+    ----------
+    light_curves
+        One row per observation. Fluxes named ``flux`` or ``FLUXCAL`` have AB zero point 27.5, ``psFlux`` is
+        in nJy. The column ``detected_bool`` or ``detected`` marks detections; without it they are the rows
+        above 5 sigma.
+    metadata
+        One row per object, with class, redshift and position; None: nothing is known of them.
 
     Raises
     ------
@@ -55,8 +77,8 @@ def read_plasticc(light_curves: Path, metadata: Path | None = None) -> LightCurv
     flux = column_numbers(table, _find(light_curves, table, (flux_name,))) * unit
     error = column_numbers(table, _find(light_curves, table, (error_name,))) * unit
     flag = next((name for name in ("detected_bool", "detected") if name in table.column_names), None)
-    detected = column_numbers(table, flag) == 1 if flag else np.abs(flux) > 5.0 * error
-    rows = Rows(
+    detected = column_numbers(table, flag) == 1 if flag else np.abs(flux) > DETECTION_SNR * error
+    rows = PhotometryTable(
         object_id=identity,
         mjd_tai=column_numbers(table, _find(light_curves, table, _TIME)),
         flux_njy=flux,
@@ -92,14 +114,14 @@ def _objects(path: Path) -> dict[str, NDArray[Any]]:
 def _bands(path: Path, names: NDArray[np.str_]) -> NDArray[np.uint8]:
     listed, codes = np.unique(names, return_inverse=True)
     try:
-        found: NDArray[np.uint8] = np.array(
+        bands: NDArray[np.uint8] = np.array(
             [int(name) if name in set("012345") else BAND_OF_NAME[str(name)] for name in listed], np.uint8
         )
     except KeyError as error:
         raise InputError(
             f"{path}: passband {error.args[0]!r} is neither 0..5 nor one of u g r i z y"
         ) from error
-    return found[codes]
+    return bands[codes]
 
 
 def _find(path: Path, table: pa.Table, spellings: tuple[str, ...]) -> str:

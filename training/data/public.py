@@ -1,6 +1,6 @@
-"""The public light-curve sets of a data directory, each brought into the one record.
+"""Readers of the public light-curve sets of a data directory.
 
-``training data`` says what each set is and where it comes from.
+``nightjar-train data`` lists the sets and their sources.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,25 @@ from numpy.typing import NDArray
 
 from service.core.alerts import Kind, Survey
 from service.decoding.light_curve_table import BAND_OF_NAME, magnitude_to_flux, read_table
-from training.data.light_curves import UTC_TO_TAI_DAYS, LightCurves, Rows, assemble, detection_kinds
+from training.data.light_curves import (
+    UTC_TO_TAI_DAYS,
+    LabelledLightCurves,
+    PhotometryTable,
+    assemble,
+    detection_kinds,
+)
 from training.data.tables import column_numbers, column_text
 
 __all__ = ["PUBLIC_SETS", "read_public"]
 
 JANSKY_IN_NJY = 1e9
 MICROJANSKY_IN_NJY = 1e3
-# A_V = 3.1 E(B-V), the law of the Milky Way that BTS uses.
+SNR_THRESHOLD = 5.0  # of detections and of limits
+# A_V = 3.1 E(B-V): the Milky Way's law, which BTS uses.
 R_V = 3.1
 
 
-def read_public(directory: Path, name: str) -> LightCurves:
+def read_public(directory: Path, name: str) -> LabelledLightCurves:
     """Read one public set by name.
 
     Parameters
@@ -37,12 +44,12 @@ def read_public(directory: Path, name: str) -> LightCurves:
     Raises
     ------
     InputError
-        The set is not there or cannot be read.
+        The set is missing or cannot be read.
     """
     return PUBLIC_SETS[name](directory / name)
 
 
-def _bts(folder: Path, time: str, band: str, mag: str, error: str) -> LightCurves:
+def _bts(folder: Path, time: str, band: str, mag: str, error: str) -> LabelledLightCurves:
     """Read alert detections of the Bright Transient Survey: magnitudes, UTC."""
     table, objects = read_table(folder / "lightcurves.csv.gz"), read_table(folder / "objects.csv")
     flux, flux_err = magnitude_to_flux(column_numbers(table, mag), column_numbers(table, error))
@@ -54,21 +61,21 @@ def _bts(folder: Path, time: str, band: str, mag: str, error: str) -> LightCurve
     return assemble(Survey.ZTF, folder.name, columns, _rows(table, time, band, flux, flux_err, kind))
 
 
-def _read_bts(folder: Path) -> LightCurves:
+def _read_bts(folder: Path) -> LabelledLightCurves:
     return _bts(folder, "ant_mjd", "ant_passband", "ant_mag", "ant_magerr")
 
 
-def _read_bts_snia(folder: Path) -> LightCurves:
+def _read_bts_snia(folder: Path) -> LabelledLightCurves:
     return _bts(folder, "time", "band", "mag", "magerr")
 
 
-def _read_slsn(folder: Path) -> LightCurves:
-    """Read detections and limits; points that the authors leave out are left out."""
+def _read_slsn(folder: Path) -> LabelledLightCurves:
+    """Read detections and limits, except the points that the authors ignore."""
     table, objects = read_table(folder / "lightcurves.csv.gz"), read_table(folder / "objects.csv")
     flux, flux_err = magnitude_to_flux(column_numbers(table, "Mag"), column_numbers(table, "MagErr"))
     limit = np.asarray(table.column("UL"))
     # A limit is listed at its 5 sigma depth with a magnitude error of -1.
-    flux_err = np.where(limit, flux / 5.0, flux_err)
+    flux_err = np.where(limit, flux / SNR_THRESHOLD, flux_err)
     flux = np.where(limit, 0.0, flux)
     flux_err[np.asarray(table.column("Ignore"))] = np.nan
     kind = np.where(limit, Kind.UPPER_LIMIT, Kind.DETECTION).astype(np.uint8)
@@ -77,19 +84,19 @@ def _read_slsn(folder: Path) -> LightCurves:
     )
 
 
-def _read_tde(folder: Path) -> LightCurves:
-    """Read forced photometry in Jy; above 5 sigma it stands for a detection."""
+def _read_tde(folder: Path) -> LabelledLightCurves:
+    """Read forced photometry in Jy; above 5 sigma it counts as a detection."""
     table, objects = read_table(folder / "lightcurves.csv.gz"), read_table(folder / "objects.csv")
     flux = column_numbers(table, "flux") * JANSKY_IN_NJY
     flux_err = column_numbers(table, "flux_err") * JANSKY_IN_NJY
-    kind = detection_kinds(np.abs(flux) > 5.0 * flux_err)
+    kind = detection_kinds(np.abs(flux) > SNR_THRESHOLD * flux_err)
     return assemble(
         Survey.ZTF, folder.name, _objects(objects), _rows(table, "mjd", "filter", flux, flux_err, kind)
     )
 
 
-def _read_mallorn(folder: Path) -> LightCurves:
-    """Read points above 3 sigma in microjansky; all count as detections, as the set lists no others."""
+def _read_mallorn(folder: Path) -> LabelledLightCurves:
+    """Read points above 3 sigma in microjansky; all count as detections, as the set lists nothing else."""
     table, objects = read_table(folder / "lightcurves.csv.gz"), read_table(folder / "objects.csv")
     flux = column_numbers(table, "Flux") * MICROJANSKY_IN_NJY
     flux_err = column_numbers(table, "Flux_err") * MICROJANSKY_IN_NJY
@@ -99,7 +106,7 @@ def _read_mallorn(folder: Path) -> LightCurves:
     return assemble(Survey.LSST, folder.name, columns, rows)
 
 
-def _read_elasticc_fink(folder: Path) -> LightCurves:
+def _read_elasticc_fink(folder: Path) -> LabelledLightCurves:
     table, objects = read_table(folder / "lightcurves.csv.gz"), read_table(folder / "objects.csv")
     kind = detection_kinds(column_numbers(table, "detected") == 1)
     columns = _objects(objects) | {
@@ -113,7 +120,7 @@ def _read_elasticc_fink(folder: Path) -> LightCurves:
     return assemble(Survey.LSST, folder.name, columns, rows)
 
 
-PUBLIC_SETS: dict[str, Callable[[Path], LightCurves]] = {
+PUBLIC_SETS: dict[str, Callable[[Path], LabelledLightCurves]] = {
     "ztf_bts_antares": _read_bts,
     "ztf_bts_snia_antares": _read_bts_snia,
     "ztf_slsn": _read_slsn,
@@ -124,7 +131,7 @@ PUBLIC_SETS: dict[str, Callable[[Path], LightCurves]] = {
 
 
 def _objects(table: pa.Table) -> dict[str, NDArray[Any]]:
-    """Give the columns that the sets spell alike; the finest class of a set becomes the label."""
+    """Return the columns that the sets spell alike; a set's finest class becomes the label."""
     names = {name.lower(): name for name in table.column_names}
     label = next(names[key] for key in ("spectype", "model", "type") if key in names)
     columns: dict[str, NDArray[Any]] = {
@@ -140,12 +147,19 @@ def _objects(table: pa.Table) -> dict[str, NDArray[Any]]:
 
 
 def _rows(
-    table: pa.Table, time: str, band: str, flux: NDArray[np.float64], flux_err: NDArray[np.float64],
-    kind: NDArray[np.uint8], *, utc: bool = True,
-) -> Rows:  # fmt: skip
+    table: pa.Table,
+    time: str,
+    band: str,
+    flux: NDArray[np.float64],
+    flux_err: NDArray[np.float64],
+    kind: NDArray[np.uint8],
+    *,
+    utc: bool = True,
+) -> PhotometryTable:
+    """Return photometry whose times and bands are columns of the given names."""
     names, codes = np.unique(column_text(table, band), return_inverse=True)
     bands = np.array([BAND_OF_NAME[str(name)] for name in names], dtype=np.uint8)
-    return Rows(
+    return PhotometryTable(
         object_id=column_text(table, "object_id"),
         mjd_tai=column_numbers(table, time) + (UTC_TO_TAI_DAYS if utc else 0.0),
         flux_njy=flux,
@@ -156,7 +170,7 @@ def _rows(
 
 
 def _sexagesimal(texts: NDArray[np.str_]) -> NDArray[np.float64]:
-    """Read ``+33:54:22.8`` as 33.906; hours or degrees, as the text has it."""
+    """Return ``+33:54:22.8`` as 33.906, in the unit of the text: hours or degrees."""
     parts = [text.lstrip("+-").split(":") for text in texts]
     values = [float(part[0]) + float(part[1]) / 60.0 + float(part[2]) / 3600.0 for part in parts]
     return np.array(

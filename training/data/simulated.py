@@ -1,4 +1,4 @@
-"""Our simulator's Parquet: one row per object, photometry in list columns."""
+"""Our simulator's Parquet files: one row per object, photometry in list columns."""
 
 from pathlib import Path
 
@@ -7,18 +7,27 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from service.core.alerts import OBSERVATION, Survey
+from service.core.alerts import OBSERVATION, Kind, Survey
 from service.errors import InputError
-from training.data.light_curves import LightCurves
+from training.data.forms import detections_around_peak
+from training.data.labels import coarse_classes
+from training.data.light_curves import LabelledLightCurves, concatenate
 from training.data.tables import column_text
 
-__all__ = ["read_simulated"]
+__all__ = ["read_simulated", "read_simulated_like_real"]
 
 _LISTS = ("mjd_tai", "flux_njy", "flux_err_njy", "band", "kind")
 
 
-def read_simulated(path: Path, survey: Survey) -> LightCurves:
+def read_simulated(path: Path, survey: Survey) -> LabelledLightCurves:
     """Read what ``nightjar-train simulate`` wrote.
+
+    Parameters
+    ----------
+    path
+        Parquet file.
+    survey
+        Whose passbands the bands are.
 
     Raises
     ------
@@ -36,12 +45,12 @@ def read_simulated(path: Path, survey: Survey) -> LightCurves:
     rows = np.zeros(int(offsets[-1]), dtype=OBSERVATION)
     for name in _LISTS:
         rows[name] = np.asarray(_list(table, name).flatten())
-    # The simulator writes light curves in order of time; a file of another hand may not.
+    # The simulator writes light curves in order of time; files from elsewhere may not be.
     owner = np.repeat(np.arange(table.num_rows), np.diff(offsets))
     rows = rows[np.lexsort((rows["band"], rows["kind"], rows["mjd_tai"], owner))]
     rows["source_id"] = np.arange(len(rows)) - offsets[owner]
     names = column_text(table, "object_id")
-    return LightCurves(
+    return LabelledLightCurves(
         survey=survey,
         object_id=names,
         label=column_text(table, "class"),
@@ -54,6 +63,41 @@ def read_simulated(path: Path, survey: Survey) -> LightCurves:
         offsets=offsets,
         observations=rows,
     )
+
+
+def read_simulated_like_real(path: Path, survey: Survey, *, fine: bool = False) -> LabelledLightCurves:
+    """Read a simulation in the form of the real sets: detections only, and for ZTF around the peak.
+
+    Parameters
+    ----------
+    path
+        Parquet file.
+    survey
+        Whose passbands the bands are.
+    fine
+        Keep the simulator's own classes instead of the models' coarse ones.
+
+    Raises
+    ------
+    InputError
+        The file is not Parquet, or lacks a column.
+    """
+    curves = read_simulated(path, survey)
+    if not fine:
+        curves = curves.relabel(coarse_classes(curves.label))
+    if survey is Survey.LSST:
+        kept = _detections(curves)
+    else:
+        # Variable sources keep their detections of either sign.
+        recurring = np.isin(curves.label, ("AGN", "Other"))
+        kept = concatenate(
+            [detections_around_peak(curves.take(~recurring)), _detections(curves.take(recurring))]
+        )
+    return kept.take((kept.counts > 0) & (kept.label != ""))
+
+
+def _detections(curves: LabelledLightCurves) -> LabelledLightCurves:
+    return curves.keep_rows(curves.observations["kind"] == Kind.DETECTION)
 
 
 def _list(table: pa.Table, name: str) -> pa.ListArray:

@@ -11,9 +11,15 @@ from numpy.typing import NDArray
 from service.core.alerts import Survey
 from service.decoding.light_curve_table import BAND_OF_NAME
 from service.errors import InputError
-from training.data.light_curves import LightCurves, Rows, assemble, concatenate, detection_kinds
+from training.data.light_curves import (
+    LabelledLightCurves,
+    PhotometryTable,
+    assemble,
+    concatenate,
+    detection_kinds,
+)
 
-__all__ = ["FLUXCAL_TO_NJY", "read_snana_fits", "read_snana_text"]
+__all__ = ["DETECTION_SNR", "FLUXCAL_TO_NJY", "read_snana_fits", "read_snana_text"]
 
 # FLUXCAL has AB zero point 27.5, nJy has 31.4.
 FLUXCAL_TO_NJY = 10.0 ** (0.4 * (31.4 - 27.5))
@@ -24,11 +30,18 @@ DETECTION_SNR = 5.0
 DETECTION_FLAG = 4096
 
 
-def read_snana_fits(head: Path, survey: Survey) -> LightCurves:
-    """Read a ``*_HEAD.FITS[.gz]`` and the ``*_PHOT.FITS[.gz]`` beside it.
+def read_snana_fits(head: Path, survey: Survey) -> LabelledLightCurves:
+    """Read a ``*_HEAD.FITS[.gz]`` and the ``*_PHOT.FITS[.gz]`` in the same directory.
 
-    A row is a detection by its PHOTFLAG where any is set, else above 5 sigma. The label is
+    PHOTFLAG marks detections; if it marks none they are the rows above 5 sigma. The label is
     SIM_MODEL_NAME, or SNTYPE as text where that is missing.
+
+    Parameters
+    ----------
+    head
+        The HEAD file.
+    survey
+        Whose passbands the bands are.
 
     Raises
     ------
@@ -54,14 +67,21 @@ def read_snana_fits(head: Path, survey: Survey) -> LightCurves:
         "ra_deg": _known(objects, "RA"),
         "dec_deg": _known(objects, "DECL" if "DECL" in (objects.dtype.names or ()) else "DEC"),
     }
-    table = Rows(
+    table = PhotometryTable(
         identity[owner], rows["MJD"][index].astype(np.float64), flux, error, bands, detection_kinds(detected)
     )
     return assemble(survey, head.name.split("_HEAD")[0], columns, table)
 
 
-def read_snana_text(paths: list[Path], survey: Survey) -> LightCurves:
-    """Read SNANA text files, one object each, any VARLIST order.
+def read_snana_text(paths: list[Path], survey: Survey) -> LabelledLightCurves:
+    """Read SNANA text files, one object each.
+
+    Parameters
+    ----------
+    paths
+        Files with a VARLIST, in any order of columns.
+    survey
+        Whose passbands the bands are.
 
     Raises
     ------
@@ -71,7 +91,7 @@ def read_snana_text(paths: list[Path], survey: Survey) -> LightCurves:
     return concatenate([_text_object(path, survey) for path in paths])
 
 
-def _text_object(path: Path, survey: Survey) -> LightCurves:
+def _text_object(path: Path, survey: Survey) -> LabelledLightCurves:
     header: dict[str, str] = {}
     observations: list[list[str]] = []
     names: list[str] = []
@@ -103,7 +123,7 @@ def _text_object(path: Path, survey: Survey) -> LightCurves:
     detected = np.abs(flux) > DETECTION_SNR * error
     mjd = np.array(columns["MJD"], dtype=np.float64)
     bands = _bands(np.array(columns[band]), path)
-    rows = Rows(np.full(len(mjd), identity), mjd, flux, error, bands, detection_kinds(detected))
+    rows = PhotometryTable(np.full(len(mjd), identity), mjd, flux, error, bands, detection_kinds(detected))
     return assemble(survey, header.get("SURVEY", path.parent.name), objects, rows)
 
 
@@ -129,10 +149,10 @@ def _fits_table(path: Path) -> NDArray[np.void]:
 def _extent(
     objects: NDArray[np.void], rows: NDArray[np.void], path: Path
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find each object's first row and number of rows.
+    """Return each object's first row and number of rows.
 
-    HEAD's PTROBS columns say it; in files out of which objects were cut they no longer do, and then the
-    rows of MJD -777 that end each light curve decide, if their spacing fits HEAD's NOBS.
+    They follow from HEAD's PTROBS columns. In files from which objects were removed these are wrong; then
+    the rows of MJD -777 that end each light curve are used, if their spacing agrees with HEAD's NOBS.
     """
     first = objects["PTROBS_MIN"].astype(np.int64) - 1
     count = objects["PTROBS_MAX"].astype(np.int64) - first
@@ -144,12 +164,14 @@ def _extent(
     starts = starts[starts < len(rows)]
     lengths = np.diff(np.append(starts, len(rows) + 1 if starts.size > ends.size else ends[-1] + 1)) - 1
     if not np.array_equal(lengths, objects["NOBS"]):
-        raise InputError(f"{path}: its light curves fit neither PTROBS_MIN, PTROBS_MAX nor NOBS of HEAD")
+        raise InputError(
+            f"{path}: its light curves agree with neither PTROBS_MIN and PTROBS_MAX nor NOBS of HEAD"
+        )
     return starts, lengths
 
 
 def _flagged(rows: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Give the detection bit of PHOTFLAG, false where the column is missing."""
+    """Return the detection bit of PHOTFLAG, False where the column is missing."""
     if "PHOTFLAG" not in (rows.dtype.names or ()):
         return np.zeros(len(rows), dtype=np.bool_)
     marked: NDArray[np.bool_] = (rows["PHOTFLAG"].astype(np.int64) & DETECTION_FLAG) > 0
@@ -157,7 +179,7 @@ def _flagged(rows: NDArray[np.void]) -> NDArray[np.bool_]:
 
 
 def _text(column: NDArray[Any]) -> NDArray[np.str_]:
-    """Give a FITS column, text as bytes or numbers, as stripped strings."""
+    """Return a FITS column, bytes or numbers, as stripped strings."""
     decoded = np.char.decode(column, "ascii") if column.dtype.kind == "S" else column.astype(np.str_)
     stripped: NDArray[np.str_] = np.char.strip(decoded)
     return stripped
@@ -168,13 +190,13 @@ def _band_column(rows: NDArray[np.void]) -> str:
 
 
 def _bands(names: NDArray[np.str_], path: Path) -> NDArray[np.uint8]:
-    """SNANA filters are one letter, sometimes after an instrument: ``LSST-g``, ``ZTF-r``, ``g``."""
+    """Return the bands of SNANA filters: a letter, sometimes after an instrument, as in ``LSST-g``."""
     listed, codes = np.unique(names, return_inverse=True)
     unknown = [str(name) for name in listed if str(name)[-1:] not in BAND_OF_NAME]
     if unknown:
         raise InputError(f"{path}: filter {unknown[0]!r} is not one of u g r i z y")
-    found: NDArray[np.uint8] = np.array([BAND_OF_NAME[str(name)[-1]] for name in listed], dtype=np.uint8)
-    return found[codes]
+    bands: NDArray[np.uint8] = np.array([BAND_OF_NAME[str(name)[-1]] for name in listed], dtype=np.uint8)
+    return bands[codes]
 
 
 def _label(objects: NDArray[np.void]) -> NDArray[np.str_]:
@@ -183,7 +205,7 @@ def _label(objects: NDArray[np.void]) -> NDArray[np.str_]:
 
 
 def _known(objects: NDArray[np.void], name: str) -> NDArray[np.float64]:
-    """Give a HEAD column, NaN for SNANA's -9 and -999."""
+    """Return a HEAD column, NaN for SNANA's -9 and -999."""
     if name not in (objects.dtype.names or ()):
         return np.full(len(objects), np.nan)
     values = objects[name].astype(np.float64)

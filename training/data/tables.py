@@ -1,4 +1,4 @@
-"""Generic CSV and Parquet tables: the same columns that ``nightjar classify`` reads, and classes."""
+"""CSV and Parquet tables with the columns of ``nightjar classify`` and classes."""
 
 from pathlib import Path
 
@@ -8,22 +8,27 @@ from numpy.typing import NDArray
 from service.core.alerts import Survey
 from service.decoding.light_curve_table import read_light_curve_table, read_table
 from service.errors import InputError
-from training.data.light_curves import LightCurves
+from training.data.light_curves import LabelledLightCurves
 
 __all__ = ["column_numbers", "column_text", "read_generic"]
 
 
 def read_generic(
     path: Path, survey: Survey, *, objects: Path | None = None, detection_snr: float = 5.0
-) -> LightCurves:
+) -> LabelledLightCurves:
     """Read one row per observation, with classes in the same file or in a table of objects.
 
     Parameters
     ----------
     path
-        Columns as in `read_light_curve_table`, and optionally ``class``, ``ra``, ``dec``.
+        Columns as in `read_light_curve_table`, and optionally ``class``, ``ra``, ``dec`` (degrees).
+    survey
+        Whose passbands the bands are.
     objects
-        One row per object: ``object_id``, ``class`` and optionally ``redshift, mwebv, ra, dec``.
+        One row per object: ``object_id``, ``class`` and optionally ``redshift, mwebv, ra, dec``;
+        None: these columns are in `path`.
+    detection_snr
+        A row without a flag is a detection above this flux over error.
 
     Raises
     ------
@@ -36,9 +41,9 @@ def read_generic(
     if "class" not in table.column_names:
         raise InputError(f"{objects or path}: no column 'class'; training needs labels")
     listed, first = np.unique(column_text(table, "object_id"), return_index=True)
-    place = np.searchsorted(listed, names).clip(0, len(listed) - 1)
-    known = listed[place] == names
-    row = first[place]
+    position = np.searchsorted(listed, names).clip(0, len(listed) - 1)
+    known = listed[position] == names
+    row = first[position]
 
     def number(name: str, other: NDArray[np.floating]) -> NDArray[np.float64]:
         if name not in table.column_names:
@@ -47,7 +52,7 @@ def read_generic(
         return np.where(known & np.isfinite(values), values, other)
 
     unknown = np.full(len(names), np.nan)
-    return LightCurves(
+    return LabelledLightCurves(
         survey=survey,
         object_id=names,
         label=np.where(known, column_text(table, "class")[row], ""),
@@ -63,13 +68,13 @@ def read_generic(
 
 
 def column_text(table: object, name: str) -> NDArray[np.str_]:
-    """Give a column of a pyarrow table as strings, missing values as empty ones."""
+    """Return a column of a pyarrow table as strings, shape (rows,), empty where a value is missing."""
     values = table.column(name).to_pylist()  # type: ignore[attr-defined]
     return np.array(["" if value is None else str(value) for value in values], dtype=np.str_)
 
 
 def column_numbers(table: object, name: str) -> NDArray[np.float64]:
-    """Give a column of a pyarrow table as float64, what is missing or not a number as NaN."""
+    """Return a column of a pyarrow table as float64, shape (rows,), NaN where there is no number."""
     return np.array([_number(value) for value in table.column(name).to_pylist()])  # type: ignore[attr-defined]
 
 

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,14 +15,24 @@ from service.core.bundle import Bundle, make_bundle, write_bundle
 from service.core.calibration import Calibration
 from training.eval.evaluate import Scores, score_table
 from training.model.network import Network
-from training.model.recipes import Recipe
+from training.model.recipes import ModelRecipe
 
-__all__ = ["Card", "DataSource", "ship"]
+__all__ = ["DataSource", "ModelCard", "export_bundle"]
 
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """One data set that a model learnt from."""
+    """A data set that a model was trained on.
+
+    Attributes
+    ----------
+    name
+        Of the data set.
+    counts
+        Objects by class.
+    licence, citation
+        As its source states them.
+    """
 
     name: str
     counts: Mapping[str, int]
@@ -31,25 +41,25 @@ class DataSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """What a model card says.
+class ModelCard:
+    """The contents of a model card.
 
     Attributes
     ----------
     name, version
         As published.
     summary
-        What the model is and is for, a few sentences.
+        What the model is and what it is for, a few sentences.
     data
         Where its light curves come from.
     training
-        How it was trained, one item a step.
+        How it was trained, one item per step.
     scores
-        By heading (for instance "Real ZTF, cross-validated"), scores by number of detections.
+        By heading (for instance "Out of fold, no redshift"), scores by number of detections.
     limits
         What it cannot do.
     seeds
-        Of all that was drawn.
+        Of the training.
     """
 
     name: str
@@ -60,18 +70,30 @@ class Card:
     scores: Mapping[str, dict[int, Scores]]
     limits: tuple[str, ...]
     seeds: tuple[int, ...] = ()
-    measurements: Mapping[str, str] = field(default_factory=dict)
 
 
-def ship(
-    network: Network, recipe: Recipe, calibration: Calibration, card: Card, directory: Path | None = None
+def export_bundle(
+    network: Network,
+    recipe: ModelRecipe,
+    calibration: Calibration,
+    card: ModelCard,
+    directory: Path | None = None,
 ) -> Bundle:
-    """Make a bundle, and write it where a directory is given.
+    """Return a network as a bundle, and write it if a directory is given.
+
+    Parameters
+    ----------
+    network, recipe, calibration
+        What the bundle consists of.
+    card
+        Becomes its provenance and its README.
+    directory
+        Where to write it; None: nowhere.
 
     Raises
     ------
     BundleError
-        If its parts do not fit together.
+        The parts do not fit together.
     """
     bundle = make_bundle(
         name=card.name,
@@ -91,10 +113,11 @@ def ship(
     return bundle
 
 
-def _provenance(card: Card) -> dict[str, JsonValue]:
+def _provenance(card: ModelCard) -> dict[str, JsonValue]:
     content: dict[str, Any] = {
         "data": [
-            {"name": one.name, "counts": dict(one.counts), "licence": one.licence} for one in card.data
+            {"name": source.name, "counts": dict(source.counts), "licence": source.licence}
+            for source in card.data
         ],
         "training": list(card.training),
         "seeds": list(card.seeds),
@@ -102,46 +125,44 @@ def _provenance(card: Card) -> dict[str, JsonValue]:
             heading: {str(count): scores.as_json() for count, scores in table.items()}
             for heading, table in card.scores.items()
         },
-        "measurements": dict(card.measurements),
         "limits": list(card.limits),
         "made_with": {
-            "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
         },
-    }  # fmt: skip
-    # A NaN, the AUROC of an absent class, becomes null on the way.
+    }
+    # orjson writes NaN, the AUROC of an absent class, as null.
     return cast("dict[str, JsonValue]", orjson.loads(orjson.dumps(content)))
 
 
-def _readme(recipe: Recipe, card: Card) -> str:
+def _readme(recipe: ModelRecipe, card: ModelCard) -> str:
     spec = recipe.network
     columns, kinds = len(recipe.features.columns), ", ".join(recipe.features.kinds)
     begin, end = recipe.features.window_days
-    data = [
-        f"- **{one.name}**: {', '.join(f'{name} {count}' for name, count in one.counts.items())}. "
-        f"Licence: {one.licence}. {one.citation}"
-        for one in card.data
+    sources = [
+        f"- **{source.name}**: {', '.join(f'{name} {count}' for name, count in source.counts.items())}. "
+        f"Licence: {source.licence}. {source.citation}"
+        for source in card.data
     ]
     scores = [f"### {heading}\n\n{score_table(table)}\n" for heading, table in card.scores.items()]
-    measured = [f"- {what}: {value}" for what, value in card.measurements.items()]
-    return "\n".join(
-        [
-            f"# {card.name} {card.version}\n",
-            card.summary + "\n",
-            f"- Classes: {', '.join(recipe.classes)}",
-            f"- Network: GRU {' + '.join(map(str, spec.gru))}, {spec.n_weights} weights",
-            f"- Input: {columns} values a step; a step is a row of kind {kinds}",
-            f"- Window: {begin:g} to {end:g} d from the first detection",
-            f"- Seeds: {', '.join(map(str, card.seeds)) or 'none'}\n",
-            "## Data\n",
-            *data,
-            "\n## Training\n",
-            *(f"{number}. {step}" for number, step in enumerate(card.training, 1)),
-            "\n## Scores\n",
-            "With 95% bootstrap intervals over objects; probabilities renormalised over the classes.\n",
-            *scores,
-            *measured,
-            "\n## Limits\n",
-            *(f"- {limit}" for limit in card.limits),
-            "",
-        ]
-    )
+    lines = [
+        f"# {card.name} {card.version}\n",
+        card.summary + "\n",
+        f"- Classes: {', '.join(recipe.classes)}",
+        f"- Network: GRU {' + '.join(map(str, spec.gru))}, {spec.n_weights} weights",
+        f"- Input: {columns} values a step; a step is a row of kind {kinds}",
+        f"- Window: {begin:g} to {end:g} d from the first detection",
+        f"- Seeds: {', '.join(map(str, card.seeds)) or 'none'}\n",
+        "## Data\n",
+        *sources,
+        "\n## Training\n",
+        *(f"{number}. {step}" for number, step in enumerate(card.training, 1)),
+        "\n## Scores\n",
+        "With 95% bootstrap intervals over objects; probabilities renormalised over the classes.\n",
+        *scores,
+        "\n## Limits\n",
+        *(f"- {limit}" for limit in card.limits),
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Light curves as the network's training input, through the service's own featuriser."""
+"""Light curves as network input for training, made by the service's own featuriser."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,23 +10,24 @@ from numpy.typing import NDArray
 from service.core.features import Featuriser
 from service.core.network import MetadataSpec, encode_metadata
 from training.data.labels import class_index
-from training.data.light_curves import LightCurves, ragged_index
+from training.data.light_curves import LabelledLightCurves, ragged_index
 
 __all__ = ["Batch", "Encoded", "batches_of_like_length", "encode", "pad"]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Objects as the network reads them.
+    """n objects as the network reads them.
 
     Attributes
     ----------
     x, offsets
-        Features of all steps, float32 (steps, n_inputs), and int64 (n + 1,) as in `FeatureBatch`.
+        Features of all steps, float32, shape (steps, n_inputs), and int64, shape (n + 1,), as in
+        `FeatureBatch`.
     truth
-        int64, shape (n,), class index, -1 where unknown.
+        int64, shape (n,): class index, -1 where unknown.
     redshift, mwebv
-        float32, shape (n,), NaN where unknown.
+        float32, shape (n,); NaN where unknown. E(B-V) in mag.
     """
 
     x: NDArray[np.float32]
@@ -36,18 +37,28 @@ class Encoded:
     mwebv: NDArray[np.float32]
 
     def __len__(self) -> int:
-        """Count the objects."""
+        """Return the number of objects."""
         return len(self.truth)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Steps of each object, shape (n,)."""
+        """Number of steps of each object, shape (n,)."""
         return np.diff(self.offsets)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Padded objects: `x` (batch, steps, inputs), `lengths` and `truth` (batch,), `metadata` or None."""
+    """Objects padded to equal length.
+
+    Attributes
+    ----------
+    x
+        float32, shape (batch, steps, inputs); zeros after an object's last step.
+    lengths, truth
+        int64, shape (batch,): number of steps, class index.
+    metadata
+        float32, shape (batch, n_metadata); None for a network without a metadata branch.
+    """
 
     x: torch.Tensor
     lengths: torch.Tensor
@@ -56,12 +67,22 @@ class Batch:
 
     @property
     def mask(self) -> torch.Tensor:
-        """True at real steps, shape (batch, steps)."""
+        """True at real steps, False at padding, shape (batch, steps)."""
         return torch.arange(self.x.shape[1], device=self.x.device)[None, :] < self.lengths[:, None]
 
 
-def encode(curves: LightCurves, featuriser: Featuriser, classes: tuple[str, ...]) -> Encoded:
-    """Featurise every object; labels must be class names already."""
+def encode(curves: LabelledLightCurves, featuriser: Featuriser, classes: tuple[str, ...]) -> Encoded:
+    """Return the features of all objects.
+
+    Parameters
+    ----------
+    curves
+        Labels must be class names already.
+    featuriser
+        Turns observations into steps.
+    classes
+        Names of the network's outputs, in order.
+    """
     batch = featuriser.encode(curves.observations, curves.offsets)
     truth = class_index(curves.label, classes)
     return Encoded(batch.x, batch.offsets, truth, curves.redshift, curves.mwebv)
@@ -70,9 +91,21 @@ def encode(curves: LightCurves, featuriser: Featuriser, classes: tuple[str, ...]
 def batches_of_like_length(
     lengths: NDArray[np.int64], batch_size: int, generator: np.random.Generator | None = None
 ) -> Iterator[NDArray[np.int64]]:
-    """Deal objects with steps into batches, similar lengths together, batches in random order.
+    """Group objects of similar length, to keep padding short; objects without steps are left out.
 
-    With no generator the order is by length, for prediction.
+    Parameters
+    ----------
+    lengths
+        Shape (n,), number of steps of each object.
+    batch_size
+        Largest number of objects in a batch.
+    generator
+        Shuffles the batches; None: in order of length, for prediction.
+
+    Yields
+    ------
+    ndarray, int64
+        Indices of the objects of one batch.
     """
     jitter = generator.random(len(lengths)) * 0.25 if generator is not None else np.zeros(len(lengths))
     # Lengths are blurred by a quarter so that batches differ from epoch to epoch.
@@ -86,33 +119,44 @@ def batches_of_like_length(
 
 
 def pad(
-    data: Encoded, index: NDArray[np.int64], *, max_steps: int, metadata: MetadataSpec | None,
-    hide: NDArray[np.bool_] | None = None, device: torch.device | str = "cpu",
-) -> Batch:  # fmt: skip
-    """Put the chosen objects side by side, zeros after their ends.
+    data: Encoded,
+    index: NDArray[np.int64],
+    max_steps: int,
+    metadata: MetadataSpec | None,
+    *,
+    hide: NDArray[np.bool_] | None = None,
+    device: torch.device | str = "cpu",
+) -> Batch:
+    """Return some objects as one batch, padded with zeros.
 
     Parameters
     ----------
+    data
+        All objects.
+    index
+        Shape (batch,): which of them.
     max_steps
         Later steps are cut off.
     metadata
-        The network's branch, or None for a network without.
+        The network's metadata branch; None for a network without.
     hide
-        bool, shape (len(index), 2): treat redshift, and E(B-V), as unknown.
+        bool, shape (batch, 2): treat the redshift, and E(B-V), as unknown.
+    device
+        Where the tensors are put.
     """
     lengths = np.minimum(data.lengths[index], max_steps)
     x = np.zeros((len(index), int(lengths.max(initial=1)), data.x.shape[1]), dtype=np.float32)
-    place = ragged_index(np.zeros(len(index), np.int64), lengths)
-    x[np.repeat(np.arange(len(index)), lengths), place] = data.x[ragged_index(data.offsets[index], lengths)]
-    extra = None
+    step = ragged_index(np.zeros(len(index), np.int64), lengths)
+    x[np.repeat(np.arange(len(index)), lengths), step] = data.x[ragged_index(data.offsets[index], lengths)]
+    encoded_metadata = None
     if metadata is not None:
-        known = np.column_stack([data.redshift[index], data.mwebv[index]])
-        known = np.where(hide, np.nan, known) if hide is not None else known
-        columns = encode_metadata(metadata, known[:, 0], known[:, 1])
-        extra = torch.from_numpy(columns).to(device)
+        values = np.column_stack([data.redshift[index], data.mwebv[index]])
+        values = np.where(hide, np.nan, values) if hide is not None else values
+        columns = encode_metadata(metadata, values[:, 0], values[:, 1])
+        encoded_metadata = torch.from_numpy(columns).to(device)
     return Batch(
         torch.from_numpy(x).to(device),
         torch.from_numpy(lengths).to(device),
         torch.from_numpy(data.truth[index]).to(device),
-        extra,
+        encoded_metadata,
     )

@@ -1,4 +1,4 @@
-"""What a run says: a progress bar on the terminal, and one JSON line per event in a file."""
+"""Metrics of a training run: a progress bar on the terminal, and one JSON line per epoch in a file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +11,16 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """Metrics of one run.
+    """Where a run reports its metrics.
 
     Parameters
     ----------
     path
-        JSON lines are appended here; None for none.
+        JSON Lines file to append to; None: no file.
     console
-        Where the bar and the latest numbers are shown; None for silence.
+        Where the progress bar and the latest numbers are shown; None: silent.
     title
-        Name of the run, in the bar and in every line.
+        Name of the run, shown in the bar and written to every line.
     """
 
     def __init__(self, path: Path | None = None, console: Console | None = None, title: str = "") -> None:
@@ -30,14 +30,25 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
 
     def progress(self, epochs: range, *, total: int, start: int = 0) -> Iterator[int]:
-        """Go through `epochs` with a bar that begins at `start` of `total`."""
+        """Iterate over `epochs` with a progress bar.
+
+        Parameters
+        ----------
+        epochs
+            What is iterated over.
+        total, start
+            Length of the bar, and how much of it is complete at the beginning.
+        """
         if self.console is None:
             yield from epochs
             return
         columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
             TextColumn("{task.fields[latest]}"),
-        )  # fmt: skip
+        )
         with Progress(*columns, console=self.console) as bar:
             self._bar = bar
             task = bar.add_task(self.title or "fit", total=total, completed=start, latest="")
@@ -47,12 +58,19 @@ class Journal:
         self._bar = None
 
     def write(self, **values: object) -> None:
-        """Append one line, and show its numbers beside the bar."""
+        """Append one line to the file, and show its numbers next to the bar.
+
+        Parameters
+        ----------
+        values
+            What JSON can represent, NumPy scalars included.
+        """
         if self.path is not None:
             line = {"run": self.title, **values} if self.title else values
             with self.path.open("ab") as file:
-                # NaN becomes null: JSON has no NaN.
+                # orjson writes NaN as null: JSON has no NaN.
                 file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY))
         if self._bar is not None:
-            shown = " ".join(f"{k} {v:.4f}" for k, v in values.items() if isinstance(v, float) and v == v)
-            self._bar.update(self._bar.task_ids[0], latest=shown)
+            numbers = {k: v for k, v in values.items() if isinstance(v, float) and v == v}
+            latest = " ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+            self._bar.update(self._bar.task_ids[0], latest=latest)

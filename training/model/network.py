@@ -1,4 +1,4 @@
-"""The network as PyTorch trains it; the service runs the same one from the weights exported here."""
+"""The network as PyTorch trains it; the service runs it from the exported weights."""
 
 from typing import cast
 
@@ -17,8 +17,8 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "l
 class Network(nn.Module):
     """A stack of unidirectional GRUs with dense layers on top: logits at every step.
 
-    Inputs are standardised by `set_input_statistics`; the exported weights have that folded into the
-    first GRU, so that the service reads features as they are.
+    Inputs are standardised by `set_input_statistics`. In the exported weights the standardisation is folded
+    into the first GRU, so that the service reads features as they are.
 
     Parameters
     ----------
@@ -49,20 +49,26 @@ class Network(nn.Module):
         self.register_buffer("input_scale", torch.ones(spec.n_inputs))
 
     def set_input_statistics(self, mean: NDArray[np.float64], scale: NDArray[np.float64]) -> None:
-        """Standardise inputs as (x - mean) / scale from now on; both have shape (n_inputs,)."""
+        """Standardise inputs as (x - mean) / scale from now on.
+
+        Parameters
+        ----------
+        mean, scale
+            Shape (n_inputs,).
+        """
         self.input_mean.copy_(torch.as_tensor(mean))
         self.input_scale.copy_(torch.as_tensor(scale))
 
     def forward(self, x: Tensor, metadata: Tensor | None = None) -> Tensor:
-        """Run whole sequences.
+        """Return the logits of whole sequences.
 
         Parameters
         ----------
         x
-            float32, shape (n, n_steps, n_inputs). What stands behind a sequence's end, of any finite
-            value, has no effect on the steps before it.
+            float32, shape (n, n_steps, n_inputs). Padding, of any finite value, has no effect on the steps
+            before it.
         metadata
-            float32, shape (n, n_metadata), from `encode_metadata`; left out for a network without.
+            float32, shape (n, n_metadata), from `encode_metadata`; None for a network without the branch.
 
         Returns
         -------
@@ -72,14 +78,41 @@ class Network(nn.Module):
         return self.classify(self.states(x), metadata)
 
     def states(self, x: Tensor) -> Tensor:
-        """Give the last GRU's state after each step, shape (n, n_steps, gru[-1])."""
+        """Return the last GRU's state after each step.
+
+        Parameters
+        ----------
+        x
+            float32, shape (n, n_steps, n_inputs).
+
+        Returns
+        -------
+        Tensor, shape (n, n_steps, gru[-1])
+        """
         values = (x - self.input_mean) / self.input_scale
         for index, layer in enumerate(self.gru):
             values, _ = layer(self.dropout(values) if index else values)
         return values
 
     def classify(self, states: Tensor, metadata: Tensor | None = None) -> Tensor:
-        """Give the logits of states, shape (..., n_steps, n_classes)."""
+        """Return the logits of GRU states.
+
+        Parameters
+        ----------
+        states
+            Shape (..., n_steps, gru[-1]).
+        metadata
+            Shape (..., n_metadata), as in `forward`.
+
+        Returns
+        -------
+        Tensor, shape (..., n_steps, n_classes)
+
+        Raises
+        ------
+        ValueError
+            The network has a metadata branch and `metadata` is None.
+        """
         values = self._run(self.trunk, states)
         if self.spec.metadata is not None:
             if metadata is None:
@@ -94,7 +127,7 @@ class Network(nn.Module):
         return values
 
     def export_weights(self) -> Weights:
-        """Give the weights by the names of `NetworkSpec.shapes`, input statistics folded in."""
+        """Return the weights by the names of `NetworkSpec.shapes`, with the input statistics folded in."""
         arrays = {_spec_name(name): _to_numpy(value) for name, value in self.named_parameters()}
         first = arrays["gru.0.weight_ih"] / _to_numpy(self.input_scale)
         arrays["gru.0.bias_ih"] = arrays["gru.0.bias_ih"] - first @ _to_numpy(self.input_mean)
@@ -103,12 +136,17 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def import_weights(self, weights: Weights) -> None:
-        """Take the weights of a bundle; inputs are no longer standardised, the weights do it.
+        """Load the weights of a bundle, which have the input statistics folded in.
+
+        Parameters
+        ----------
+        weights
+            By the names of `NetworkSpec.shapes`.
 
         Raises
         ------
         BundleError
-            If they are not this network's.
+            Names or shapes are not those of this network.
         """
         checked = check_weights(self.spec, weights)
         for name, value in self.named_parameters():

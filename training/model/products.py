@@ -1,46 +1,32 @@
-"""The two models that the service ships, from data directory to bundle."""
+"""The two models that the service ships, from base networks to a bundle."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.core.alerts import Kind, Survey
+from service.core.alerts import Survey
 from service.core.bundle import Bundle
 from training.data.augment import Augmentation
-from training.data.forms import detections_around_peak, merge_same_objects
-from training.data.labels import coarse_classes
-from training.data.light_curves import LightCurves, concatenate
-from training.data.public import read_public
-from training.data.simulated import read_simulated
-from training.eval.evaluate import Scores, StepLogits
-from training.model.bundle import Card, DataSource, ship
-from training.model.crossvalidation import (
-    Crossvalidation,
-    TransferPlan,
-    calibrate,
-    calibrate_by_fold,
-    companions_of,
-    crossvalidate,
-    score_all,
-    simulated_steps,
-    tune,
-)
-from training.model.fit import FitConfig
+from training.data.light_curves import LabelledLightCurves
+from training.data.real import MALLORN_CLASSES, REAL_ZTF_CLASSES
+from training.eval.evaluate import Scores, StepLogits, score_by_detections
+from training.model.bundle import DataSource, ModelCard, export_bundle
+from training.model.calibrate import calibrate, calibrate_by_fold
+from training.model.crossvalidation import CrossValidation, TransferPlan, cross_validate, tune
+from training.model.fit_config import FitConfig
 from training.model.journal import Journal
 from training.model.network import Network
-from training.model.recipes import Recipe, lsst_recipe, ztf_recipe
+from training.model.predict import step_logits
+from training.model.recipes import ModelRecipe, lsst_recipe, ztf_recipe
 from training.model.transfer import Scheme
 
-__all__ = ["LSST", "ZTF", "Product", "build_product", "real_lsst", "real_ztf", "simulated"]
+__all__ = ["LSST", "PRODUCTS", "ZTF", "Product", "build_product"]
 
-ZTF_SETS = ("ztf_bts_antares", "ztf_bts_snia_antares", "ztf_slsn", "ztf_tde")
-FIVE = ("Ia", "Ib/c", "II", "SLSN-I", "TDE")
-SIX = (*FIVE, "AGN")
-# Share of the calibration's objects that are of classes without real light curves.
-COMPANION_SHARE = 0.1
+# Total weight, in the calibration, of the simulated objects of classes without real light curves.
+SIMULATED_EXTRAS_SHARE = 0.1
+FINAL_SEED = 10_000
 
 LICENCES = {
     "ztf_bts_antares": (
@@ -53,31 +39,46 @@ LICENCES = {
     "lsst_mallorn": ("none stated; for development and evaluation", "Magill et al. 2025, arXiv:2512.04946."),
     "simulated": ("MIT (our simulator)", "training/simulation of this project."),
 }
-
-UNSTATED = ("not stated", "A set of the user's own.")
+UNSTATED_LICENCE = ("not stated", "A data set of the user.")
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One shipped model: what it is called, learns from and is scored on."""
+    """A shipped model.
+
+    Attributes
+    ----------
+    name, version
+        As published.
+    recipe
+        Input, classes and layers.
+    among
+        Classes on which it is scored: those with real light curves.
+    summary, limits
+        For the model card.
+    config, augmentation, dropout
+        Of the fine-tuning.
+    simulated_extras_per_class
+        Simulated objects to train on for each class without real ones.
+    """
 
     name: str
     version: str
-    recipe: Recipe
+    recipe: ModelRecipe
     among: tuple[str, ...]
     summary: str
     limits: tuple[str, ...]
     config: FitConfig
     augmentation: Augmentation
     dropout: float = 0.2
-    companions_each: int = 300
+    simulated_extras_per_class: int = 300
 
 
 ZTF = Product(
     name="nightjar-ztf",
     version="0.3.0",
     recipe=ztf_recipe(),
-    among=FIVE,
+    among=REAL_ZTF_CLASSES,
     summary=(
         "Classifies transients of the ZTF alert stream from their detections alone: the network was trained "
         "on simulated ZTF light curves and fine-tuned on real, spectroscopically classified ones. Redshift "
@@ -85,21 +86,21 @@ ZTF = Product(
     ),
     limits=(
         (
-            "Real SLSNe-I and TDEs are few, and come from sets deeper than alerts; their scores are "
-            "optimistic for the stream if that is how a network tells them."
+            "Real SLSNe-I and TDEs are few and come from data sets deeper than alerts; their scores are "
+            "optimistic for the stream if the network recognises them by that."
         ),
         (
             "AGN and Other (variable stars, dwarf novae, novae) are learnt from simulations; how well they "
-            "are told from transients on the real stream is not measured here."
+            "are separated from transients on the real stream is not measured here."
         ),
         (
             "Magnitude-limited spectroscopic samples: the class frequencies behind the calibrated "
-            "probabilities are the Bright Transient Survey's with SLSN-I and TDE sets added."
+            "probabilities are those of the Bright Transient Survey with SLSN-I and TDE sets added."
         ),
-        "Bogus detections and moving objects are not classes; filter them by real-bogus score before.",
+        "Bogus detections and moving objects are not classes; filter them by real-bogus score first.",
     ),
-    # Light variation and most of the loss on early steps: what strong variation takes from the beginnings
-    # of light curves it does not give back at their ends (training/LOG.md).
+    # Light augmentation and most of the loss on early steps: strong augmentation costs more on the first
+    # steps of light curves than it gains on the last ones (training/LOG.md).
     config=FitConfig(epochs=30, learning_rate=1e-3, early_share=0.9),
     augmentation=Augmentation(dim_mag=0.3, drop=0.15, late=0.0, thin=0.1, stretch=0.04),
 )
@@ -108,7 +109,7 @@ LSST = Product(
     name="nightjar-lsst",
     version="0.3.0",
     recipe=lsst_recipe(),
-    among=SIX,
+    among=MALLORN_CLASSES,
     summary=(
         "Classifies transients of the LSST alert stream from their detections alone: the network was "
         "trained on simulated LSST light curves and fine-tuned on MALLORN, LSST-like light curves made of "
@@ -128,126 +129,125 @@ LSST = Product(
     ),
 )
 
-
-def real_ztf(data: Path, *, bands: Sequence[int] = (1, 2)) -> LightCurves:
-    """Read all real ZTF sets in one form: g and r detections above 5 sigma around the peak.
-
-    i is left out: only the SLSN and TDE sets have it, so that it would tell the source.
-    """
-    parts = [detections_around_peak(read_public(data, name)) for name in ZTF_SETS]
-    parts = [part.keep_rows(np.isin(part.observations["band"], bands)) for part in parts]
-    return _labelled(merge_same_objects(concatenate(parts)), FIVE)
-
-
-def real_lsst(data: Path) -> LightCurves:
-    """Read MALLORN."""
-    return _labelled(read_public(data, "lsst_mallorn"), SIX)
-
-
-def simulated(path: Path, survey: Survey, *, fine: bool = False) -> LightCurves:
-    """Read our simulation as the real sets are: detections only, and for ZTF around the peak.
-
-    Parameters
-    ----------
-    fine
-        Keep the simulator's own classes instead of the heads' coarse ones.
-    """
-    curves = read_simulated(path, survey)
-    if not fine:
-        curves = curves.relabel(coarse_classes(curves.label))
-    recurring = np.isin(curves.label, ("AGN", "Other"))
-    if survey is Survey.LSST:
-        kept = curves.keep_rows(curves.observations["kind"] == Kind.DETECTION)
-    else:
-        transients = detections_around_peak(curves.take(~recurring))
-        others = curves.take(recurring)
-        # Variable sources keep their detections of either sign.
-        kept = concatenate([transients, others.keep_rows(others.observations["kind"] == Kind.DETECTION)])
-    return kept.take((kept.counts > 0) & (kept.label != ""))
+PRODUCTS = {Survey.ZTF: ZTF, Survey.LSST: LSST}
 
 
 def build_product(
-    product: Product, bases: Sequence[Network], real: LightCurves, simulation: LightCurves, *,
-    recipe: Recipe | None = None, seed: int = 0,
-    folds: int = 5, base_steps: Sequence[str] = (), directory: Path | None = None,
+    product: Product,
+    bases: Sequence[Network],
+    real: LabelledLightCurves,
+    simulation: LabelledLightCurves,
+    *,
+    recipe: ModelRecipe | None = None,
+    seed: int = 0,
+    folds: int = 5,
+    base_steps: Sequence[str] = (),
+    directory: Path | None = None,
     journal: Journal | None = None,
-) -> tuple[Bundle, Crossvalidation]:  # fmt: skip
-    """Cross-validate, calibrate, score, train on everything and ship.
+) -> tuple[Bundle, CrossValidation]:
+    """Cross-validate, calibrate, score, train on all objects, and return the bundle.
 
     Parameters
     ----------
+    product
+        Which model.
     bases
-        Networks trained on the simulation; several are distilled into one at the end.
-    base_steps
-        How these came about, for the model card.
+        Networks trained on the simulation; several are distilled into one.
+    real
+        Real light curves, each object once.
+    simulation
+        Light curves that the bases were trained on.
     recipe
-        Of the bases, where it is not the product's own.
+        Of the bases, if it is not the product's own.
+    seed
+        Of everything.
+    folds
+        Number of folds of the cross-validation.
+    base_steps
+        How the bases were trained, for the model card.
+    directory
+        Where the bundle is written; None: nowhere.
+    journal
+        Where progress is reported.
+
+    Returns
+    -------
+    bundle
+        The model.
+    cross_validation
+        Its uncalibrated out-of-fold predictions.
     """
     recipe = recipe or product.recipe
-    missing = [name for name in recipe.classes if name not in set(real.label)]
-    drawn = companions_of(simulation, missing, 2 * product.companions_each, seed)
-    # One half is trained on, the other stands for these classes in the calibration.
-    companions, others = drawn.take(slice(0, None, 2)), drawn.take(slice(1, None, 2))
+    train_extras, calibration_extras = _simulated_extras(product, recipe, real, simulation, seed)
     plan = TransferPlan(
-        recipe, product.config, product.augmentation, Scheme.EVERYTHING, product.dropout, companions
+        recipe, product.config, product.augmentation, Scheme.EVERYTHING, product.dropout, train_extras
     )
-    result = crossvalidate(bases, real, plan, folds=folds, seed=seed, journal=journal)
-    final = tune(bases, real, plan, seed=seed + 10_000, journal=journal)
-    beside = [simulated_steps([final], others, recipe)]
-    shares = [COMPANION_SHARE]
+    result = cross_validate(bases, real, plan, folds=folds, seed=seed, journal=journal)
+    network = tune(bases, real, plan, seed=seed + FINAL_SEED, journal=journal)
+    extras = step_logits([network], calibration_extras, recipe, hide_metadata=True)
+
+    def out_of_fold_scores(steps: StepLogits) -> dict[int, Scores]:
+        probability = calibrate_by_fold(steps, result.fold, [extras], [SIMULATED_EXTRAS_SHARE])
+        return score_by_detections(probability, steps.truth, recipe.classes, product.among)
+
     scores = {
-        "Out of fold, no redshift": _scores(result.hidden, result, beside, shares, recipe, product.among),
-        "Out of fold, with redshift and E(B-V)": _scores(
-            result.known, result, beside, shares, recipe, product.among
-        ),
+        "Out of fold, no redshift": out_of_fold_scores(result.without_redshift),
+        "Out of fold, with redshift and E(B-V)": out_of_fold_scores(result.with_redshift),
     }
-    calibration = calibrate([result.hidden, *beside], [1.0, *shares])
-    card = _card(product, real, simulation, scores, base_steps, (seed,), folds, len(bases))
-    return ship(final, recipe, calibration, card, directory), result
+    calibration = calibrate([result.without_redshift, extras], [1.0, SIMULATED_EXTRAS_SHARE])
+    card = ModelCard(
+        name=product.name,
+        version=product.version,
+        summary=product.summary,
+        data=_data_sources(real, simulation),
+        training=(*base_steps, *_training_steps(product, folds, len(bases))),
+        scores=scores,
+        limits=product.limits,
+        seeds=(seed,),
+    )
+    return export_bundle(network, recipe, calibration, card, directory), result
 
 
-def _scores(
-    steps: StepLogits, result: Crossvalidation, beside: Sequence[StepLogits], shares: Sequence[float],
-    recipe: Recipe, among: Sequence[str],
-) -> dict[int, Scores]:  # fmt: skip
-    probability = calibrate_by_fold(steps, result.fold, beside, shares)
-    return score_all(probability, result.hidden.truth, recipe, among)
+def _simulated_extras(
+    product: Product,
+    recipe: ModelRecipe,
+    real: LabelledLightCurves,
+    simulation: LabelledLightCurves,
+    seed: int,
+) -> tuple[LabelledLightCurves, LabelledLightCurves]:
+    """Draw simulated objects of the classes without real ones: half to train on, half to calibrate on."""
+    generator = np.random.default_rng(seed)
+    missing = [name for name in recipe.classes if name not in set(real.label)]
+    largest = 2 * product.simulated_extras_per_class
+    chosen = [generator.permutation(np.flatnonzero(simulation.label == name))[:largest] for name in missing]
+    drawn = simulation.take(np.sort(np.concatenate(chosen)))
+    return drawn.take(slice(0, None, 2)), drawn.take(slice(1, None, 2))
 
 
-def _labelled(curves: LightCurves, classes: Sequence[str]) -> LightCurves:
-    label: NDArray[np.str_] = coarse_classes(curves.label)
-    return curves.relabel(label).take(np.isin(label, classes) & (curves.counts > 0))
+def _data_sources(real: LabelledLightCurves, simulation: LabelledLightCurves) -> tuple[DataSource, ...]:
+    parts = {str(name): real.take(real.source == name) for name in dict.fromkeys(real.source)}
+    parts["simulated"] = simulation
+    return tuple(
+        DataSource(name, _counts(part), *LICENCES.get(name, UNSTATED_LICENCE)) for name, part in parts.items()
+    )
 
 
-def _counts(curves: LightCurves) -> Mapping[str, int]:
+def _counts(curves: LabelledLightCurves) -> Mapping[str, int]:
     names, counts = np.unique(curves.label, return_counts=True)
     return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
 
 
-def _card(
-    product: Product, real: LightCurves, simulation: LightCurves, scores: Mapping[str, dict[int, Scores]],
-    base_steps: Sequence[str], seeds: tuple[int, ...], folds: int, n_bases: int,
-) -> Card:  # fmt: skip
-    sources = [
-        DataSource(str(name), _counts(real.take(real.source == name)), *LICENCES.get(str(name), UNSTATED))
-        for name in dict.fromkeys(real.source)
-    ]
-    sources.append(DataSource("simulated", _counts(simulation), *LICENCES["simulated"]))
-    steps = [
-        *base_steps,
-        (
-            "Fine-tuned, all layers, on the real light curves, with simulated objects where a class has "
-            f"no real ones: {product.config.model_dump_json()}; augmentation {product.augmentation}."
-        ),
-        *([f"The {n_bases} tuned networks were distilled into one of the same size."] if n_bases > 1 else []),
-        (
-            f"Scored and calibrated on {folds} folds, stratified by class, objects merged by IAU name and "
-            "position before the split: each fold by a network made in this very way without it; the "
-            "calibration of each fold comes from the others."
-        ),
-        "The weights shipped were then made of all objects in the same way.",
-    ]
-    return Card(
-        product.name, product.version, product.summary, tuple(sources), tuple(steps), scores,
-        product.limits, seeds,
-    )  # fmt: skip
+def _training_steps(product: Product, folds: int, n_bases: int) -> list[str]:
+    """Return what the model card says of the training after the bases."""
+    fine_tuning = (
+        "Fine-tuned, all layers, on the real light curves, with simulated objects of the classes that have "
+        f"no real ones: {product.config.model_dump_json()}; augmentation {product.augmentation}."
+    )
+    distillation = f"The {n_bases} tuned networks were distilled into one of the same size."
+    scoring = (
+        f"Scored and calibrated on {folds} folds, stratified by class, objects merged by IAU name and "
+        "position before the split: each fold by a network made in the same way without it; the "
+        "calibration of each fold comes from the others."
+    )
+    final = "The shipped weights were then trained on all objects in the same way."
+    return [fine_tuning, *([distillation] if n_bases > 1 else []), scoring, final]

@@ -1,4 +1,4 @@
-"""A trained network on disk: ``network.safetensors`` and ``run.json``, which says how to read it."""
+"""A trained network on disk: ``network.safetensors`` and ``run.json``, which describes it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,9 @@ from service.core.alerts import Survey
 from service.core.features import FeatureSpec
 from service.core.network import NetworkSpec
 from service.errors import InputError
-from training.model.fit import FitConfig
+from training.model.fit_config import FitConfig
 from training.model.network import Network
-from training.model.recipes import Recipe
+from training.model.recipes import ModelRecipe
 
 __all__ = ["Run", "load_run", "save_run"]
 
@@ -24,15 +24,33 @@ CARD_FILE = "run.json"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A trained network, its recipe, and how it came about, one sentence a step."""
+    """A trained network.
+
+    Attributes
+    ----------
+    network, recipe
+        The network, and its input and classes.
+    history
+        How it was trained, one sentence per step.
+    """
 
     network: Network
-    recipe: Recipe
+    recipe: ModelRecipe
     history: tuple[str, ...]
 
 
 def save_run(run: Run, directory: Path, *, config: FitConfig | None = None) -> None:
-    """Write a run; files of an earlier one in the same directory are replaced."""
+    """Write a run, replacing an earlier one in the same directory.
+
+    Parameters
+    ----------
+    run
+        The trained network.
+    directory
+        Created if missing.
+    config
+        Hyperparameters of the last training step, for the record.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     card: dict[str, Any] = {
         "survey": run.recipe.survey.value,
@@ -48,16 +66,23 @@ def save_run(run: Run, directory: Path, *, config: FitConfig | None = None) -> N
 
 
 def load_run(directory: Path, *, dropout: float = 0.0) -> Run:
-    """Read a run.
+    """Return a run read from disk.
+
+    Parameters
+    ----------
+    directory
+        What `save_run` wrote.
+    dropout
+        Probability of dropping a unit, should the network be trained further.
 
     Raises
     ------
     InputError
-        There is none, or its files do not fit together.
+        The directory holds no run, or its files do not fit together.
     """
     try:
         card = orjson.loads((directory / CARD_FILE).read_bytes())
-        recipe = Recipe(
+        recipe = ModelRecipe(
             survey=Survey(card["survey"]),
             classes=tuple(card["classes"]),
             features=FeatureSpec.model_validate_json(orjson.dumps(card["features"])),

@@ -1,4 +1,4 @@
-"""Carry a base model's weights over to another head, and choose what may still move."""
+"""Transfer schemes: copy a base network's weights to a new head, and choose which layers are trained."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -6,81 +6,88 @@ from enum import StrEnum
 import torch
 from torch import nn
 
-from training.model.fit import Groups
+from training.model.fit_state import ParameterGroups
 from training.model.network import Network
-from training.model.recipes import Recipe
+from training.model.recipes import ModelRecipe
 
 __all__ = ["Scheme", "carry_over", "freeze", "parameter_groups"]
 
 
 class Scheme(StrEnum):
-    """What is trained after the copy.
+    """Which layers are trained after the copy.
 
-    The first three are the paper's (arXiv 2502.18558): its simulations to BTS, its ZTF to LSST, and its
+    The first three are those of arXiv:2502.18558: from its simulations to BTS, from its ZTF to LSST, and its
     output-layer baseline.
     """
 
-    LAST_TWO = "last-two"  # the last hidden layer and the output; all else stays as it is
-    GRUS_AND_LAST_TWO = "grus-and-last-two"  # new input statistics, old dense layers
+    LAST_TWO = "last-two"  # the last hidden layer and the output
+    GRUS_AND_LAST_TWO = "grus-and-last-two"  # adapts to new input statistics, keeps the other dense layers
     OUTPUT = "output"
     EVERYTHING = "everything"
-    DISCRIMINATIVE = "discriminative"  # everything, a layer nearer the input at a lower rate
+    DISCRIMINATIVE = "discriminative"  # everything, with lower rates towards the input
 
 
-# Each layer's rate against the one above it (Howard & Ruder 2018, section 3.2, use 1 / 2.6).
+# Each layer's rate relative to the one above it (Howard & Ruder 2018, section 3.2, use 1 / 2.6).
 RATE_PER_LAYER = 1.0 / 2.6
 
 
 def carry_over(
-    base: Network, recipe: Recipe, base_classes: tuple[str, ...], *, dropout: float,
-    base_columns: tuple[str, ...] = (), members: Mapping[str, Sequence[str]] | None = None,
-) -> Network:  # fmt: skip
-    """Copy all weights into a network of `recipe`; outputs go by class name.
+    base: Network,
+    recipe: ModelRecipe,
+    base_classes: tuple[str, ...],
+    *,
+    dropout: float,
+    base_columns: tuple[str, ...] = (),
+    members: Mapping[str, Sequence[str]] | None = None,
+) -> Network:
+    """Return a network of `recipe` with the weights of `base`; outputs are matched by class name.
 
-    A class that the base does not know begins at the mean of its outputs. Where the inputs differ, the
-    first GRU's weights go by the names of the inputs, and an input that is new begins without a say.
+    The output of a class that the base lacks starts at the mean of the base's outputs. Where the inputs
+    differ, the first GRU's weights are matched by the names of the inputs, and a new input starts at zero.
 
     Parameters
     ----------
+    base
+        Trained network.
+    recipe
+        Input, classes and layers of the new network.
+    base_classes
+        Names of the base's outputs, in order.
+    dropout
+        Of the new network.
     base_columns
-        Inputs of the base; empty where they are the recipe's own.
+        Inputs of the base; empty if they are those of `recipe`.
     members
-        For a class that the base has in parts, such as Ib/c: those parts, whose mean it begins at.
+        For a class that the base splits, such as Ib/c: the base's classes whose mean it starts at.
     """
     network = Network(recipe.network, dropout=dropout)
-    own, given = network.state_dict(), base.state_dict()
-    for name, value in given.items():
-        if name in own and own[name].shape == value.shape and not name.startswith("output."):
-            own[name].copy_(value)
+    weights, base_weights = network.state_dict(), base.state_dict()
+    for name, value in base_weights.items():
+        if name in weights and weights[name].shape == value.shape and not name.startswith("output."):
+            weights[name].copy_(value)
     if base_columns and base_columns != recipe.features.columns:
-        _copy_inputs(own, given, recipe.features.columns, base_columns)
-    for part in ("output.weight", "output.bias"):
-        if own[part].shape[1:] != given[part].shape[1:]:
+        _copy_inputs(weights, base_weights, recipe.features.columns, base_columns)
+    for name in ("output.weight", "output.bias"):
+        if weights[name].shape[1:] != base_weights[name].shape[1:]:
             continue
-        for index, name in enumerate(recipe.classes):
-            parts = (members or {}).get(name, (name,))
-            known = [base_classes.index(one) for one in parts if one in base_classes]
-            own[part][index] = given[part][known or slice(None)].mean(dim=0)
-    network.load_state_dict(own)
+        for index, class_name in enumerate(recipe.classes):
+            parts = (members or {}).get(class_name, (class_name,))
+            rows = [base_classes.index(part) for part in parts if part in base_classes]
+            weights[name][index] = base_weights[name][rows or slice(None)].mean(dim=0)
+    network.load_state_dict(weights)
     return network.to(next(base.parameters()).device)
 
 
-def _copy_inputs(
-    own: dict[str, torch.Tensor], given: Mapping[str, torch.Tensor], columns: tuple[str, ...],
-    base_columns: tuple[str, ...],
-) -> None:  # fmt: skip
-    """Copy what belongs to inputs, column by column; new ones keep mean 0, scale 1 and weight 0."""
-    own["gru.0.weight_ih_l0"].zero_()
-    for index, name in enumerate(columns):
-        if name in base_columns:
-            place = base_columns.index(name)
-            own["gru.0.weight_ih_l0"][:, index] = given["gru.0.weight_ih_l0"][:, place]
-            for part in ("input_mean", "input_scale"):
-                own[part][index] = given[part][place]
-
-
 def freeze(network: Network, scheme: Scheme) -> None:
-    """Let only the layers of the scheme take gradients."""
+    """Require gradients of the scheme's layers only.
+
+    Parameters
+    ----------
+    network
+        Changed in place.
+    scheme
+        Which layers are trained.
+    """
     if scheme in (Scheme.EVERYTHING, Scheme.DISCRIMINATIVE):
         return
     for parameter in network.parameters():
@@ -90,8 +97,8 @@ def freeze(network: Network, scheme: Scheme) -> None:
             parameter.requires_grad_(True)
 
 
-def parameter_groups(scheme: Scheme) -> Groups | None:
-    """Give the optimiser's groups for schemes with more than one rate."""
+def parameter_groups(scheme: Scheme) -> ParameterGroups | None:
+    """Return how a scheme groups parameters by learning rate; None: one rate for all."""
     if scheme is not Scheme.DISCRIMINATIVE:
         return None
 
@@ -105,8 +112,24 @@ def parameter_groups(scheme: Scheme) -> Groups | None:
     return groups
 
 
+def _copy_inputs(
+    weights: dict[str, torch.Tensor],
+    base_weights: Mapping[str, torch.Tensor],
+    columns: tuple[str, ...],
+    base_columns: tuple[str, ...],
+) -> None:
+    """Copy input weights and statistics by column name; new columns keep mean 0, scale 1 and weight 0."""
+    weights["gru.0.weight_ih_l0"].zero_()
+    for index, name in enumerate(columns):
+        if name in base_columns:
+            base_index = base_columns.index(name)
+            weights["gru.0.weight_ih_l0"][:, index] = base_weights["gru.0.weight_ih_l0"][:, base_index]
+            for statistic in ("input_mean", "input_scale"):
+                weights[statistic][index] = base_weights[statistic][base_index]
+
+
 def _layers(network: Network) -> list[nn.Module]:
-    """Give the layers from input to output; the metadata branch counts as one with the trunk's last."""
+    """Return the layers from input to output; the metadata branch comes after the trunk."""
     return [*network.gru, *network.trunk, network.metadata, *network.head, network.output]
 
 

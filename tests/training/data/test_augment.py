@@ -6,9 +6,16 @@ from tests.training.conftest import toy_light_curves
 from training.data.augment import Augmentation, augment
 
 NOTHING = Augmentation(
-    dim_mag=0.0, brighten_mag=0.0, stretch=0.0, drop=0.0, late=0.0, thin=0.0, band_drop=0.0,
-    zero_point_mag=0.0, snr=-np.inf,
-)  # fmt: skip
+    dim_mag=0.0,
+    brighten_mag=0.0,
+    stretch=0.0,
+    drop=0.0,
+    late=0.0,
+    thin=0.0,
+    band_drop=0.0,
+    zero_point_mag=0.0,
+    snr=-np.inf,
+)
 
 
 def test_with_all_strengths_zero_nothing_changes() -> None:
@@ -41,9 +48,16 @@ def test_equal_seeds_give_equal_variations() -> None:
 def test_dimming_scales_the_flux_and_adds_the_noise_that_is_missing() -> None:
     curves = toy_light_curves(400)
     how = Augmentation(
-        dim_mag=1.0, brighten_mag=-1.0, stretch=0.0, drop=0.0, late=0.0, thin=0.0, band_drop=0.0,
-        zero_point_mag=0.0, snr=-np.inf,
-    )  # fmt: skip
+        dim_mag=1.0,
+        brighten_mag=-1.0,
+        stretch=0.0,
+        drop=0.0,
+        late=0.0,
+        thin=0.0,
+        band_drop=0.0,
+        zero_point_mag=0.0,
+        snr=-np.inf,
+    )
     dimmed = augment(curves, how, np.random.default_rng(1))
     scale = 10**-0.4
     before, after = curves.observations, dimmed.observations
@@ -64,9 +78,17 @@ def test_missed_nights_take_all_their_rows() -> None:
         **{name: getattr(curves, name) for name in curves.__slots__} | {"observations": rows}
     )
     how = Augmentation(
-        dim_mag=0.0, brighten_mag=0.0, stretch=0.0, drop=0.0, night_drop=0.8, late=0.0, thin=0.0,
-        band_drop=0.0, zero_point_mag=0.0, snr=-np.inf,
-    )  # fmt: skip
+        dim_mag=0.0,
+        brighten_mag=0.0,
+        stretch=0.0,
+        drop=0.0,
+        night_drop=0.8,
+        late=0.0,
+        thin=0.0,
+        band_drop=0.0,
+        zero_point_mag=0.0,
+        snr=-np.inf,
+    )
     kept = augment(paired, how, np.random.default_rng(3))
     before = np.unique(np.column_stack([paired.owner, rows["mjd_tai"]]), axis=0, return_counts=True)
     after = np.unique(np.column_stack([kept.owner, kept.observations["mjd_tai"]]), axis=0, return_counts=True)

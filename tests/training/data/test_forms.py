@@ -1,17 +1,15 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.alerts import Kind, Survey
 from training.data.forms import (
     detections_around_peak,
-    first_detections,
     merge_same_objects,
     same_object_groups,
     stratified_folds,
 )
-from training.data.light_curves import LightCurves, Rows, assemble
+from training.data.light_curves import LabelledLightCurves, PhotometryTable, assemble
 
 
 def light_curves(
@@ -19,7 +17,7 @@ def light_curves(
     *,
     canonical: list[str] | None = None,
     ra: list[float] | None = None,
-) -> LightCurves:
+) -> LabelledLightCurves:
     """Objects as (mjd, flux) with an error of 1 nJy, all in g."""
     names = np.array(list(objects))
     points = [(name, mjd, flux) for name, rows in objects.items() for mjd, flux in rows]
@@ -32,7 +30,7 @@ def light_curves(
     }
     if canonical:
         columns["canonical_id"] = np.array(canonical)
-    rows = Rows(
+    rows = PhotometryTable(
         np.array([name for name, _, _ in points]),
         np.array([mjd for _, mjd, _ in points]),
         np.array([flux for _, _, flux in points]),
@@ -88,11 +86,3 @@ def test_folds_share_each_class_evenly(per_class: int, folds: int, seed: int) ->
     for name in ("a", "b", "c"):
         counts = np.bincount(fold[label == name], minlength=folds)
         assert counts.max() - counts.min() <= 1
-
-
-@pytest.mark.parametrize(("count", "left"), [(1, [1, 1]), (2, [2, 1]), (0, [3, 1])])
-def test_light_curves_are_cut_after_their_first_detections(count: int, left: list[int]) -> None:
-    curves = detections_around_peak(
-        light_curves({"a": [(0.0, 9.0), (1.0, 8.0), (2.0, 7.0)], "b": [(0.0, 9.0)]})
-    )
-    assert first_detections(curves, count).counts.tolist() == left

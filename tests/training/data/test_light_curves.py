@@ -5,11 +5,17 @@ from hypothesis import strategies as st
 
 from service.core.alerts import Survey
 from tests.training.conftest import toy_light_curves
-from training.data.light_curves import LightCurves, Rows, assemble, concatenate, ragged_index
+from training.data.light_curves import (
+    LabelledLightCurves,
+    PhotometryTable,
+    assemble,
+    concatenate,
+    ragged_index,
+)
 
 
 def test_rows_come_out_by_object_and_time_whatever_their_order_in_the_table() -> None:
-    rows = Rows(
+    rows = PhotometryTable(
         object_id=np.array(["b", "a", "b", "x"]),
         mjd_tai=np.array([3.0, 1.0, 2.0, 9.0]),
         flux_njy=np.array([30.0, 10.0, 20.0, 90.0]),
@@ -26,28 +32,30 @@ def test_rows_come_out_by_object_and_time_whatever_their_order_in_the_table() ->
 @pytest.mark.parametrize(("flux", "error"), [(np.nan, 1.0), (1.0, 0.0), (1.0, np.nan), (np.inf, 1.0)])
 def test_unusable_measurements_are_left_out(flux: float, error: float) -> None:
     one = np.array(["a"])
-    rows = Rows(
+    rows = PhotometryTable(
         one, np.ones(1), np.array([flux]), np.array([error]), np.zeros(1, np.uint8), np.zeros(1, np.uint8)
     )
     assert len(assemble(Survey.ZTF, "s", {"object_id": one}, rows).observations) == 0
 
 
-def test_taking_objects_takes_their_rows(toy: LightCurves) -> None:
+def test_taking_objects_takes_their_rows(toy: LabelledLightCurves) -> None:
     taken = toy.take([7, 3])
     assert taken.object_id.tolist() == ["toy0007", "toy0003"]
     np.testing.assert_array_equal(taken.rows(0), toy.rows(7))
     np.testing.assert_array_equal(taken.rows(1), toy.rows(3))
 
 
-def test_concatenating_halves_gives_the_whole(toy: LightCurves) -> None:
+def test_concatenating_halves_gives_the_whole(toy: LabelledLightCurves) -> None:
     whole = concatenate([toy.take(slice(0, 50)), toy.take(slice(50, None))])
     np.testing.assert_array_equal(whole.offsets, toy.offsets)
     np.testing.assert_array_equal(whole.observations, toy.observations)
 
 
-def test_sets_of_different_surveys_are_not_mixed(toy: LightCurves) -> None:
+def test_sets_of_different_surveys_are_not_mixed(toy: LabelledLightCurves) -> None:
     one = np.array(["a"])
-    rows = Rows(one, np.ones(1), np.ones(1), np.ones(1), np.zeros(1, np.uint8), np.zeros(1, np.uint8))
+    rows = PhotometryTable(
+        one, np.ones(1), np.ones(1), np.ones(1), np.zeros(1, np.uint8), np.zeros(1, np.uint8)
+    )
     with pytest.raises(ValueError, match="passbands"):
         concatenate([toy, assemble(Survey.LSST, "s", {"object_id": one}, rows)])
 

@@ -8,7 +8,7 @@ import pytest
 from service.core.alerts import Kind
 from training.data.forms import same_object_groups
 from training.data.public import read_public
-from training.model.products import FIVE, SIX, real_lsst, real_ztf
+from training.data.real import MALLORN_CLASSES, REAL_ZTF_CLASSES, read_real_lsst, read_real_ztf
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +19,14 @@ def light_curve_sets(shared: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "objects"),
     [
-        ("ztf_bts_antares", 1805), ("ztf_bts_snia_antares", 211), ("ztf_slsn", 90), ("ztf_tde", 54),
-        ("lsst_mallorn", 2029), ("lsst_elasticc_fink", 4465),
+        ("ztf_bts_antares", 1805),
+        ("ztf_bts_snia_antares", 211),
+        ("ztf_slsn", 90),
+        ("ztf_tde", 54),
+        ("lsst_mallorn", 2029),
+        ("lsst_elasticc_fink", 4465),
     ],
-)  # fmt: skip
+)
 def test_a_public_set_has_all_objects_with_photometry(
     light_curve_sets: Path, name: str, objects: int
 ) -> None:
@@ -42,9 +46,9 @@ def test_fluxes_of_the_sets_are_of_one_scale(light_curve_sets: Path) -> None:
 
 
 def test_real_ztf_is_one_form_and_each_object_once(light_curve_sets: Path) -> None:
-    curves = real_ztf(light_curve_sets)
+    curves = read_real_ztf(light_curve_sets)
     rows = curves.observations
-    assert set(np.unique(curves.label)) == set(FIVE)
+    assert set(np.unique(curves.label)) == set(REAL_ZTF_CLASSES)
     assert (rows["flux_njy"] > 5 * rows["flux_err_njy"]).all()
     assert set(np.unique(rows["band"])) == {1, 2}
     assert len(np.unique(same_object_groups(curves))) == len(curves)
@@ -53,4 +57,4 @@ def test_real_ztf_is_one_form_and_each_object_once(light_curve_sets: Path) -> No
 
 
 def test_mallorn_has_six_classes(light_curve_sets: Path) -> None:
-    assert set(np.unique(real_lsst(light_curve_sets).label)) == set(SIX)
+    assert set(np.unique(read_real_lsst(light_curve_sets).label)) == set(MALLORN_CLASSES)

@@ -129,12 +129,17 @@ def test_our_parquet_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "s.parquet"
     table = pa.table(
         {
-            "object_id": ["a", "b"], "class": ["Ia", "TDE"], "redshift": [0.1, None], "mwebv": [0.02, 0.03],
-            "mjd_tai": [[2.0, 1.0], [5.0]], "flux_njy": [[20.0, 10.0], [-5.0]],
-            "flux_err_njy": [[1.0, 1.0], [2.0]], "band": pa.array([[1, 2], [3]], pa.list_(pa.uint8())),
+            "object_id": ["a", "b"],
+            "class": ["Ia", "TDE"],
+            "redshift": [0.1, None],
+            "mwebv": [0.02, 0.03],
+            "mjd_tai": [[2.0, 1.0], [5.0]],
+            "flux_njy": [[20.0, 10.0], [-5.0]],
+            "flux_err_njy": [[1.0, 1.0], [2.0]],
+            "band": pa.array([[1, 2], [3]], pa.list_(pa.uint8())),
             "kind": pa.array([[0, 0], [1]], pa.list_(pa.uint8())),
         }
-    )  # fmt: skip
+    )
     pyarrow.parquet.write_table(table, path)
     curves = read_simulated(path, Survey.ZTF)
     assert curves.rows(0)["flux_njy"].tolist() == [10.0, 20.0]

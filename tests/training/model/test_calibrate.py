@@ -4,8 +4,7 @@ import pytest
 from service.core.calibration import softmax
 from training.eval.evaluate import StepLogits, probabilities_at
 from training.eval.metrics import expected_calibration_error, macro_auroc
-from training.model.calibrate import fit_calibration
-from training.model.crossvalidation import calibrate_by_fold, calibration_rows
+from training.model.calibrate import calibrate_by_fold, calibration_rows, fit_calibration
 
 
 def drawn(count: int, sharpness: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

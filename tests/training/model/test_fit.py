@@ -11,17 +11,18 @@ from service.core.calibration import identity_calibration
 from service.core.classifier import LightCurveBatch, ObjectClassifier
 from tests.training.conftest import toy_light_curves
 from training.data.augment import Augmentation
-from training.data.light_curves import LightCurves
+from training.data.light_curves import LabelledLightCurves
 from training.eval.evaluate import probabilities_at
 from training.eval.metrics import macro_auroc
-from training.model.bundle import Card, DataSource, ship
+from training.model.bundle import DataSource, ModelCard, export_bundle
 from training.model.crossvalidation import TransferPlan, fresh_network, transfer
 from training.model.encode import batches_of_like_length, encode, pad
-from training.model.fit import FitConfig, fit, predict_logits, step_weights
+from training.model.fit import fit, step_weights
+from training.model.fit_config import FitConfig
 from training.model.journal import Journal
 from training.model.network import Network
-from training.model.predict import cross_validated, step_logits
-from training.model.recipes import Recipe, ztf_recipe
+from training.model.predict import predict_logits, predict_out_of_fold, step_logits
+from training.model.recipes import ModelRecipe, ztf_recipe
 from training.model.runs import Run, load_run, save_run
 from training.model.transfer import Scheme, carry_over, freeze, parameter_groups
 
@@ -29,7 +30,7 @@ RECIPE = ztf_recipe(hidden=12)
 CONFIG = FitConfig(epochs=6, learning_rate=1e-2, batch_size=16)
 
 
-def trained(curves: LightCurves, seed: int = 0, **options: object) -> Network:
+def trained(curves: LabelledLightCurves, seed: int = 0, **options: object) -> Network:
     network = fresh_network(RECIPE, curves, dropout=0.1, seed=seed)
     config = CONFIG.model_copy(update={"seed": seed})
     fit(network, curves, RECIPE.featuriser, RECIPE.classes, config, **options)  # type: ignore[arg-type]
@@ -46,19 +47,19 @@ def same(one: Network, two: Network) -> bool:
     )
 
 
-def test_a_network_learns_what_can_be_told_apart(toy: LightCurves) -> None:
+def test_a_network_learns_what_can_be_told_apart(toy: LabelledLightCurves) -> None:
     network = trained(toy)
     steps = step_logits([network], toy_light_curves(100, seed=9), RECIPE, hide_metadata=True)
     assert macro_auroc(probabilities_at(steps, 0), steps.truth) > 0.95
 
 
-def test_equal_seeds_give_equal_weights_and_others_do_not(toy: LightCurves) -> None:
+def test_equal_seeds_give_equal_weights_and_others_do_not(toy: LabelledLightCurves) -> None:
     options = {"augmentation": Augmentation()}
     assert same(trained(toy, 3, **options), trained(toy, 3, **options))
     assert not same(trained(toy, 3, **options), trained(toy, 4, **options))
 
 
-def test_a_run_that_was_cut_off_ends_in_the_same_weights(toy: LightCurves, tmp_path: Path) -> None:
+def test_a_run_that_was_cut_off_ends_in_the_same_weights(toy: LabelledLightCurves, tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
 
     class CutOff(Journal):
@@ -73,13 +74,13 @@ def test_a_run_that_was_cut_off_ends_in_the_same_weights(toy: LightCurves, tmp_p
     assert same(whole, resumed)
 
 
-def test_a_checkpoint_of_another_configuration_is_refused(toy: LightCurves, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_configuration_is_refused(toy: LabelledLightCurves, tmp_path: Path) -> None:
     trained(toy, checkpoint=tmp_path / "c.pt")
     with pytest.raises(ValueError, match="another configuration"):
         trained(toy, seed=1, checkpoint=tmp_path / "c.pt")
 
 
-def test_training_stops_early_and_keeps_the_best_weights(toy: LightCurves) -> None:
+def test_training_stops_early_and_keeps_the_best_weights(toy: LabelledLightCurves) -> None:
     network = fresh_network(RECIPE, toy, dropout=0.0, seed=0)
     config = CONFIG.model_copy(update={"epochs": 60, "patience": 2})
     result = fit(network, toy, RECIPE.featuriser, RECIPE.classes, config, validation=toy)
@@ -87,9 +88,9 @@ def test_training_stops_early_and_keeps_the_best_weights(toy: LightCurves) -> No
     assert result.best_score == max(score for _, _, score in result.history)
 
 
-def test_step_weights_sum_to_one_over_real_steps_and_favour_early_ones(toy: LightCurves) -> None:
+def test_step_weights_sum_to_one_over_real_steps_and_favour_early_ones(toy: LabelledLightCurves) -> None:
     data = encode(toy, RECIPE.featuriser, RECIPE.classes)
-    batch = pad(data, np.arange(10), max_steps=100, metadata=RECIPE.network.metadata)
+    batch = pad(data, np.arange(10), 100, RECIPE.network.metadata)
     weight = step_weights(batch, CONFIG)
     torch.testing.assert_close(weight.sum(dim=1), torch.ones(10))
     assert (weight[~batch.mask] == 0).all()
@@ -98,13 +99,13 @@ def test_step_weights_sum_to_one_over_real_steps_and_favour_early_ones(toy: Ligh
     assert (last.argmax(dim=1) == batch.lengths - 1).all()
 
 
-def test_every_object_is_in_one_batch(toy: LightCurves) -> None:
+def test_every_object_is_in_one_batch(toy: LabelledLightCurves) -> None:
     lengths = toy.counts
     dealt = np.concatenate(list(batches_of_like_length(lengths, 16, np.random.default_rng(0))))
     assert sorted(dealt) == list(range(len(toy)))
 
 
-def test_predictions_do_not_depend_on_how_objects_were_batched(toy: LightCurves) -> None:
+def test_predictions_do_not_depend_on_how_objects_were_batched(toy: LabelledLightCurves) -> None:
     data = encode(toy, RECIPE.featuriser, RECIPE.classes)
     network = fresh_network(RECIPE, toy, dropout=0.1, seed=0)
     np.testing.assert_allclose(
@@ -112,15 +113,17 @@ def test_predictions_do_not_depend_on_how_objects_were_batched(toy: LightCurves)
     )
 
 
-def test_cross_validation_predicts_each_object_by_networks_that_never_saw_it(toy: LightCurves) -> None:
+def test_cross_validation_predicts_each_object_by_networks_that_never_saw_it(
+    toy: LabelledLightCurves,
+) -> None:
     fold = np.arange(len(toy)) % 3
     seen: dict[int, set[str]] = {}
 
-    def train(part: LightCurves, number: int) -> list[Network]:
+    def train(part: LabelledLightCurves, number: int) -> list[Network]:
         seen[number] = set(part.object_id.tolist())
         return [fresh_network(RECIPE, part, dropout=0.0, seed=number)]
 
-    steps = cross_validated(toy, fold, RECIPE, train)
+    steps = predict_out_of_fold(toy, fold, RECIPE, train)
     for number in range(3):
         held_out = toy.take(fold == number)
         assert not seen[number] & set(held_out.object_id.tolist())
@@ -142,7 +145,9 @@ def test_cross_validation_predicts_each_object_by_networks_that_never_saw_it(toy
         (Scheme.DISCRIMINATIVE, {"gru", "trunk", "metadata", "head", "output"}),
     ],
 )
-def test_a_scheme_moves_its_layers_and_no_others(toy: LightCurves, scheme: Scheme, moves: set[str]) -> None:
+def test_a_scheme_moves_its_layers_and_no_others(
+    toy: LabelledLightCurves, scheme: Scheme, moves: set[str]
+) -> None:
     base = fresh_network(RECIPE, toy, dropout=0.0, seed=0)
     plan = TransferPlan(RECIPE, FitConfig(epochs=1, weight_decay=0.0), None, scheme, 0.0)
     (tuned,) = transfer([base], toy, plan, seed=1)
@@ -161,9 +166,9 @@ def test_discriminative_rates_fall_towards_the_input() -> None:
     assert len({id(p) for group in made for p in group["params"]}) == len(list(network.parameters()))  # type: ignore[attr-defined]
 
 
-def test_outputs_are_carried_over_by_class_name(toy: LightCurves) -> None:
+def test_outputs_are_carried_over_by_class_name(toy: LabelledLightCurves) -> None:
     base = fresh_network(RECIPE, toy, dropout=0.0, seed=0)
-    other = Recipe(
+    other = ModelRecipe(
         RECIPE.survey,
         ("TDE", "Ia", "AGN"),
         RECIPE.features,
@@ -176,7 +181,7 @@ def test_outputs_are_carried_over_by_class_name(toy: LightCurves) -> None:
         torch.testing.assert_close(carried.output.weight[index], wanted)
 
 
-def test_a_run_comes_back_from_disk(toy: LightCurves, tmp_path: Path) -> None:
+def test_a_run_comes_back_from_disk(toy: LabelledLightCurves, tmp_path: Path) -> None:
     network = trained(toy)
     save_run(Run(network, RECIPE, ("trained on toys",)), tmp_path, config=CONFIG)
     run = load_run(tmp_path)
@@ -185,10 +190,14 @@ def test_a_run_comes_back_from_disk(toy: LightCurves, tmp_path: Path) -> None:
     assert run.history == ("trained on toys",)
 
 
-def test_the_service_gives_the_training_codes_numbers_step_by_step(toy: LightCurves, tmp_path: Path) -> None:
+def test_the_service_gives_the_training_codes_numbers_step_by_step(
+    toy: LabelledLightCurves, tmp_path: Path
+) -> None:
     network = trained(toy)
-    card = Card("toy", "1", "A toy.", (DataSource("toy", {"Ia": 60}, "MIT", "-"),), ("one",), {}, ("all",))
-    ship(network, RECIPE, identity_calibration(len(RECIPE.classes)), card, tmp_path / "toy")
+    card = ModelCard(
+        "toy", "1", "A toy.", (DataSource("toy", {"Ia": 60}, "MIT", "-"),), ("one",), {}, ("all",)
+    )
+    export_bundle(network, RECIPE, identity_calibration(len(RECIPE.classes)), card, tmp_path / "toy")
     bundle = load_bundle(tmp_path / "toy")
     assert "A toy." in bundle.readme
     classifier = ObjectClassifier(bundle)
@@ -196,9 +205,11 @@ def test_the_service_gives_the_training_codes_numbers_step_by_step(toy: LightCur
     for count in (1, 2, 5, 9):
         part = toy.take(slice(0, 30))
         batch = LightCurveBatch(
-            part.observations, part.offsets,
+            part.observations,
+            part.offsets,
             np.array([part.rows(i)["mjd_tai"][min(count, len(part.rows(i))) - 1] for i in range(30)]),
-            part.redshift, part.mwebv,
-        )  # fmt: skip
+            part.redshift,
+            part.mwebv,
+        )
         got = classifier.classify(batch, classifier.no_states(30)).logits
         np.testing.assert_allclose(got, expected.logits[expected.rows_at(count)[:30]], atol=1e-5)

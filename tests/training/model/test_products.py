@@ -10,9 +10,9 @@ from service.core.bundle import load_bundle
 from service.core.classifier import LightCurveBatch, ObjectClassifier
 from tests.training.conftest import toy_light_curves
 from training.data.labels import ZTF_CLASSES
-from training.data.light_curves import LightCurves
-from training.model.crossvalidation import TransferPlan, crossvalidate, fresh_network, tune
-from training.model.fit import FitConfig
+from training.data.light_curves import LabelledLightCurves
+from training.model.crossvalidation import TransferPlan, cross_validate, fresh_network, tune
+from training.model.fit_config import FitConfig
 from training.model.predict import step_logits
 from training.model.products import ZTF, build_product
 from training.model.recipes import ztf_recipe
@@ -20,20 +20,24 @@ from training.model.transfer import Scheme
 
 RECIPE = ztf_recipe(hidden=8)
 PRODUCT = replace(
-    ZTF, name="toy", recipe=RECIPE, among=("Ia", "II"), config=FitConfig(epochs=2, learning_rate=1e-2),
-    companions_each=6,
-)  # fmt: skip
+    ZTF,
+    name="toy",
+    recipe=RECIPE,
+    among=("Ia", "II"),
+    config=FitConfig(epochs=2, learning_rate=1e-2),
+    simulated_extras_per_class=6,
+)
 
 
 @pytest.fixture(scope="module")
-def simulation() -> LightCurves:
+def simulation() -> LabelledLightCurves:
     curves = toy_light_curves(140, seed=5)
     return curves.relabel(np.array(ZTF_CLASSES)[np.arange(140) % len(ZTF_CLASSES)])
 
 
 @pytest.mark.parametrize("bases", [1, 2])
 def test_a_product_is_scored_out_of_fold_calibrated_and_shipped(
-    simulation: LightCurves, tmp_path: Path, bases: int
+    simulation: LabelledLightCurves, tmp_path: Path, bases: int
 ) -> None:
     real = toy_light_curves(60)
     networks = [fresh_network(RECIPE, simulation, dropout=0.1, seed=seed) for seed in range(bases)]
@@ -41,7 +45,7 @@ def test_a_product_is_scored_out_of_fold_calibrated_and_shipped(
         PRODUCT, networks, real, simulation, folds=2, base_steps=("A toy base.",), directory=tmp_path
     )
     assert set(result.fold.tolist()) == {0, 1}
-    np.testing.assert_array_equal(result.hidden.truth, np.tile([0, 2], 30))
+    np.testing.assert_array_equal(result.without_redshift.truth, np.tile([0, 2], 30))
     bundle = load_bundle(tmp_path)
     assert bundle.digest == made.digest
     assert bundle.class_names == ZTF_CLASSES
@@ -53,14 +57,15 @@ def test_a_product_is_scored_out_of_fold_calibrated_and_shipped(
     np.testing.assert_allclose(probability.sum(axis=1), 1.0, atol=1e-5)
 
 
-def test_an_ensemble_is_scored_by_the_one_network_that_it_becomes(simulation: LightCurves) -> None:
+def test_an_ensemble_is_scored_by_the_one_network_that_it_becomes(simulation: LabelledLightCurves) -> None:
     real = toy_light_curves(40)
     bases = [fresh_network(RECIPE, simulation, dropout=0.1, seed=seed) for seed in range(2)]
     plan = TransferPlan(RECIPE, PRODUCT.config, None, Scheme.EVERYTHING, 0.1)
-    result = crossvalidate(bases, real, plan, folds=2, seed=3)
+    result = cross_validate(bases, real, plan, folds=2, seed=3)
     first = np.flatnonzero(result.fold == 0)
     network = tune(bases, real.take(np.flatnonzero(result.fold == 1)), plan, seed=103)
     alone = step_logits([network], real.take(first), RECIPE, hide_metadata=True)
     np.testing.assert_array_equal(
-        result.hidden.logits[result.hidden.rows_at(0)[first]], alone.logits[alone.rows_at(0)]
+        result.without_redshift.logits[result.without_redshift.rows_at(0)[first]],
+        alone.logits[alone.rows_at(0)],
     )

@@ -12,25 +12,36 @@ from hypothesis import strategies as st
 from service.core.alerts import Band
 from service.errors import InputError
 from tests.training.conftest import toy_light_curves
+from training.data.split import stratified_order, stratified_split
 from training.model.crossvalidation import fresh_network
 from training.model.recipes import lsst_recipe, with_classes, ztf_recipe
 from training.model.transfer import carry_over
 from training.reproduce.figures import Line, line_figure, matrix_figure
-from training.reproduce.inputs import target
+from training.reproduce.inputs import load_target
 from training.reproduce.methods import LSST, METHODS
-from training.reproduce.runs import Task, base_for
+from training.reproduce.runs import Task, adapt_base
 from training.reproduce.scale import SCALES, Scale
-from training.reproduce.splits import split, stratified_order
 from training.reproduce.summary import Curve, fraction_at_part, label_reduction, labels_needed
 from training.scripts.reproduce import run_all
 
 TINY = SCALES["quick"].model_copy(
     update={
-        "name": "tiny", "seeds": 2, "ztf_simulated": 96, "lsst_simulated": 110, "base_epochs": 1,
-        "base_objects": 60, "hidden": 6, "lsst_sizes": (12, 36), "lsst_validation": 24, "lsst_test": 48,
-        "epochs": 1, "objects_per_epoch": 20, "most_objects_per_epoch": 20, "max_steps": 8,
+        "name": "tiny",
+        "seeds": 2,
+        "ztf_simulated": 96,
+        "lsst_simulated": 110,
+        "base_epochs": 1,
+        "base_objects": 60,
+        "hidden": 6,
+        "lsst_sizes": (12, 36),
+        "lsst_validation": 24,
+        "lsst_test": 48,
+        "epochs": 1,
+        "objects_per_epoch": 20,
+        "most_objects_per_epoch": 20,
+        "max_steps": 8,
     }
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +83,11 @@ def test_a_run_that_is_missing_is_made_again_as_it_was_and_no_other(finished: Pa
 
 
 def test_without_labels_the_base_reads_the_bands_that_its_own_survey_lacks(finished: Path) -> None:
-    aim = target(LSST, TINY, finished, finished)
-    rows = aim.curves.observations
-    only_z = aim.curves.keep_rows(rows["band"] == Band.Z)
+    target = load_target(LSST, TINY, finished, finished)
+    rows = target.curves.observations
+    only_z = target.curves.keep_rows(rows["band"] == Band.Z)
     only_z = only_z.take(only_z.counts > 0)
-    _, recipe = base_for(METHODS["ours-transfer"], aim, aim.classes, TINY, finished)
+    _, recipe = adapt_base(METHODS["ours-transfer"], target, target.classes, TINY, finished)
     assert len(only_z) > 0
     assert (np.diff(recipe.featuriser.encode(only_z.observations, only_z.offsets).offsets) > 0).all()
 
@@ -103,11 +114,11 @@ def test_every_beginning_of_the_pool_has_the_classes_in_proportion(seed: int, be
 
 def test_the_three_sets_of_a_split_share_no_object_and_differ_between_seeds() -> None:
     label = np.repeat(["a", "b"], [80, 20])
-    one, other = (split(label, pool=40, validation=20, test=None, seed=seed) for seed in (0, 1))
+    one, other = (stratified_split(label, pool=40, validation=20, test=None, seed=seed) for seed in (0, 1))
     assert sorted(np.concatenate([one.pool, one.validation, one.test])) == list(range(100))
     assert set(one.pool.tolist()) != set(other.pool.tolist())
     with pytest.raises(InputError, match="100 labelled"):
-        split(label, pool=90, validation=20, test=None, seed=0)
+        stratified_split(label, pool=90, validation=20, test=None, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +153,13 @@ def test_a_base_of_another_survey_is_carried_over_input_by_input() -> None:
     lsst = with_classes(lsst_recipe(hidden=5, metadata=False), ("SLSN-I", "Ib/c"))
     base = fresh_network(ztf, toy, dropout=0.0, seed=1)
     network = carry_over(
-        base, lsst, ztf.classes, dropout=0.0, base_columns=ztf.features.columns,
+        base,
+        lsst,
+        ztf.classes,
+        dropout=0.0,
+        base_columns=ztf.features.columns,
         members={"Ib/c": ("Ia", "II")},
-    )  # fmt: skip
+    )
     own, given_weights = network.state_dict(), base.state_dict()
     for index, name in enumerate(lsst.features.columns):
         weight = own["gru.0.weight_ih_l0"][:, index]
@@ -159,15 +174,35 @@ def test_a_base_of_another_survey_is_carried_over_input_by_input() -> None:
     np.testing.assert_allclose(own["output.weight"][1].numpy(), wanted.numpy(), rtol=1e-6)
 
 
+SVG = "{http://www.w3.org/2000/svg}"
+
+
 def test_figures_escape_their_texts_and_stay_inside() -> None:
     line = Line("a < b", [(0.0, 0.1), (1.0, 0.9)], band=[(0.0, 0.0, 0.2), (1.0, 0.8, 1.0)])
     drawn = line_figure("x & y", [line], x_label="n", y_label="s", x_ticks=[(0.0, "0"), (1.0, "1")])
     root = ElementTree.fromstring(drawn)  # noqa: S314  our own text
     assert root.attrib["aria-label"] == "x & y"
-    marks = [(float(one.attrib["cx"]), float(one.attrib["cy"])) for one in root.iter("circle")]
-    assert len(marks) == 2
-    assert all(0 < x < 520 and 0 < y < 340 for x, y in marks)
+    assert root.attrib["role"] == "img"
+    assert "width" not in root.attrib
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    marks = [(float(use.attrib["x"]), float(use.attrib["y"])) for use in root.iter(f"{SVG}use")]
+    assert len(marks) >= 2
+    assert all(0 < x < width and 0 < y < height for x, y in marks)
+    assert {"x & y", "a < b", "n", "s"} <= {text.text for text in root.iter(f"{SVG}text")}
     matrix = ElementTree.fromstring(matrix_figure("m", ("a", "b"), [[1.0, 0.0], [0.25, 0.75]]))  # noqa: S314
-    assert [text.text for text in matrix.iter("text") if text.text in ("100", "0", "25", "75")] == [
-        "100", "0", "25", "75",
-    ]  # fmt: skip
+    numbers = [text.text for text in matrix.iter(f"{SVG}text") if text.text in ("100", "0", "25", "75")]
+    assert numbers == ["100", "0", "25", "75"]
+
+
+def test_figures_follow_the_theme_of_their_page_and_share_no_id() -> None:
+    figures = [matrix_figure(title, ("a", "b"), [[1.0, 0.0], [0.25, 0.75]]) for title in ("m", "n")]
+    assert figures[0] == matrix_figure("m", ("a", "b"), [[1.0, 0.0], [0.25, 0.75]])
+    ids = [
+        {element.attrib["id"] for element in ElementTree.fromstring(figure).iter() if "id" in element.attrib}  # noqa: S314
+        for figure in figures
+    ]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    for figure in figures:
+        assert "var(--ink)" in figure
+        assert "#1b1f24" not in figure

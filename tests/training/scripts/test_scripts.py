@@ -36,9 +36,17 @@ def nightjar_train(*arguments: str | Path) -> Done:
 def simulation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("simulation") / "ztf.parquet"
     done = nightjar_train(
-        "simulate", "--count", "60", "--selection", "bright", "--classes", "Ia,II,TDE", "--detections-only",
-        "--output", path,
-    )  # fmt: skip
+        "simulate",
+        "--count",
+        "60",
+        "--selection",
+        "bright",
+        "--classes",
+        "Ia,II,TDE",
+        "--detections-only",
+        "--output",
+        path,
+    )
     assert done.returncode == 0, done.stderr
     return path
 

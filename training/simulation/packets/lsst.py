@@ -13,7 +13,7 @@ import numpy as np
 
 from service.core.alerts import BAND_NAMES, Band, Kind, Survey
 from service.decoding.shipped import shipped_schema
-from training.simulation.light_curves import LightCurves
+from training.simulation.light_curves import SimulatedLightCurves
 from training.simulation.packets.avro_records import blank_records
 
 __all__ = ["SCHEMA_ID", "VERSION", "LsstObject"]
@@ -69,7 +69,11 @@ class LsstObject:
 
     @classmethod
     def of(
-        cls, light_curves: LightCurves, index: int, rng: np.random.Generator, cutout_bytes: Sequence[int]
+        cls,
+        light_curves: SimulatedLightCurves,
+        index: int,
+        rng: np.random.Generator,
+        cutout_bytes: Sequence[int],
     ) -> Self:
         """Take an object of a simulated sample."""
         ra, dec = float(light_curves.ra_deg[index]), float(light_curves.dec_deg[index])

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from service.core.alerts import Kind, Survey
-from training.simulation.light_curves import LightCurves
+from training.simulation.light_curves import SimulatedLightCurves
 from training.simulation.packets.lsst import LsstObject
 from training.simulation.packets.ztf import ZtfObject
 
@@ -74,7 +74,10 @@ class PacketObject(Protocol):
 
 
 def make_packets(
-    samples: Sequence[tuple[Survey, LightCurves]], seed: int, cutouts: str = "none", extras: bool = True
+    samples: Sequence[tuple[Survey, SimulatedLightCurves]],
+    seed: int,
+    cutouts: str = "none",
+    extras: bool = True,
 ) -> Iterator[Packet]:
     """Turn light curves into packets.
 
@@ -107,7 +110,9 @@ def make_packets(
         yield Packet(chosen.survey, chosen.object_id, mjd, chosen.encode(alert))
 
 
-def shifted(light_curves: LightCurves, start_mjd_tai: float, days: float, seed: int) -> LightCurves:
+def shifted(
+    light_curves: SimulatedLightCurves, start_mjd_tai: float, days: float, seed: int
+) -> SimulatedLightCurves:
     """Move every object by whole days, so that all triggers fall into a short stretch of time.
 
     Parameters
@@ -169,7 +174,7 @@ def _write_archive(named: Iterable[tuple[str, bytes]], output: Path) -> int:
 
 
 def _objects(
-    light_curves: LightCurves, survey: Survey, seed: int, cutouts: str, *, extras: bool
+    light_curves: SimulatedLightCurves, survey: Survey, seed: int, cutouts: str, *, extras: bool
 ) -> Iterator[PacketObject]:
     """Give the writers of all objects; each has its own random numbers."""
     sizes = CUTOUTS[cutouts][survey]

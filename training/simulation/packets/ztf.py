@@ -11,11 +11,11 @@ import numpy as np
 
 from service.core.alerts import Band, Kind, Survey
 from service.decoding.shipped import shipped_schema
-from training.simulation.light_curves import LightCurves
+from training.simulation.light_curves import SimulatedLightCurves
 from training.simulation.packets.avro_records import blank_records
 from training.simulation.packets.ztf_records import (
     FIRST_NIGHT_JD,
-    Rows,
+    ObjectPhotometry,
     detection,
     exposures,
     forced,
@@ -70,7 +70,11 @@ class ZtfObject:
 
     @classmethod
     def of(
-        cls, light_curves: LightCurves, index: int, rng: np.random.Generator, cutout_bytes: Sequence[int]
+        cls,
+        light_curves: SimulatedLightCurves,
+        index: int,
+        rng: np.random.Generator,
+        cutout_bytes: Sequence[int],
     ) -> Self:
         """Take an object of a simulated sample."""
         star = light_curves.class_name[index] == "Other"
@@ -78,7 +82,7 @@ class ZtfObject:
         point = {"sgscore1": float(rng.uniform(0.93, 1.0)), "distpsnr1": float(rng.uniform(0.05, 0.6))}
         rows = slice(light_curves.offsets[index], light_curves.offsets[index + 1])
         return cls._of_rows(
-            Rows.of(light_curves, rows),
+            ObjectPhotometry.of(light_curves, rows),
             (float(light_curves.ra_deg[index]), float(light_curves.dec_deg[index])),
             point if star else galaxy,
             rng,
@@ -129,14 +133,14 @@ class ZtfObject:
         error = np.full(times.size, 6000.0)
         band = rng.choice([Band.G, Band.R], times.size).astype(np.uint8)
         order = np.argsort(times)
-        rows = Rows(times[order], band[order], kind[order], flux[order], error[order])
+        rows = ObjectPhotometry(times[order], band[order], kind[order], flux[order], error[order])
         position = float(rng.uniform(0, 360)), float(rng.uniform(-20, 60))
         return cls._of_rows(rows, position, context, rng, cutout_bytes)
 
     @classmethod
     def _of_rows(
         cls,
-        rows: "Rows",
+        rows: "ObjectPhotometry",
         position_deg: tuple[float, float],
         context: dict[str, Any],
         rng: np.random.Generator,

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Band, Kind
-from training.simulation.light_curves import LightCurves
+from training.simulation.light_curves import SimulatedLightCurves
 from training.simulation.photometry import ab_magnitude
 
-__all__ = ["FIRST_NIGHT_JD", "Rows", "detection", "exposures", "forced", "limit_mag"]
+__all__ = ["FIRST_NIGHT_JD", "ObjectPhotometry", "detection", "exposures", "forced", "limit_mag"]
 
 MJD_TO_JD = 2_400_000.5
 FIRST_NIGHT_JD = 2_457_754.5  # night 0 of ``nid``: 2017-01-01
@@ -22,8 +22,8 @@ _LN10_OVER_2P5 = np.log(10) / 2.5
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows of one object as arrays of one length, in order of time."""
+class ObjectPhotometry:
+    """Photometry of one object as arrays of one length, in order of time."""
 
     mjd_tai: NDArray[np.float64]
     band: NDArray[np.uint8]
@@ -32,7 +32,7 @@ class Rows:
     flux_err_njy: NDArray[np.float64]
 
     @classmethod
-    def of(cls, light_curves: LightCurves, rows: slice) -> Self:
+    def of(cls, light_curves: SimulatedLightCurves, rows: slice) -> Self:
         """Cut the rows of an object out."""
         return cls(
             light_curves.mjd_tai[rows],
@@ -43,7 +43,9 @@ class Rows:
         )
 
 
-def exposures(rows: Rows, rng: np.random.Generator, quadrant: int) -> dict[tuple[float, int], dict[str, Any]]:
+def exposures(
+    rows: ObjectPhotometry, rng: np.random.Generator, quadrant: int
+) -> dict[tuple[float, int], dict[str, Any]]:
     """Give what all measurements of one exposure share, by time and band."""
     result: dict[tuple[float, int], dict[str, Any]] = {}
     for mjd, band in zip(rows.mjd_tai.tolist(), rows.band.tolist(), strict=True):
@@ -67,7 +69,7 @@ def exposures(rows: Rows, rng: np.random.Generator, quadrant: int) -> dict[tuple
 
 
 def detection(
-    rows: Rows,
+    rows: ObjectPhotometry,
     i: int,
     exposure: dict[str, Any],
     position_deg: tuple[float, float],
@@ -110,7 +112,7 @@ def detection(
 
 
 def forced(
-    rows: Rows,
+    rows: ObjectPhotometry,
     i: int,
     exposure: dict[str, Any],
     position_deg: tuple[float, float],

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Kind, Survey
-from training.simulation.light_curves import LightCurves
+from training.simulation.light_curves import SimulatedLightCurves
 from training.simulation.photometry import ab_magnitude
 
 __all__ = ["Selection", "bright_transients", "every_alert"]
@@ -60,7 +60,9 @@ class Selection:
         limit = self.limit_mag(class_name)
         return None if limit is None else limit + 3 * self.peak_width_mag + 0.15
 
-    def apply(self, rng: np.random.Generator, objects: LightCurves, class_name: str) -> LightCurves:
+    def apply(
+        self, rng: np.random.Generator, objects: SimulatedLightCurves, class_name: str
+    ) -> SimulatedLightCurves:
         """Set the triggers, cut the rows to the window and keep the objects that qualify."""
         objects = self._triggered(objects)
         since = objects.mjd_tai - np.repeat(objects.trigger_mjd_tai, np.diff(objects.offsets))
@@ -79,7 +81,7 @@ class Selection:
         return objects.take(np.flatnonzero(keep))
 
     @staticmethod
-    def _triggered(objects: LightCurves) -> LightCurves:
+    def _triggered(objects: SimulatedLightCurves) -> SimulatedLightCurves:
         """Set the time of the first detection."""
         trigger = np.full(len(objects), np.inf)
         detected = objects.kind == Kind.DETECTION
@@ -87,7 +89,7 @@ class Selection:
         return replace(objects, trigger_mjd_tai=np.where(np.isfinite(trigger), trigger, np.nan))
 
     @staticmethod
-    def _watched(objects: LightCurves, since_trigger: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def _watched(objects: SimulatedLightCurves, since_trigger: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Say which objects had a visit just before their first detection and several about their peak."""
         owner = objects.owner()
         before = np.bincount(
@@ -107,7 +109,7 @@ class Selection:
         return (before > 0) & (visited >= _MIN_STEPS)
 
     @staticmethod
-    def _peak_mag(objects: LightCurves, detected: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _peak_mag(objects: SimulatedLightCurves, detected: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Give the magnitude of the brightest detection."""
         peak = np.full(len(objects), np.inf)
         magnitude = ab_magnitude(np.abs(objects.flux_njy[detected].astype(np.float64)))

@@ -6,7 +6,7 @@ from pathlib import Path
 from service.core.alerts import Survey
 from service.decoding.decoder import Decoder, RawMessage
 from service.decoding.schemas import SchemaStore
-from training.simulation.recipe import packets
+from training.scripts import packets
 
 ARCHIVE = Path(__file__).parents[4] / "service" / "embedded" / "demo_packets.tar.xz"
 
@@ -19,7 +19,7 @@ def contents(archive: Path) -> list[tuple[str, bytes]]:
 
 def test_the_command_makes_the_shipped_packets_again(tmp_path: Path) -> None:
     made = tmp_path / "demo.tar.xz"
-    packets(made, None, 20, None, 1, data=None)
+    packets.main(packets.Configuration(made, objects=20, seed=1))
     again, shipped = contents(made), contents(ARCHIVE)
     assert [name for name, _ in again] == [name for name, _ in shipped]
     sizes = [(len(a), len(b)) for (_, a), (_, b) in zip(again, shipped, strict=True)]

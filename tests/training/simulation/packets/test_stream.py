@@ -10,7 +10,7 @@ import pytest
 from service.core.alerts import AlertBatch, Kind, Survey
 from service.decoding.decoder import Decoder, RawMessage
 from service.decoding.schemas import SchemaStore
-from training.simulation.light_curves import LightCurves
+from training.simulation.light_curves import SimulatedLightCurves
 from training.simulation.packets import Packet, make_packets, shifted, write_packets
 
 
@@ -21,21 +21,24 @@ def decoded(packets: list[Packet]) -> AlertBatch:
 
 
 @pytest.fixture(scope="module")
-def ztf_alerts(ztf_sample: LightCurves) -> AlertBatch:
+def ztf_alerts(ztf_sample: SimulatedLightCurves) -> AlertBatch:
     return decoded(sky_packets(ztf_sample, Survey.ZTF))
 
 
 @pytest.fixture(scope="module")
-def lsst_alerts(lsst_sample: LightCurves) -> AlertBatch:
+def lsst_alerts(lsst_sample: SimulatedLightCurves) -> AlertBatch:
     return decoded(sky_packets(lsst_sample, Survey.LSST))
 
 
-def sky_packets(sample: LightCurves, survey: Survey, seed: int = 1) -> list[Packet]:
+def sky_packets(sample: SimulatedLightCurves, survey: Survey, seed: int = 1) -> list[Packet]:
     return list(make_packets([(survey, sample)], seed, extras=False))
 
 
 def test_every_detection_becomes_one_alert_at_its_time(
-    ztf_sample: LightCurves, lsst_sample: LightCurves, ztf_alerts: AlertBatch, lsst_alerts: AlertBatch
+    ztf_sample: SimulatedLightCurves,
+    lsst_sample: SimulatedLightCurves,
+    ztf_alerts: AlertBatch,
+    lsst_alerts: AlertBatch,
 ) -> None:
     for alerts, sample in ((ztf_alerts, ztf_sample), (lsst_alerts, lsst_sample)):
         expected = np.sort(sample.mjd_tai[sample.kind == Kind.DETECTION])
@@ -45,14 +48,16 @@ def test_every_detection_becomes_one_alert_at_its_time(
         assert len(set(alerts.alert_id.tolist())) == len(alerts)
 
 
-def test_packets_come_in_order_of_time(ztf_sample: LightCurves, lsst_sample: LightCurves) -> None:
+def test_packets_come_in_order_of_time(
+    ztf_sample: SimulatedLightCurves, lsst_sample: SimulatedLightCurves
+) -> None:
     both = [(Survey.ZTF, ztf_sample), (Survey.LSST, shifted(lsst_sample, 59_000.0, 30.0, 1))]
     times = [packet.mjd_tai for packet in make_packets(both, 1)]
     assert times == sorted(times)
 
 
 def test_ztf_packets_decode_to_the_last_thirty_days_of_the_light_curve(
-    ztf_sample: LightCurves, ztf_alerts: AlertBatch
+    ztf_sample: SimulatedLightCurves, ztf_alerts: AlertBatch
 ) -> None:
     alerts = ztf_alerts
     by_object = match_objects(alerts, ztf_sample)
@@ -89,7 +94,7 @@ def test_ztf_packets_decode_to_the_last_thirty_days_of_the_light_curve(
 
 
 def test_lsst_packets_decode_to_the_light_curve_since_the_first_detection(
-    lsst_sample: LightCurves, lsst_alerts: AlertBatch
+    lsst_sample: SimulatedLightCurves, lsst_alerts: AlertBatch
 ) -> None:
     alerts = lsst_alerts
     by_object = match_objects(alerts, lsst_sample)
@@ -113,7 +118,7 @@ def test_lsst_packets_decode_to_the_light_curve_since_the_first_detection(
         )
 
 
-def match_objects(alerts: AlertBatch, sample: LightCurves) -> dict[str, int]:
+def match_objects(alerts: AlertBatch, sample: SimulatedLightCurves) -> dict[str, int]:
     """Find the sample's object of each name by its position."""
     result: dict[str, int] = {}
     for i, name in enumerate(alerts.object_id):
@@ -135,7 +140,7 @@ def test_alerts_of_one_object_repeat_their_shared_rows_exactly(ztf_alerts: Alert
     assert len({key[2] // 10**6 for key in rows if key[1] == Kind.DETECTION}) > 100
 
 
-def test_ztf_ids_hold_together(ztf_sample: LightCurves) -> None:
+def test_ztf_ids_hold_together(ztf_sample: SimulatedLightCurves) -> None:
     packets = sky_packets(ztf_sample, Survey.ZTF)
     for packet in packets[:50]:
         record: Any = next(iter(fastavro.reader(BytesIO(packet.value))))
@@ -146,14 +151,16 @@ def test_ztf_ids_hold_together(ztf_sample: LightCurves) -> None:
             assert row["candid"] is None or row["candid"] // 10**6 == row["pid"]
 
 
-def test_extras_are_asteroids_and_artefacts(ztf_sample: LightCurves, lsst_sample: LightCurves) -> None:
+def test_extras_are_asteroids_and_artefacts(
+    ztf_sample: SimulatedLightCurves, lsst_sample: SimulatedLightCurves
+) -> None:
     for survey, sample in ((Survey.ZTF, ztf_sample), (Survey.LSST, lsst_sample)):
         alerts = decoded(list(make_packets([(survey, sample)], 1)))
         assert alerts.is_solar_system.sum() == len(sample) // 8
         assert np.sum(alerts.real_bogus < 0.2) == len(sample) // 16
 
 
-def test_variable_stars_sit_on_stars(ztf_sample: LightCurves, ztf_alerts: AlertBatch) -> None:
+def test_variable_stars_sit_on_stars(ztf_sample: SimulatedLightCurves, ztf_alerts: AlertBatch) -> None:
     alerts = ztf_alerts
     by_object = match_objects(alerts, ztf_sample)
     star = np.array([ztf_sample.class_name[by_object[name]] == "Other" for name in alerts.object_id])
@@ -161,7 +168,7 @@ def test_variable_stars_sit_on_stars(ztf_sample: LightCurves, ztf_alerts: AlertB
     assert np.nanmedian(alerts.star_galaxy[~star]) < 0.5
 
 
-def test_equal_seeds_give_equal_bytes(ztf_sample: LightCurves, tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_bytes(ztf_sample: SimulatedLightCurves, tmp_path: Path) -> None:
     few = ztf_sample.take(np.arange(4))
     for name in ("a", "b"):
         write_packets(make_packets([(Survey.ZTF, few)], 5, cutouts="small"), tmp_path / f"{name}.tar.xz")
@@ -171,7 +178,7 @@ def test_equal_seeds_give_equal_bytes(ztf_sample: LightCurves, tmp_path: Path) -
 
 
 def test_full_cutouts_give_packets_of_the_usual_size(
-    ztf_sample: LightCurves, lsst_sample: LightCurves
+    ztf_sample: SimulatedLightCurves, lsst_sample: SimulatedLightCurves
 ) -> None:
     for survey, sample, low, high in (
         (Survey.ZTF, ztf_sample, 60_000, 90_000),
@@ -182,7 +189,7 @@ def test_full_cutouts_give_packets_of_the_usual_size(
         assert low < np.median(sizes) < high
 
 
-def test_shifting_keeps_the_light_curves(ztf_sample: LightCurves) -> None:
+def test_shifting_keeps_the_light_curves(ztf_sample: SimulatedLightCurves) -> None:
     moved = shifted(ztf_sample, 61_000.0, 30.0, seed=1)
     assert np.all((moved.trigger_mjd_tai > 60_999) & (moved.trigger_mjd_tai < 61_030))
     back = moved.mjd_tai - np.repeat(
