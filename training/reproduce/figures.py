@@ -4,6 +4,7 @@ They are drawn with matplotlib. Colours of text, frame and grid are CSS variable
 follow its light or dark theme, and text stays text.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ STYLE = f"""
 :root {{ --ink: {INK}; --paper: #ffffff; --faint: {FAINT}; --grid: {GRID}; }}
 @media (prefers-color-scheme: dark) {{
   :root {{ --ink: #e6e9ed; --paper: #14171b; --faint: #707a86; --grid: #2b3138; }} }}
+svg * {{ stroke-linejoin: round; stroke-linecap: butt; }}
+svg text {{ font-family: system-ui, sans-serif; }}
 """
 """CSS of a page with figures, and of a figure in a separate file."""
 
@@ -199,9 +202,11 @@ def _svg(figure: Figure, title: str) -> str:
         figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = stream.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
-    prefix = re.sub(r"\W+", "-", title)
-    text = re.sub(r'id="|url\(#|href="#', lambda match: f"{match[0]}{prefix}-", text)
+    # `STYLE` has the rules of matplotlib's own style element, which would apply to the whole page.
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r"font-family: [^;]*; ?", "", text)
+    prefix = f"f{hashlib.sha256(text.encode()).hexdigest()[:8]}-"
+    text = re.sub(r'\bid="|url\(#|href="#', lambda match: match[0] + prefix, text)
     for placeholder, variable in VARIABLES.items():
         text = text.replace(placeholder, variable)
     accessible = f'<svg role="img" aria-label="{escape(title)}"'

@@ -185,8 +185,9 @@ def test_figures_escape_their_texts_and_stay_inside() -> None:
     assert root.attrib["role"] == "img"
     assert "width" not in root.attrib
     _, _, width, height = map(float, root.attrib["viewBox"].split())
-    marks = [(float(use.attrib["x"]), float(use.attrib["y"])) for use in root.iter(f"{SVG}use")]
-    assert len(marks) >= 2
+    filled = [use.attrib for use in root.iter(f"{SVG}use") if "#0072b2" in use.attrib["style"]]
+    marks = [(float(mark["x"]), float(mark["y"])) for mark in filled if "opacity" not in mark["style"]]
+    assert len(marks) == 3  # two points and the legend's
     assert all(0 < x < width and 0 < y < height for x, y in marks)
     assert {"x & y", "a < b", "n", "s"} <= {text.text for text in root.iter(f"{SVG}text")}
     matrix = ElementTree.fromstring(matrix_figure("m", ("a", "b"), [[1.0, 0.0], [0.25, 0.75]]))  # noqa: S314

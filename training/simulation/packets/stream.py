@@ -1,8 +1,8 @@
-"""Simulated light curves as alert packets, byte for byte in the surveys' own formats.
+"""Simulated light curves as a stream of alert packets, in the surveys' own formats.
 
-One packet for each detection, in order of time, holding what the survey knew at that moment: the history
-of its last thirty days (ZTF) or year (LSST), forced photometry and upper limits. Beside the light curves
-there are asteroids, and single detections that are no sky at all, so that a reader meets those as well.
+There is one packet for each detection, in order of time. It contains what the survey knew at that moment:
+the history of the last thirty days (ZTF) or year (LSST), forced photometry and upper limits. The stream also
+has asteroids and spurious detections, as real ones do.
 """
 
 import lzma
@@ -34,7 +34,7 @@ CUTOUTS: dict[str, dict[Survey, tuple[int, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One message.
+    """An alert packet.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Packet:
     mjd_tai
         Time of the detection.
     value
-        The bytes.
+        The serialised packet.
     """
 
     survey: Survey
@@ -55,22 +55,28 @@ class Packet:
 
 
 class PacketObject(Protocol):
-    """One object that can write the packet of any of its detections."""
+    """An object that can write the packet of any of its detections.
+
+    `ZtfObject` and `LsstObject` have the same constructors: ``of(light_curves, index, rng, cutout_bytes)``,
+    ``asteroid(number, span_mjd, rng, cutout_bytes)`` and ``spurious(span_mjd, rng, cutout_bytes)``, where
+    `rng` is the source of randomness, `span_mjd` bounds the time of the detection and `cutout_bytes` are the
+    sizes of the image stamps.
+    """
 
     @property
     def survey(self) -> Survey:
-        """Whose format."""
+        """Whose format its packets have."""
 
     @property
     def object_id(self) -> str:
-        """The survey's name of it."""
+        """The survey's name of the object."""
 
     @property
     def alert_mjd_tai(self) -> Sequence[float]:
         """Times of its alerts, ascending."""
 
     def encode(self, alert: int) -> bytes:
-        """Write the packet of one alert."""
+        """Return the packet of an alert, given its index in `alert_mjd_tai`."""
 
 
 def make_packets(
@@ -79,14 +85,14 @@ def make_packets(
     cutouts: str = "none",
     extras: bool = True,
 ) -> Iterator[Packet]:
-    """Turn light curves into packets.
+    """Generate the packets of light curves.
 
     Parameters
     ----------
     samples
-        Light curves, with all kinds of rows, and whose format each sample takes.
+        Pairs of a survey, whose format is written, and light curves with all kinds of rows.
     seed
-        Of whatever a packet holds beside the photometry; equal seeds give equal bytes.
+        Of everything in a packet except the photometry; equal seeds give equal bytes.
     cutouts
         A key of `CUTOUTS`.
     extras
@@ -95,38 +101,38 @@ def make_packets(
     Yields
     ------
     Packet
-        In order of time. Bytes are made one packet at a time: any number fits in memory.
+        In order of time. One packet is encoded at a time, so that any number fits in memory.
     """
     objects: list[PacketObject] = []
     for survey, light_curves in samples:
         objects.extend(_objects(light_curves, survey, seed, cutouts, extras=extras))
     times = [
         (mjd, index, alert)
-        for index, each in enumerate(objects)
-        for alert, mjd in enumerate(each.alert_mjd_tai)
+        for index, packet_object in enumerate(objects)
+        for alert, mjd in enumerate(packet_object.alert_mjd_tai)
     ]
     for mjd, index, alert in sorted(times):
-        chosen = objects[index]
-        yield Packet(chosen.survey, chosen.object_id, mjd, chosen.encode(alert))
+        source = objects[index]
+        yield Packet(source.survey, source.object_id, mjd, source.encode(alert))
 
 
 def shifted(
     light_curves: SimulatedLightCurves, start_mjd_tai: float, days: float, seed: int
 ) -> SimulatedLightCurves:
-    """Move every object by whole days, so that all triggers fall into a short stretch of time.
+    """Return light curves moved by whole days, so that all triggers fall into a short period.
 
     Parameters
     ----------
     light_curves
         Of any dates.
     start_mjd_tai, days
-        First day of the stretch, and its length.
+        First day of the period, and its length.
     seed
         Of the new dates.
     """
     rng = np.random.default_rng([seed, 7])
-    aim = start_mjd_tai + rng.uniform(0, days, len(light_curves))
-    move = np.floor(aim - light_curves.trigger_mjd_tai)
+    target = start_mjd_tai + rng.uniform(0, days, len(light_curves))
+    move = np.floor(target - light_curves.trigger_mjd_tai)
     rows = np.repeat(move, np.diff(light_curves.offsets))
     return replace(
         light_curves,
@@ -141,14 +147,14 @@ def write_packets(packets: Iterable[Packet], output: Path) -> int:
     Parameters
     ----------
     packets
-        In the order wanted.
+        In the order of the file names.
     output
         Directory (made where missing) or archive.
 
     Returns
     -------
     int
-        How many there were.
+        Number of packets.
     """
     named = ((f"{i:06d}-{p.survey}-{p.object_id}.avro", p.value) for i, p in enumerate(packets))
     if output.name.endswith(".tar.xz"):
@@ -162,7 +168,7 @@ def write_packets(packets: Iterable[Packet], output: Path) -> int:
 
 
 def _write_archive(named: Iterable[tuple[str, bytes]], output: Path) -> int:
-    """Write an archive that depends on nothing but its contents; the histories repeat, so it is small."""
+    """Write an archive without times or owners; compression is good, as histories repeat."""
     count = 0
     with lzma.open(output, "wb", preset=9) as stream, tarfile.open(fileobj=stream, mode="w") as archive:
         for name, value in named:
@@ -176,7 +182,7 @@ def _write_archive(named: Iterable[tuple[str, bytes]], output: Path) -> int:
 def _objects(
     light_curves: SimulatedLightCurves, survey: Survey, seed: int, cutouts: str, *, extras: bool
 ) -> Iterator[PacketObject]:
-    """Give the writers of all objects; each has its own random numbers."""
+    """Yield all objects; each has its own random numbers."""
     sizes = CUTOUTS[cutouts][survey]
     kind: type[ZtfObject] | type[LsstObject] = ZtfObject if survey is Survey.ZTF else LsstObject
     count = len(light_curves)
@@ -194,4 +200,4 @@ def _objects(
         yield kind.asteroid(number, span, rng, sizes)
     for number in range(count // 16):
         rng = np.random.default_rng([seed, number_of_survey, 2, number])
-        yield kind.spurious(number, span, rng, sizes)
+        yield kind.spurious(span, rng, sizes)

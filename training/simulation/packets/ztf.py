@@ -3,41 +3,25 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Self
 
 import fastavro
 import numpy as np
 
 from service.core.alerts import Band, Kind, Survey
-from service.decoding.shipped import shipped_schema
 from training.simulation.light_curves import SimulatedLightCurves
-from training.simulation.packets.avro_records import blank_records
-from training.simulation.packets.ztf_records import (
-    FIRST_NIGHT_JD,
-    ObjectPhotometry,
-    detection,
-    exposures,
-    forced,
-    limit_mag,
-)
+from training.simulation.packets.avro import VERSION, packet_format
+from training.simulation.packets.object_photometry import CUTOUT_NAMES, ObjectPhotometry, random_stamps
+from training.simulation.packets.ztf_records import FIRST_NIGHT_JD, detection, exposures, forced, limit_mag
 
-__all__ = ["VERSION", "ZtfObject"]
+__all__ = ["ZtfObject"]
 
-VERSION = "4.02"
 HISTORY_DAYS = 30.0
-
-
-@cache
-def _format() -> tuple[Any, dict[str, dict[str, Any]]]:
-    """Give the parsed schema and blank records."""
-    schema = shipped_schema("ztf", VERSION)
-    return fastavro.parse_schema(schema), blank_records(schema, null_where_allowed=True)
 
 
 @dataclass(frozen=True)
 class ZtfObject:
-    """One object of ZTF, with its rows ready to be put into packets.
+    """An object of ZTF, as the records of its packets.
 
     Attributes
     ----------
@@ -52,9 +36,9 @@ class ZtfObject:
     context
         Fields of ``candidate`` that do not change: star-galaxy scores, asteroid's name, deep score.
     cutouts
-        Random bytes of the three stamps; empty for none.
+        Bytes of science, template and difference stamp; empty: none.
     sync_marker
-        16 bytes of the container.
+        Of the container, 16 bytes.
     """
 
     object_id: str
@@ -76,13 +60,12 @@ class ZtfObject:
         rng: np.random.Generator,
         cutout_bytes: Sequence[int],
     ) -> Self:
-        """Take an object of a simulated sample."""
+        """Return object `index` of a simulated sample; see `PacketObject`."""
         star = light_curves.class_name[index] == "Other"
         galaxy = {"sgscore1": float(rng.beta(1, 8)), "distpsnr1": float(rng.exponential(2.5))}
         point = {"sgscore1": float(rng.uniform(0.93, 1.0)), "distpsnr1": float(rng.uniform(0.05, 0.6))}
-        rows = slice(light_curves.offsets[index], light_curves.offsets[index + 1])
         return cls._of_rows(
-            ObjectPhotometry.of(light_curves, rows),
+            ObjectPhotometry.of(light_curves, index),
             (float(light_curves.ra_deg[index]), float(light_curves.dec_deg[index])),
             point if star else galaxy,
             rng,
@@ -93,7 +76,7 @@ class ZtfObject:
     def asteroid(
         cls, number: int, span_mjd: tuple[float, float], rng: np.random.Generator, cutout_bytes: Sequence[int]
     ) -> Self:
-        """Make an asteroid: a new object at each detection, with its name."""
+        """Return an asteroid: a new object at each detection, with its name; see `PacketObject`."""
         context = {
             "ssnamenr": str(100_000 + number),
             "ssdistnr": float(rng.uniform(0, 1)),
@@ -105,13 +88,9 @@ class ZtfObject:
 
     @classmethod
     def spurious(
-        cls,
-        number: int,  # noqa: ARG003  asteroids are numbered, artefacts are not
-        span_mjd: tuple[float, float],
-        rng: np.random.Generator,
-        cutout_bytes: Sequence[int],
+        cls, span_mjd: tuple[float, float], rng: np.random.Generator, cutout_bytes: Sequence[int]
     ) -> Self:
-        """Make a single detection that the survey's classifier takes for an artefact."""
+        """Return a single detection to which the survey's classifier gives a low real-bogus score."""
         context = {"drb": float(rng.uniform(0.0, 0.1)), "rb": float(rng.uniform(0.0, 0.3))}
         return cls._single(span_mjd, context, rng, cutout_bytes)
 
@@ -123,7 +102,7 @@ class ZtfObject:
         rng: np.random.Generator,
         cutout_bytes: Sequence[int],
     ) -> Self:
-        """Make an object with one detection and a month of limits before it."""
+        """Return an object with one detection and a month of limits before it."""
         mjd = rng.uniform(*span_mjd)
         times = np.concatenate([[mjd], mjd - np.sort(rng.uniform(0.9, 29.5, 9))])
         flux = np.zeros(times.size)
@@ -140,14 +119,14 @@ class ZtfObject:
     @classmethod
     def _of_rows(
         cls,
-        rows: "ObjectPhotometry",
+        rows: ObjectPhotometry,
         position_deg: tuple[float, float],
         context: dict[str, Any],
         rng: np.random.Generator,
         cutout_bytes: Sequence[int],
     ) -> Self:
-        """Make all records of an object."""
-        _, blank = _format()
+        """Return an object with all its records."""
+        blank = packet_format(Survey.ZTF).blank
         quadrant = int(rng.integers(0, 64))
         shared = exposures(rows, rng, quadrant)
         made: dict[int, list[dict[str, Any]]] = {Kind.DETECTION: [], Kind.FORCED: [], Kind.UPPER_LIMIT: []}
@@ -171,18 +150,18 @@ class ZtfObject:
             forced=made[Kind.FORCED],
             alert_mjd_tai=rows.mjd_tai[rows.kind == Kind.DETECTION].tolist(),
             context=quality | context,
-            cutouts=[rng.bytes(size) for size in cutout_bytes],
+            cutouts=random_stamps(rng, cutout_bytes),
             sync_marker=rng.bytes(16),
         )
 
     def encode(self, alert: int) -> bytes:
-        """Write the packet of one alert."""
-        schema, blank = _format()
+        """Return the packet of an alert, given the index of its detection."""
+        packet = packet_format(Survey.ZTF)
         trigger = self.detections[alert]
         candid, jd = trigger["candid"], trigger["jd"]
         earlier = [row for row in (*self.detections[:alert], *self.limits) if _is_recent(row["jd"], jd)]
-        record = blank["alert"] | {
-            "schemavsn": VERSION,
+        record = packet.blank["alert"] | {
+            "schemavsn": VERSION[Survey.ZTF],
             "publisher": "ZTF (www.ztf.caltech.edu)",
             "objectId": self.object_id,
             "candid": candid,
@@ -190,16 +169,15 @@ class ZtfObject:
             "prv_candidates": sorted(earlier, key=lambda row: float(row["jd"])) or None,
             "fp_hists": [row for row in self.forced if _is_recent(row["jd"], jd)] or None,
         }
-        names = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
-        for name, stamp in zip(names, self.cutouts, strict=False):
+        for name, stamp in zip(CUTOUT_NAMES, self.cutouts, strict=False):
             record[name] = {"fileName": f"candid{candid}_{name[6:].lower()}.fits.gz", "stampData": stamp}
         stream = io.BytesIO()
-        fastavro.writer(stream, schema, [record], sync_marker=self.sync_marker)
+        fastavro.writer(stream, packet.schema, [record], sync_marker=self.sync_marker)
         return stream.getvalue()
 
     def _candidate(self, alert: int) -> dict[str, Any]:
-        """Give the triggering detection with its context."""
-        _, blank = _format()
+        """Return the triggering detection with its context."""
+        blank = packet_format(Survey.ZTF).blank
         row = self.detections[alert]
         known = {name: value for name, value in row.items() if name in blank["candidate"]}
         first = self.detections[0]["jd"]
@@ -228,12 +206,12 @@ class ZtfObject:
 
 
 def _is_recent(jd: float, alert_jd: float) -> bool:
-    """Say whether a row belongs to the history of an alert."""
+    """Return whether a row belongs to the history of an alert."""
     return alert_jd - HISTORY_DAYS <= jd < alert_jd
 
 
 def _name(first_mjd_tai: float, rng: np.random.Generator) -> str:
-    """Make a name up: ZTF, the year of discovery, seven letters."""
+    """Return a random name: ZTF, the year of discovery, seven letters."""
     year = 2000 + int((first_mjd_tai - 51_544) / 365.25)
     letters = "".join(chr(ord("a") + int(k)) for k in rng.integers(0, 26, 7))
     return f"ZTF{year % 100:02d}{letters}"

@@ -1,16 +1,14 @@
-"""The rows of ZTF packets: detections, forced photometry and what an exposure's measurements share."""
+"""The records of ZTF packets: detections, forced photometry and what those of an exposure share."""
 
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.core.alerts import Band, Kind
-from training.simulation.light_curves import SimulatedLightCurves
+from training.simulation.packets.object_photometry import ObjectPhotometry
 from training.simulation.photometry import ab_magnitude
 
-__all__ = ["FIRST_NIGHT_JD", "ObjectPhotometry", "detection", "exposures", "forced", "limit_mag"]
+__all__ = ["FIRST_NIGHT_JD", "detection", "exposures", "forced", "limit_mag"]
 
 MJD_TO_JD = 2_400_000.5
 FIRST_NIGHT_JD = 2_457_754.5  # night 0 of ``nid``: 2017-01-01
@@ -21,32 +19,25 @@ _FILTER = {Band.G: 1, Band.R: 2, Band.I: 3}
 _LN10_OVER_2P5 = np.log(10) / 2.5
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectPhotometry:
-    """Photometry of one object as arrays of one length, in order of time."""
-
-    mjd_tai: NDArray[np.float64]
-    band: NDArray[np.uint8]
-    kind: NDArray[np.uint8]
-    flux_njy: NDArray[np.float64]
-    flux_err_njy: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, light_curves: SimulatedLightCurves, rows: slice) -> Self:
-        """Cut the rows of an object out."""
-        return cls(
-            light_curves.mjd_tai[rows],
-            light_curves.band[rows],
-            light_curves.kind[rows],
-            light_curves.flux_njy[rows].astype(np.float64),
-            light_curves.flux_err_njy[rows].astype(np.float64),
-        )
-
-
 def exposures(
     rows: ObjectPhotometry, rng: np.random.Generator, quadrant: int
 ) -> dict[tuple[float, int], dict[str, Any]]:
-    """Give what all measurements of one exposure share, by time and band."""
+    """Return the fields that all measurements of an exposure share.
+
+    Parameters
+    ----------
+    rows
+        Photometry of one object.
+    rng
+        Source of randomness.
+    quadrant
+        Of the camera, 0..63.
+
+    Returns
+    -------
+    dict
+        (MJD TAI, band) of an exposure to its fields.
+    """
     result: dict[tuple[float, int], dict[str, Any]] = {}
     for mjd, band in zip(rows.mjd_tai.tolist(), rows.band.tolist(), strict=True):
         if (mjd, band) in result:
@@ -75,7 +66,21 @@ def detection(
     position_deg: tuple[float, float],
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """Give the values of a detection."""
+    """Return the fields of a detection.
+
+    Parameters
+    ----------
+    rows
+        Photometry of one object.
+    i
+        Row of the detection.
+    exposure
+        Fields of its exposure.
+    position_deg
+        Right ascension and declination.
+    rng
+        Source of randomness.
+    """
     flux, error = rows.flux_njy[i], rows.flux_err_njy[i]
     magnitude = float(ab_magnitude(np.abs(flux)))
     # The depth of this exposure is that of its empty apertures: the forced error where there is one.
@@ -118,7 +123,13 @@ def forced(
     position_deg: tuple[float, float],
     rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """Give the values of forced photometry; now and then it fails."""
+    """Return the fields of forced photometry, which fails at random.
+
+    Parameters
+    ----------
+    rows, i, exposure, position_deg, rng
+        As in `detection`.
+    """
     failed = rng.random() < FAILED_FRACTION
     per_count = 10 ** (0.4 * (31.4 - exposure["magzpsci"]))
     return exposure | {
@@ -134,5 +145,5 @@ def forced(
 
 
 def limit_mag(noise_njy: float) -> float:
-    """Give the 5 sigma magnitude of a noise."""
+    """Return the 5 sigma limiting magnitude of a noise in nJy."""
     return float(31.4 - 2.5 * np.log10(5 * noise_njy))

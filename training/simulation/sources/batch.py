@@ -1,4 +1,4 @@
-"""A batch of simulated objects: what they are and how bright they are when."""
+"""Batches of simulated objects: their labels and light curves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ __all__ = ["Labels", "SourceBatch", "TabulatedSources"]
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What is known of each object of a batch.
+    """The true properties of the objects of a batch.
 
     Attributes
     ----------
     class_name
-        Of all of them.
+        Of all objects.
     template
-        Length n: the model or template each was made from.
+        Length n: the model or template of each object.
     redshift
         Shape (n,), NaN for a source of the Milky Way.
     mwebv
@@ -34,18 +34,18 @@ class Labels:
 
 
 class SourceBatch(Protocol):
-    """Objects whose difference flux can be asked for."""
+    """Objects whose difference flux can be evaluated at any time."""
 
     @property
     def labels(self) -> Labels:
-        """What they are."""
+        """Classes and redshifts."""
 
     @property
     def peak_flux_njy(self) -> NDArray[np.float64]:
         """Shape (n, bands): the largest absolute flux."""
 
     def flux_njy(self, index: int, days: NDArray[np.float64], band: int) -> NDArray[np.float64]:
-        """Give the true difference flux of one object.
+        """Return the true difference flux of one object, nJy, shape (k,).
 
         Parameters
         ----------
@@ -65,7 +65,7 @@ class TabulatedSources:
     Attributes
     ----------
     labels
-        What they are.
+        Classes and redshifts.
     days
         Shape (n, t), observer's days since the reference time, ascending.
     flux
@@ -82,5 +82,5 @@ class TabulatedSources:
         return np.asarray(np.abs(self.flux).max(axis=1))
 
     def flux_njy(self, index: int, days: NDArray[np.float64], band: int) -> NDArray[np.float64]:
-        """Interpolate the table of one object."""
+        """Return the flux of one object, interpolated; see `SourceBatch`."""
         return np.interp(days, self.days[index], self.flux[index, :, band], left=0.0)

@@ -40,12 +40,12 @@ class Cosmology:
         return cls(z, np.concatenate([[0.0], np.cumsum(steps)]))
 
     def distance_modulus(self, redshift: ArrayLike) -> NDArray[np.float64]:
-        """Give m - M of a source at `redshift` (> 0), without K correction, mag."""
+        """Return m - M of a source at `redshift` (> 0), without K correction, mag."""
         z = np.asarray(redshift, np.float64)
         return 5 * np.log10((1 + z) * np.interp(z, self.redshift, self.comoving_mpc)) + 25
 
     def redshift_at(self, distance_modulus: ArrayLike) -> NDArray[np.float64]:
-        """Invert `distance_modulus`; clipped to the table."""
+        """Return the redshift of a distance modulus, clipped to the table."""
         z = self.redshift[1:]
         return np.interp(np.asarray(distance_modulus, np.float64), self.distance_modulus(z), z)
 
@@ -59,9 +59,9 @@ class Cosmology:
         rng
             Source of randomness.
         count
-            How many.
+            Number of draws.
         z_min, z_max
-            Range.
+            Range of redshifts.
         rate_power
             The rate per comoving volume and rest-frame year goes as (1 + z) ** rate_power.
 

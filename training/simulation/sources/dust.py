@@ -1,9 +1,9 @@
-"""Extinction by dust: the curve of Fitzpatrick 1999 and a map-free Milky Way."""
+"""Extinction by dust: the law of Fitzpatrick 1999, and a model of the Milky Way without a map."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["draw_milky_way_ebv", "extinction_per_ebv", "galactic_latitude_deg", "transmission"]
+__all__ = ["R_V", "draw_milky_way_ebv", "extinction_per_ebv", "galactic_latitude_deg", "transmission"]
 
 # Fitzpatrick 1999, table 3 (R_V = 3.1): inverse wavelength (1/um) and A_lambda / E(B-V).
 _ANCHOR_PER_UM = np.array([0.0, 0.377, 0.820, 1.667, 1.828, 2.141, 2.433, 3.704, 3.846])
@@ -14,7 +14,7 @@ _NORTH_GALACTIC_POLE_DEG = (192.85948, 27.12825)
 
 
 def extinction_per_ebv(wavelength_angstrom: ArrayLike) -> NDArray[np.float64]:
-    """Give A(lambda) / E(B-V) for R_V = 3.1 (Fitzpatrick 1999, PASP 111, 63).
+    """Return A(lambda) / E(B-V) for R_V = 3.1 (Fitzpatrick 1999, PASP 111, 63).
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ def extinction_per_ebv(wavelength_angstrom: ArrayLike) -> NDArray[np.float64]:
 
 
 def transmission(extinction: ArrayLike) -> NDArray[np.float64]:
-    """Turn an extinction in magnitudes into the fraction of light that passes."""
+    """Return the fraction of light that passes an extinction in magnitudes, of the same shape."""
     return np.asarray(np.exp(-0.4 * np.log(10) * np.asarray(extinction, np.float64)))
 
 
 def galactic_latitude_deg(ra_deg: ArrayLike, dec_deg: ArrayLike) -> NDArray[np.float64]:
-    """Give the galactic latitude of ICRS positions, degrees."""
+    """Return the galactic latitude of ICRS positions, degrees, of the same shape."""
     pole_ra, pole_dec = np.radians(_NORTH_GALACTIC_POLE_DEG)
     ra, dec = np.radians(np.asarray(ra_deg)), np.radians(np.asarray(dec_deg))
     sine = np.sin(dec) * np.sin(pole_dec) + np.cos(dec) * np.cos(pole_dec) * np.cos(ra - pole_ra)

@@ -1,4 +1,4 @@
-"""Luminosity functions, and how many of a population a survey can see."""
+"""Luminosity functions, and the members of a population that a survey can see."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,19 @@ class Luminosity(Protocol):
         """No draw is brighter than this."""
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-        """Draw absolute magnitudes, shape (count,)."""
+        """Draw absolute magnitudes.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        count
+            Number of draws.
+
+        Returns
+        -------
+        ndarray, shape (count,)
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +54,7 @@ class Gaussian:
     brightest: float
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-        """Draw; what is beyond the cut is drawn again from below it by reflection."""
+        """Draw absolute magnitudes; values beyond the cut are reflected at it."""
         magnitude = rng.normal(self.mean, self.sigma, count)
         return np.where(magnitude < self.brightest, 2 * self.brightest - magnitude, magnitude)
 
@@ -64,7 +76,7 @@ class BrokenPowerLaw:
     slope: float
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-        """Draw by inversion: dN/dM ~ 10 ** (0.4 slope M)."""
+        """Draw absolute magnitudes by inversion of dN/dM ~ 10 ** (0.4 slope M)."""
         k = 0.4 * self.slope * np.log(10)
         low, high = np.exp(k * self.brightest), np.exp(k * self.faintest)
         return np.asarray(np.log(low + rng.random(count) * (high - low)) / k)
@@ -72,7 +84,13 @@ class BrokenPowerLaw:
 
 @dataclass(frozen=True, slots=True)
 class VolumeSample:
-    """Redshifts and peak absolute magnitudes of events bright enough to matter; shape (n,) each."""
+    """Events bright enough to be seen.
+
+    Attributes
+    ----------
+    redshift, magnitude
+        Shape (n,): redshift and peak absolute magnitude.
+    """
 
     redshift: NDArray[np.float64]
     magnitude: NDArray[np.float64]
@@ -89,7 +107,7 @@ def draw_visible(
     rate_power: float,
     z_range: tuple[float, float],
 ) -> VolumeSample:
-    """Draw events in volume and keep those whose peak may be brighter than a limit.
+    """Draw events in a volume, of those whose peak may be brighter than a limit.
 
     Parameters
     ----------
@@ -98,26 +116,26 @@ def draw_visible(
     cosmology
         Distances.
     count
-        How many to give.
+        Number of events.
     draw_magnitude
         Draws absolute magnitudes from the volumetric luminosity function.
     brightest
-        The brightest it gives: bounds the volume.
+        Brightest magnitude that it draws; bounds the volume.
     limit_mag
-        Apparent magnitude that M + distance modulus must not exceed. No K correction and no dust: give
-        it a margin and cut again on the synthetic photometry.
+        Apparent magnitude that M + distance modulus must not exceed. Without K correction and dust: add a
+        margin, and cut again on the synthetic photometry.
     rate_power
         Evolution of the rate, see `Cosmology.draw_redshifts`.
     z_range
         Smallest and largest redshift.
     """
     z_far = float(np.clip(cosmology.redshift_at(limit_mag - brightest), z_range[0] * 1.01, z_range[1]))
-    redshifts, magnitudes, found = [], [], 0
-    while found < count:
+    redshifts, magnitudes, n_seen = [], [], 0
+    while n_seen < count:
         z = cosmology.draw_redshifts(rng, _BATCH, z_range[0], z_far, rate_power)
         magnitude = draw_magnitude(rng, _BATCH)
         seen = magnitude + cosmology.distance_modulus(z) < limit_mag
         redshifts.append(z[seen])
         magnitudes.append(magnitude[seen])
-        found += int(seen.sum())
+        n_seen += int(seen.sum())
     return VolumeSample(np.concatenate(redshifts)[:count], np.concatenate(magnitudes)[:count])

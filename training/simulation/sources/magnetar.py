@@ -74,7 +74,22 @@ class MagnetarPriors:
     weight: NDArray[np.float64]
 
     def draw(self, rng: np.random.Generator, count: int) -> tuple[Magnetars, NDArray[np.float64]]:
-        """Draw objects near fitted ones; gives their parameters and peak absolute magnitudes (mag)."""
+        """Draw objects near fitted ones.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        count
+            Number of objects.
+
+        Returns
+        -------
+        magnetars
+            Their parameters.
+        magnitude
+            Shape (count,), peak absolute magnitudes.
+        """
         chosen = rng.choice(self.weight.size, count, p=self.weight)
         values = {name: column[chosen] for name, column in self.sample.items()}
         for name in _LOGNORMAL:
@@ -85,9 +100,15 @@ class MagnetarPriors:
 
 
 def load_magnetar_priors(data_dir: Path | None) -> MagnetarPriors:
-    """Read the fits of a data directory; make a population up where there are none."""
+    """Return the population of a data directory; without it, one of lognormal marginals.
+
+    Parameters
+    ----------
+    data_dir
+        Directory with ``slsn_parameters``, or None.
+    """
     path = data_dir / "slsn_parameters" / "slsn_mosfit_parameters.txt" if data_dir is not None else None
-    sample = _read_sample(path) if path is not None and path.is_file() else _made_up_sample()
+    sample = _read_sample(path) if path is not None and path.is_file() else _lognormal_sample()
     # Flux-limited: an object a magnitude brighter is found in a volume four times as large. The range is
     # clipped so that no single faint object outweighs the others.
     relative = np.clip(sample["peak_magnitude"] + 21.8, -1.5, 0.5)
@@ -98,7 +119,7 @@ def load_magnetar_priors(data_dir: Path | None) -> MagnetarPriors:
 def magnetar_light_curve(
     magnetars: Magnetars, days: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give luminosity and photospheric temperature after the explosion.
+    """Return luminosity and photospheric temperature after the explosion.
 
     Parameters
     ----------
@@ -133,7 +154,7 @@ def magnetar_light_curve(
 def _diffused(
     power: NDArray[np.float64], seconds: NDArray[np.float64], diffusion: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Let heat diffuse out (Arnett): stepwise, so that exp((t / t_d)^2) never overflows."""
+    """Return the diffused power (Arnett 1982), step by step, so that exp((t / t_d)^2) does not overflow."""
     result = np.zeros(power.shape)
     fades = np.exp(-np.diff(seconds**2, axis=1) / diffusion**2)
     middle = (power[:, 1:] + power[:, :-1]) / 2
@@ -145,7 +166,7 @@ def _diffused(
 
 
 def _read_sample(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Read the medians of the fits; objects without a peak magnitude are left out."""
+    """Read the medians of the fits."""
     lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
     header = lines[0]
     table = {
@@ -155,7 +176,7 @@ def _read_sample(path: Path) -> dict[str, NDArray[np.float64]]:
     return _with_peaks(table)
 
 
-def _made_up_sample(count: int = 400) -> dict[str, NDArray[np.float64]]:
+def _lognormal_sample(count: int = 400) -> dict[str, NDArray[np.float64]]:
     """Draw a fixed population from lognormal marginals, with peak magnitudes from the model itself."""
     rng = np.random.default_rng(240707946)
     sample = {name: centre * rng.lognormal(0.0, sigma, count) for name, (centre, sigma) in _LOGNORMAL.items()}
@@ -165,10 +186,10 @@ def _made_up_sample(count: int = 400) -> dict[str, NDArray[np.float64]]:
 
 
 def _with_peaks(sample: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Add the absolute magnitude at peak, from the model itself; keep what is superluminous."""
+    """Add the absolute magnitude at peak, from the model itself; keep superluminous objects."""
     luminosity, _ = magnetar_light_curve(Magnetars(**sample), np.linspace(0, 300, 301))
     # M_bol = 88.70 - 2.5 log L (IAU 2015); optical bands are some tenths fainter.
     magnitude = 88.70 - 2.5 * np.log10(luminosity.max(axis=1)) + 0.3
-    # What peaks within days of the explosion has never been seen.
+    # No superluminous supernova has been seen to peak within days of the explosion.
     good = (magnitude < -19.8) & (magnitude > -23.5) & (luminosity.argmax(axis=1) >= 8)
     return {name: column[good] for name, column in sample.items()} | {"peak_magnitude": magnitude[good]}

@@ -1,4 +1,4 @@
-"""Supernovae without spectral templates: black bodies that follow the mean light curve of their class."""
+"""Supernovae without spectral templates: black bodies with the mean light curve of their class."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from training.simulation.environment import Environment
 from training.simulation.sources.batch import Labels, TabulatedSources
-from training.simulation.sources.luminosity import Luminosity, draw_visible
+from training.simulation.sources.luminosity import Luminosity
 from training.simulation.sources.spectra import LOG_TEMPERATURE
-from training.simulation.sources.thermal import thermal_dust, thermal_flux, ultraviolet_cutoff
+from training.simulation.sources.spectral_factors import thermal_dust, ultraviolet_cutoff
+from training.simulation.sources.thermal import thermal_flux
+from training.simulation.sources.visible import Volume, draw_members
 
 __all__ = ["MeanLightCurve", "ParametricSupernova", "mean_light_curve"]
 
-_MARGIN_MAG = 0.8
 _PHASE_DAYS = np.concatenate(
     [
         np.arange(-60.0, -20.0, 2.5),
@@ -79,7 +80,7 @@ _POINTS = {
 
 @dataclass(frozen=True, slots=True)
 class MeanLightCurve:
-    """The mean of a class, linear between points; nothing shines before the first.
+    """The mean light curve of a class, linear between points; there is no flux before the first.
 
     Attributes
     ----------
@@ -96,12 +97,17 @@ class MeanLightCurve:
 
 
 def mean_light_curve(name: str) -> MeanLightCurve:
-    """Give the mean light curve of a class (or of Ibn).
+    """Return the mean light curve of a class.
+
+    Parameters
+    ----------
+    name
+        A class, or Ibn.
 
     Raises
     ------
     KeyError
-        There is none of that name.
+        There is no light curve of that name.
     """
     columns: list[NDArray[np.float64]] = []
     for text in _POINTS[name]:
@@ -128,13 +134,13 @@ class ParametricSupernova:
     decline_sigma
         Scatter of the decline, mag per day.
     host_av_mag
-        Mean of the exponential distribution of what dust there is beyond the mean colour's.
+        Mean of the exponential distribution of A_V in addition to the dust of the mean colour.
     cutoff_angstrom
         Line blanketing below this wavelength.
     rate_power
         Evolution of the rate.
     template
-        Name put on the light curves.
+        Name given to the light curves.
     """
 
     class_name: str
@@ -151,18 +157,10 @@ class ParametricSupernova:
     def draw(
         self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
     ) -> TabulatedSources:
-        """Draw one object behind each Milky Way E(B-V) of `mwebv`; it may peak above the limit."""
+        """Draw one object behind each Milky Way E(B-V) of `mwebv`; see `Population`."""
         count = mwebv.size
-        sample = draw_visible(
-            rng,
-            environment.cosmology,
-            count,
-            self.luminosity.draw,
-            self.luminosity.brightest,
-            limit_mag=environment.limit_mag + _MARGIN_MAG,
-            rate_power=self.rate_power,
-            z_range=(0.002, 1.5),
-        )
+        volume = Volume((0.002, 1.5), self.rate_power)
+        sample = draw_members(rng, environment, count, self.luminosity, volume)
         mean = mean_light_curve(self.mean)
         magnitude = sample.magnitude[:, None] + self._below_peak(rng, mean, count)
         log_temperature = self._log_temperature(rng, environment, mean, count)
@@ -179,7 +177,7 @@ class ParametricSupernova:
         return TabulatedSources(labels, _PHASE_DAYS * scale * (1 + sample.redshift)[:, None], flux)
 
     def _below_peak(self, rng: np.random.Generator, mean: MeanLightCurve, count: int) -> NDArray[np.float64]:
-        """Give r magnitudes below peak, shape (n, phases)."""
+        """Return r magnitudes below peak, shape (n, phases)."""
         # Medians over detected objects are those of the slow ones: the mean declines a little faster.
         decline = rng.normal(0.003, self.decline_sigma, count)[:, None]
         below = np.interp(_PHASE_DAYS, mean.days, mean.r_mag)
@@ -188,7 +186,7 @@ class ParametricSupernova:
     def _log_temperature(
         self, rng: np.random.Generator, environment: Environment, mean: MeanLightCurve, count: int
     ) -> NDArray[np.float64]:
-        """Give the temperature of the black body of the mean colour and its scatter, shape (n, phases)."""
+        """Return the log temperature of the black body of the scattered mean colour, shape (n, phases)."""
         colour = np.interp(_PHASE_DAYS, mean.colour_days, mean.g_minus_r)
         colour = colour + rng.normal(0, self.colour_sigma_mag, count)[:, None]
         # Black bodies redden as they cool: the table runs backwards.

@@ -1,4 +1,4 @@
-"""Which classes exist and how each is drawn.
+"""The classes, and the populations from which each is drawn.
 
 Luminosity functions are volumetric, in r, before the host's dust. Their centres follow Li et al. 2011
 (MNRAS 412, 1441) and Richardson et al. 2014 (AJ 147, 118), as the ELAsTiCC simulation does.
@@ -29,7 +29,17 @@ class Population(Protocol):
     def draw(
         self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
     ) -> SourceBatch:
-        """Draw one object behind each Milky Way E(B-V) of `mwebv`, shape (n,)."""
+        """Draw objects, some of which may be fainter than the survey's limit.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        environment
+            Survey, distances and templates.
+        mwebv
+            Shape (n,), E(B-V) of the Milky Way in front of each object, mag.
+        """
 
 
 _IA_91BG = Gaussian(-17.7, 0.5, -19.0)
@@ -194,15 +204,23 @@ _ALWAYS: dict[str, Sequence[tuple[float, Population]]] = {
 
 
 def populations(environment: Environment) -> Mapping[str, Sequence[tuple[float, Population]]]:
-    """Give the populations of every class with their shares: templates where present, else parametric."""
+    """Return every class's populations with their shares: of templates if there are any, else parametric."""
     return _of(templates=environment.templates is not None)
 
 
 def population_shares(class_name: str, *, templates: bool) -> list[float]:
-    """Give the shares of a class's populations among its selected objects."""
+    """Return the shares of a class's populations among its selected objects.
+
+    Parameters
+    ----------
+    class_name
+        One of `CLASS_NAMES`.
+    templates
+        Whether there are template files.
+    """
     return [share for share, _ in _of(templates=templates)[class_name]]
 
 
 def _of(*, templates: bool) -> Mapping[str, Sequence[tuple[float, Population]]]:
-    """Put the table together."""
+    """Return the populations by class."""
     return {**(_TEMPLATE_BASED if templates else _PARAMETRIC), **_ALWAYS}

@@ -1,4 +1,4 @@
-"""Sources that are not one explosion: active nuclei, pulsating and eclipsing stars, outbursts."""
+"""Recurring sources: active nuclei, pulsating and eclipsing stars, outbursts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,12 +26,49 @@ _BAND_ANGSTROM = {
 
 
 def _wavelengths(environment: Environment) -> NDArray[np.float64]:
-    """Give the effective wavelengths of the instrument's bands, A."""
+    """Return the effective wavelengths of the instrument's bands, shape (bands,), A."""
     return np.array([_BAND_ANGSTROM[band] for band in environment.instrument.bands])
 
 
+def _colour_leverage(wavelength_angstrom: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return magnitudes per g - r relative to r, along a straight line in 1 / lambda."""
+    r_angstrom, g_angstrom = _BAND_ANGSTROM[Band.R], _BAND_ANGSTROM[Band.G]
+    return (1 / wavelength_angstrom - 1 / r_angstrom) / (1 / g_angstrom - 1 / r_angstrom)
+
+
+def _outbursts(
+    template: str,
+    days: NDArray[np.float64],
+    magnitude: NDArray[np.float64],
+    shape: NDArray[np.float64],
+    power: NDArray[np.float64],
+    mwebv: NDArray[np.float64],
+) -> TabulatedSources:
+    """Return outbursts of stars.
+
+    Parameters
+    ----------
+    template
+        Name given to the light curves.
+    days
+        Shape (t,).
+    magnitude
+        Shape (n, bands), at maximum.
+    shape
+        Shape (n, t): flux relative to maximum.
+    power
+        Shape (bands,): exponent of `shape`, for colours that change as the outburst fades.
+    mwebv
+        Shape (n,).
+    """
+    count = mwebv.size
+    flux = flux_njy(magnitude)[:, None, :] * shape[:, :, None] ** power
+    labels = Labels("Other", [template] * count, np.full(count, np.nan), mwebv)
+    return TabulatedSources(labels, np.broadcast_to(days, (count, days.size)), flux)
+
+
 def _magnitude_range(environment: Environment, bright_mag: float) -> tuple[float, float]:
-    """Give the range of mean magnitudes; a source may be fainter than the limit and vary above it."""
+    """Return the range of mean magnitudes; a source fainter than the limit may vary above it."""
     return bright_mag, environment.limit_mag + 0.8
 
 
@@ -58,7 +95,7 @@ class ActiveNuclei:
     def draw(
         self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
     ) -> TabulatedSources:
-        """Draw one nucleus behind each Milky Way E(B-V) of `mwebv`."""
+        """Draw one nucleus behind each Milky Way E(B-V) of `mwebv`; see `Population`."""
         count = mwebv.size
         magnitude = _power_law_magnitudes(rng, count, _magnitude_range(environment, 15.0), 0.35)
         redshift = self._redshift(rng, environment, magnitude)
@@ -85,7 +122,7 @@ class ActiveNuclei:
     def _redshift(
         rng: np.random.Generator, environment: Environment, magnitude: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Draw a nucleus's luminosity (M = -19 ... -26), and put it where it has its magnitude."""
+        """Draw luminosities (M = -19 ... -26) and return the redshifts at which they have the magnitudes."""
         absolute = -(19.0 + 8.0 * rng.beta(2.0, 2.0, magnitude.size))
         return np.clip(environment.cosmology.redshift_at(magnitude - absolute), 0.005, 4.0)
 
@@ -96,7 +133,7 @@ class ActiveNuclei:
         redshift: NDArray[np.float64],
         wavelength_angstrom: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Give the amplitude SF_inf (n, bands), mag, and the observed damping time (n,), days."""
+        """Return the amplitude SF_inf (n, bands), mag, and the observed damping time (n,), days."""
         log_mass = 2.0 - 0.27 * np.clip(absolute, -28.0, -17.0) + rng.normal(0, 0.3, absolute.size) - 9
         rest = np.log10(wavelength_angstrom[None, :] / (1 + redshift[:, None]) / 4000.0)
         common = -0.51 + 0.131 * (absolute + 23) + 0.18 * log_mass + rng.normal(0, 0.1, absolute.size)
@@ -120,12 +157,12 @@ class ActiveNuclei:
 
 @dataclass(frozen=True)
 class PeriodicSources:
-    """Stars whose magnitude repeats.
+    """Periodic variable stars.
 
     Attributes
     ----------
     labels
-        What they are.
+        Classes and redshifts.
     mean_flux
         Shape (n, bands), nJy: flux of the reference image.
     amplitude_mag
@@ -149,7 +186,7 @@ class PeriodicSources:
         return np.asarray(self.mean_flux * (10 ** (0.4 * self.amplitude_mag) - 1))
 
     def flux_njy(self, index: int, days: NDArray[np.float64], band: int) -> NDArray[np.float64]:
-        """Give flux minus reference."""
+        """Return the flux minus that of the reference image; see `SourceBatch`."""
         phase = (days / self.period_days[index] + self.phase[index]) % 1.0
         change = self.amplitude_mag[index, band] * self.shape(index, phase)
         return np.asarray(self.mean_flux[index, band] * (10 ** (-0.4 * change) - 1))
@@ -157,7 +194,7 @@ class PeriodicSources:
 
 @dataclass(frozen=True, slots=True)
 class PeriodicStars:
-    """One kind of periodic variable.
+    """A kind of periodic variable.
 
     Attributes
     ----------
@@ -185,15 +222,13 @@ class PeriodicStars:
     def draw(
         self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
     ) -> SourceBatch:
-        """Draw one star behind each Milky Way E(B-V) of `mwebv`."""
+        """Draw one star behind each Milky Way E(B-V) of `mwebv`; see `Population`."""
         count = mwebv.size
         wavelength = _wavelengths(environment)
         bright, faint = _magnitude_range(environment, 13.0)
         r_mag = _power_law_magnitudes(rng, count, (bright, faint), 0.15)
         colour = rng.normal(*self.g_minus_r_mag, count)
-        # From g - r to other bands along a straight line in 1 / lambda.
-        reach = (1 / wavelength - 1 / 6290.0) / (1 / 4790.0 - 1 / 6290.0)
-        magnitude = r_mag[:, None] + colour[:, None] * reach
+        magnitude = r_mag[:, None] + colour[:, None] * _colour_leverage(wavelength)
         amplitude = rng.uniform(*self.amplitude_mag, count)[:, None]
         sharpness = rng.uniform(0.05, 0.25, count)
         return PeriodicSources(
@@ -207,7 +242,7 @@ class PeriodicStars:
 
 
 def _waveform(kind: str, phase: NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:
-    """Give a magnitude change of about unit range and zero mean."""
+    """Return a magnitude change of about unit range and zero mean."""
     if kind == "sine":
         return np.asarray(0.5 * np.sin(2 * np.pi * phase))
     if kind == "eclipse":
@@ -226,7 +261,7 @@ class DwarfNovae:
     def draw(
         self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
     ) -> TabulatedSources:
-        """Draw one binary behind each Milky Way E(B-V) of `mwebv`."""
+        """Draw one binary behind each Milky Way E(B-V) of `mwebv`; see `Population`."""
         count = mwebv.size
         days = np.arange(*environment.window_days, 0.5)
         peak_mag = _power_law_magnitudes(rng, count, (13.5, environment.limit_mag), 0.15)
@@ -235,17 +270,16 @@ class DwarfNovae:
         shape = self._outburst(rng, since)
         wavelength = _wavelengths(environment)
         colour = rng.normal(0.05, 0.15, count)[:, None]
-        reach = (1 / wavelength - 1 / 6290.0) / (1 / 4790.0 - 1 / 6290.0)
-        magnitude = peak_mag[:, None] + colour * reach + mwebv[:, None] * 0.3 * extinction_per_ebv(wavelength)
+        leverage = _colour_leverage(wavelength)
+        # Only a part of the Milky Way's dust lies in front of its own stars.
+        dust = mwebv[:, None] * 0.3 * extinction_per_ebv(wavelength)
+        magnitude = peak_mag[:, None] + colour * leverage + dust
         # The fading disc reddens a little: the blue bands fall faster.
-        power = 1 + 0.08 * reach[None, None, :]
-        flux = flux_njy(magnitude)[:, None, :] * shape[:, :, None] ** power
-        labels = Labels("Other", ["dwarf-nova"] * count, np.full(count, np.nan), mwebv)
-        return TabulatedSources(labels, np.broadcast_to(days, (count, days.size)), flux)
+        return _outbursts("dwarf-nova", days, magnitude, shape, 1 + 0.08 * leverage, mwebv)
 
     @staticmethod
     def _outburst(rng: np.random.Generator, since: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the flux relative to maximum: rise in a day, slow decline, then a fast one."""
+        """Return the flux relative to maximum: a rise in a day, a slow decline, then a fast one."""
         count = since.shape[0]
         rise = rng.uniform(0.5, 2.5, (count, 1))
         length = 10 ** rng.normal(0.9, 0.25, (count, 1))
@@ -264,7 +298,7 @@ class Novae:
     def draw(
         self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
     ) -> TabulatedSources:
-        """Draw one nova behind each Milky Way E(B-V) of `mwebv`."""
+        """Draw one nova behind each Milky Way E(B-V) of `mwebv`; see `Population`."""
         count = mwebv.size
         since = np.concatenate([np.arange(0, 20, 0.5), np.arange(20, 100, 2.0), np.arange(100, 520, 10.0)])
         peak_mag = _power_law_magnitudes(rng, count, (14.5, environment.limit_mag), 0.2)
@@ -281,10 +315,8 @@ class Novae:
         )
         wavelength = _wavelengths(environment)
         colour = rng.normal(0.15, 0.15, count)[:, None]
-        reach = (1 / wavelength - 1 / 6290.0) / (1 / 4790.0 - 1 / 6290.0)
-        magnitude = peak_mag[:, None] + colour * reach + mwebv[:, None] * extinction_per_ebv(wavelength)
+        leverage = _colour_leverage(wavelength)
+        dust = mwebv[:, None] * extinction_per_ebv(wavelength)
+        magnitude = peak_mag[:, None] + colour * leverage + dust
         # H alpha keeps r bright while the continuum fades.
-        power = 1 + 0.12 * reach[None, None, :]
-        flux = flux_njy(magnitude)[:, None, :] * shape[:, :, None] ** power
-        labels = Labels("Other", ["nova"] * count, np.full(count, np.nan), mwebv)
-        return TabulatedSources(labels, np.broadcast_to(since, (count, since.size)), flux)
+        return _outbursts("nova", since, magnitude, shape, 1 + 0.12 * leverage, mwebv)

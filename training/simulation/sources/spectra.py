@@ -1,4 +1,4 @@
-"""Spectral time series on a fixed grid, and black bodies."""
+"""Spectral time series on a fixed grid of wavelengths, and black bodies."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 __all__ = [
     "BLACK_BODY_EDGES_ANGSTROM",
+    "BLACK_BODY_MIDDLE_ANGSTROM",
     "LOG_TEMPERATURE",
     "TEMPLATE_EDGES_ANGSTROM",
+    "TEMPLATE_MIDDLE_ANGSTROM",
     "SpectralSeries",
     "black_bodies",
 ]
@@ -21,6 +23,8 @@ _TWO_PI_H_C2 = 3.741771852e-5
 
 TEMPLATE_EDGES_ANGSTROM = np.arange(1500.0, 11_000.1, 50.0)
 BLACK_BODY_EDGES_ANGSTROM = np.arange(800.0, 12_600.1, 100.0)
+TEMPLATE_MIDDLE_ANGSTROM = (TEMPLATE_EDGES_ANGSTROM[1:] + TEMPLATE_EDGES_ANGSTROM[:-1]) / 2
+BLACK_BODY_MIDDLE_ANGSTROM = (BLACK_BODY_EDGES_ANGSTROM[1:] + BLACK_BODY_EDGES_ANGSTROM[:-1]) / 2
 LOG_TEMPERATURE = np.linspace(3.2, 4.9, 52)
 
 
@@ -39,7 +43,7 @@ class SpectralSeries:
     flux
         Shape (p, w), erg/s/cm2/A up to a constant, >= 0.
     observed_until_days
-        Last phase that rests on data.
+        Last phase with data.
     """
 
     name: str
@@ -49,7 +53,13 @@ class SpectralSeries:
     observed_until_days: float
 
     def resampled(self, phase_days: NDArray[np.float64]) -> "SpectralSeries":
-        """Interpolate to other phases; outside its own the series keeps its first and last spectrum."""
+        """Return the series at other phases, linearly interpolated.
+
+        Parameters
+        ----------
+        phase_days
+            Shape (q,), ascending. Outside the series' own range its first or last spectrum is repeated.
+        """
         i = np.clip(
             np.searchsorted(self.phase_days, phase_days, side="right") - 1, 0, self.phase_days.size - 2
         )
@@ -60,7 +70,7 @@ class SpectralSeries:
 
 
 def black_bodies(edges_angstrom: NDArray[np.float64] = BLACK_BODY_EDGES_ANGSTROM) -> NDArray[np.float64]:
-    """Tabulate black bodies of unit luminosity, seen from 10 pc.
+    """Return the spectra of black bodies of unit luminosity, seen from 10 pc.
 
     Parameters
     ----------

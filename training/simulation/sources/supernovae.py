@@ -1,4 +1,4 @@
-"""Supernovae made from spectral templates."""
+"""Supernovae from spectral templates."""
 
 from dataclasses import dataclass
 
@@ -8,63 +8,38 @@ from numpy.typing import NDArray
 from training.simulation.environment import Environment
 from training.simulation.photometry import absolute_magnitude
 from training.simulation.sources.batch import Labels, TabulatedSources
-from training.simulation.sources.dust import extinction_per_ebv, transmission
-from training.simulation.sources.luminosity import Luminosity, draw_visible
+from training.simulation.sources.dust import transmission
+from training.simulation.sources.luminosity import Luminosity
 from training.simulation.sources.spectra import TEMPLATE_EDGES_ANGSTROM, SpectralSeries
+from training.simulation.sources.spectral_factors import colour_leverage, colour_warp, host_dust
 from training.simulation.sources.templates import PHASE_DAYS
+from training.simulation.sources.visible import Volume, draw_from_pool, draw_members
 
-__all__ = ["TemplatePopulation", "TypeIa", "asymmetric_normal", "colour_warp", "host_dust"]
+__all__ = ["TemplatePopulation", "TypeIa", "asymmetric_normal"]
 
-_MIDDLE = (TEMPLATE_EDGES_ANGSTROM[1:] + TEMPLATE_EDGES_ANGSTROM[:-1]) / 2
-_PER_EBV = extinction_per_ebv(_MIDDLE)
-_R_V = 3.1
 _Z_MIN = 0.002
-_MARGIN_MAG = 0.8  # K correction and colour between M_r + distance modulus and the brightest band
 
 
-def host_dust(av_mag: NDArray[np.float64], per_ebv: NDArray[np.float64] = _PER_EBV) -> NDArray[np.float64]:
-    """Give the transmission of the host's dust, shape (n, w), for A_V of shape (n,)."""
-    return transmission(av_mag[:, None] / _R_V * per_ebv)
-
-
-def colour_warp(
-    rng: np.random.Generator,
-    count: int,
-    sigma_mag: float,
-    middle_angstrom: NDArray[np.float64] = _MIDDLE,
-    mean_mag: float = 0.0,
+def asymmetric_normal(
+    rng: np.random.Generator, count: int, peak: float, below: float, above: float
 ) -> NDArray[np.float64]:
-    """Tilt and bend spectra a little, since a handful of templates does not span a class.
+    """Draw from two half Gaussians that meet at `peak`.
 
     Parameters
     ----------
     rng
         Source of randomness.
     count
-        How many objects.
-    sigma_mag
-        Scatter of g - r that the tilt gives, mag.
-    middle_angstrom
-        Shape (w,), the bins.
-    mean_mag
-        Mean reddening of g - r.
+        Number of draws.
+    peak
+        Most probable value.
+    below, above
+        Standard deviations on either side.
 
     Returns
     -------
-    ndarray, shape (count, w)
-        Factors, 1 at 6200 A.
+    ndarray, shape (count,)
     """
-    reach = np.clip((middle_angstrom - 6200.0) / 1500.0, -2.0, 2.0)
-    # Extinction falls with wavelength: a positive tilt dims the blue side.
-    tilt = -rng.normal(mean_mag, sigma_mag, count)[:, None] * reach
-    bend = rng.normal(0, 0.5 * sigma_mag, count)[:, None] * reach**2
-    return transmission(tilt + bend)
-
-
-def asymmetric_normal(
-    rng: np.random.Generator, count: int, peak: float, below: float, above: float
-) -> NDArray[np.float64]:
-    """Draw from two half Gaussians that meet at `peak`."""
     side = rng.random(count) < below / (below + above)
     size = np.abs(rng.standard_normal(count))
     return np.where(side, peak - below * size, peak + above * size)
@@ -87,27 +62,16 @@ class TypeIa:
     def draw(
         self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
     ) -> TabulatedSources:
-        """Draw one object behind each Milky Way E(B-V) of `mwebv`; it may peak above the limit."""
+        """Draw one object behind each Milky Way E(B-V) of `mwebv`; see `Population`."""
         count = mwebv.size
         pool = 20_000
         x1 = np.clip(asymmetric_normal(rng, pool, 0.973, 1.472, 0.222), -3, 2)
         # The red tail is longer than Scolnic & Kessler's: a complete sample has reddened objects that
-        # cosmologists leave out (compared with the colours of ZTF's bright supernovae).
+        # cosmological samples leave out (compared with the colours of ZTF's bright supernovae).
         c = np.clip(asymmetric_normal(rng, pool, -0.04, 0.05, 0.16), -0.3, 1.0)
         magnitude = -19.30 - self.alpha * x1 + self.beta * c + rng.normal(0, self.scatter_mag, pool)
-        sample = draw_visible(
-            rng,
-            environment.cosmology,
-            count,
-            lambda r, n: magnitude[r.integers(0, pool, n)],
-            float(magnitude.min()),
-            limit_mag=environment.limit_mag + _MARGIN_MAG,
-            rate_power=1.5,
-            z_range=(_Z_MIN, 1.4),
-        )
-        # The magnitude identifies the pool's row: stretch and colour belong to it.
-        order = np.argsort(magnitude)
-        row = order[np.searchsorted(magnitude[order], sample.magnitude)]
+        volume = Volume((_Z_MIN, 1.4), rate_power=1.5)
+        sample, row = draw_from_pool(rng, environment, count, magnitude, volume)
         return self.sources(
             environment,
             redshift=sample.redshift,
@@ -129,7 +93,26 @@ class TypeIa:
         magnitude_b: NDArray[np.float64],
         warp: NDArray[np.float64] | None = None,
     ) -> TabulatedSources:
-        """Make light curves of given parameters, shape (n,) each; `magnitude_b` is the absolute peak."""
+        """Return the light curves of given parameters.
+
+        Parameters
+        ----------
+        environment
+            Templates, bands and distances.
+        redshift, mwebv
+            Shape (n,); E(B-V) of the Milky Way in mag.
+        x1, c
+            Shape (n,), stretch and colour of SALT3.
+        magnitude_b
+            Shape (n,), absolute peak magnitude in B.
+        warp
+            Shape (n, w), further factors on the spectra.
+
+        Raises
+        ------
+        ValueError
+            There are no template files.
+        """
         if environment.templates is None:
             raise ValueError("SALT3 needs the template files")
         salt = environment.templates.salt
@@ -175,7 +158,7 @@ class TemplatePopulation:
     rate_power
         Evolution of the rate.
     plateau_end
-        The templates stop on the plateau: let it end.
+        Whether the templates stop on the plateau, so that its end must be added.
     """
 
     class_name: str
@@ -198,19 +181,11 @@ class TemplatePopulation:
     def draw(
         self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
     ) -> TabulatedSources:
-        """Draw one object behind each Milky Way E(B-V) of `mwebv`; it may peak above the limit."""
+        """Draw one object behind each Milky Way E(B-V) of `mwebv`; see `Population`."""
         series = self._series(environment)
         count = mwebv.size
-        sample = draw_visible(
-            rng,
-            environment.cosmology,
-            count,
-            self.luminosity.draw,
-            self.luminosity.brightest,
-            limit_mag=environment.limit_mag + _MARGIN_MAG,
-            rate_power=self.rate_power,
-            z_range=(_Z_MIN, 1.5),
-        )
+        volume = Volume((_Z_MIN, 1.5), self.rate_power)
+        sample = draw_members(rng, environment, count, self.luminosity, volume)
         chosen = rng.integers(0, len(series), count)
         factor = host_dust(rng.exponential(self.host_av_mag, count))
         factor *= colour_warp(rng, count, self.tilt_sigma_mag, mean_mag=self.tilt_mag)
@@ -227,7 +202,7 @@ class TemplatePopulation:
         return TabulatedSources(labels, self._days(rng, sample.redshift), flux)
 
     def _series(self, environment: Environment) -> tuple[SpectralSeries, ...]:
-        """Pick the templates."""
+        """Return the templates of the class."""
         if environment.templates is None:
             raise ValueError(f"class {self.class_name} needs the template files")
         if not self.kinds:
@@ -235,23 +210,23 @@ class TemplatePopulation:
         return environment.templates.of_kinds(*self.kinds)
 
     def _days(self, rng: np.random.Generator, redshift: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Stretch the phases: one factor for all, another for the rise."""
+        """Return observed days, shape (n, phases): one stretch for all phases, another for the rise."""
         stretch = self.stretch * rng.lognormal(0.0, self.stretch_sigma, redshift.size)
         rise = self.rise * rng.lognormal(0.0, self.rise_sigma, redshift.size)
         factor = np.where(PHASE_DAYS[None, :] < 0, rise[:, None], 1.0)
         return PHASE_DAYS * factor * (stretch * (1 + redshift))[:, None]
 
     def _cooling(self, environment: Environment, redshift: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give factors, shape (n, phases, bands), 1 at rest-frame 6200 A."""
+        """Return the factors of the reddening, shape (n, phases, bands), 1 at rest-frame 6200 A."""
         bands = np.array([passband.effective_angstrom() for passband in environment.bandpasses.values()])
-        reach = np.clip((bands / (1 + redshift[:, None]) - 6200.0) / 1500.0, -2.0, 2.0)
+        leverage = colour_leverage(bands / (1 + redshift[:, None]))
         early = np.exp(-0.5 * ((PHASE_DAYS - 12.0) / np.where(PHASE_DAYS < 12.0, 9.0, 25.0)) ** 2)
         late = np.clip((PHASE_DAYS - 40.0) / 80.0, 0.0, 1.0)
         reddening = self.cooling_mag * early + self.late_tilt_mag * late
-        return transmission(-reddening[None, :, None] * reach[:, None, :])
+        return transmission(-reddening[None, :, None] * leverage[:, None, :])
 
     def _fading(self, rng: np.random.Generator, template: SpectralSeries, count: int) -> NDArray[np.float64]:
-        """Give factors, shape (count, phases): an extra decline and, for plateaus, their end."""
+        """Return factors, shape (count, phases): an extra decline and the end of a plateau."""
         after = np.maximum(PHASE_DAYS, 0.0)
         # The extra decline stops after 100 days, where radioactive decay sets the pace.
         magnitude = rng.normal(self.decline, self.decline_sigma, count)[:, None] * np.minimum(after, 100.0)
@@ -264,6 +239,6 @@ class TemplatePopulation:
 
 
 def _peak_magnitude(template: SpectralSeries, environment: Environment) -> float:
-    """Give the template's own peak r magnitude, as if its flux were that at 10 pc."""
+    """Return the template's own peak r magnitude, as if its flux were that at 10 pc."""
     magnitude = absolute_magnitude(template.flux, TEMPLATE_EDGES_ANGSTROM, environment.reference_r)
     return float(magnitude.min())

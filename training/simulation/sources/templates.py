@@ -1,4 +1,4 @@
-"""Spectral templates of a data directory, made ready: rise and late times filled in."""
+"""Spectral templates of a data directory, extrapolated to the rise and to late times."""
 
 import csv
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from training.simulation.sources.spectra import TEMPLATE_EDGES_ANGSTROM, SpectralSeries
+from training.simulation.sources.spectra import TEMPLATE_MIDDLE_ANGSTROM, SpectralSeries
 
 __all__ = ["PHASE_DAYS", "SaltModel", "Templates", "has_templates", "load_templates"]
 
@@ -28,7 +28,7 @@ _FIREBALL_DAYS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class SaltModel:
-    """SALT3 surfaces with late times added.
+    """SALT3 surfaces, extrapolated to late times.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class SaltModel:
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """Everything read from the data directory; all on `TEMPLATE_EDGES_ANGSTROM`.
+    """The templates of a data directory, on `TEMPLATE_EDGES_ANGSTROM`.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Templates:
     salt
         SN Ia.
     hsiao
-        SN Ia spectra, on `PHASE_DAYS`, for the peculiar ones.
+        SN Ia spectra, on `PHASE_DAYS`, for peculiar SNe Ia.
     """
 
     core_collapse: tuple[SpectralSeries, ...]
@@ -64,12 +64,12 @@ class Templates:
     hsiao: SpectralSeries
 
     def of_kinds(self, *kinds: str) -> tuple[SpectralSeries, ...]:
-        """Give the core-collapse templates of some spectroscopic types."""
+        """Return the core-collapse templates of some spectroscopic types."""
         return tuple(series for series in self.core_collapse if series.kind in kinds)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read ``sed_templates``."""
+        """Read the directory ``sed_templates``."""
         with np.load(directory / "hsiao_v3.npz") as file:
             hsiao = _series("hsiao-v3", "SN Ia", file["phase"], file["flux"])
         return cls(
@@ -80,14 +80,14 @@ class Templates:
 
 
 def load_templates(data_dir: Path | None) -> Templates | None:
-    """Read the templates below a data directory; None where there are none."""
+    """Return the templates of a data directory; None if it has none."""
     if data_dir is None or not has_templates(data_dir):
         return None
     return Templates.load(data_dir / "sed_templates")
 
 
 def has_templates(data_dir: Path | None) -> bool:
-    """Say whether a data directory has spectral templates."""
+    """Return whether a data directory has spectral templates."""
     return data_dir is not None and (data_dir / "sed_templates" / "cc_sed_templates.npz").is_file()
 
 
@@ -104,12 +104,12 @@ def _core_collapse(directory: Path) -> tuple[SpectralSeries, ...]:
 
 
 def _series(name: str, kind: str, phase: NDArray[np.floating], flux: NDArray[np.floating]) -> SpectralSeries:
-    """Take arrays of a file over."""
+    """Return the arrays of a file as a series."""
     return SpectralSeries(name, kind, phase.astype(np.float64), flux.astype(np.float64), float(phase[-1]))
 
 
 def _completed(series: SpectralSeries) -> SpectralSeries:
-    """Let a template rise from nothing and fade on, on the common phases."""
+    """Return a template on the common phases, with a rise before and a decline after its own."""
     inside = series.resampled(PHASE_DAYS)
     first, last = series.phase_days[[0, -1]]
     start = first - _FIREBALL_DAYS
@@ -121,8 +121,8 @@ def _completed(series: SpectralSeries) -> SpectralSeries:
 
 def _late_slope(series: SpectralSeries) -> float:
     """Measure the decline over the last 20 days, 4000-9000 A, mag per day, within physical bounds."""
-    middle = (TEMPLATE_EDGES_ANGSTROM[1:] + TEMPLATE_EDGES_ANGSTROM[:-1]) / 2
-    light = series.flux[:, (middle > 4000) & (middle < 9000)].sum(axis=1)
+    optical = (TEMPLATE_MIDDLE_ANGSTROM > 4000) & (TEMPLATE_MIDDLE_ANGSTROM < 9000)
+    light = series.flux[:, optical].sum(axis=1)
     late = series.phase_days >= series.phase_days[-1] - 20
     magnitude = -2.5 * np.log10(np.maximum(light[late], light.max() * 1e-8))
     slope = np.polyfit(series.phase_days[late], magnitude, 1)[0] if late.sum() > 2 else 0.015
@@ -159,8 +159,7 @@ def _colour_law(path: Path) -> NDArray[np.float64]:
     rest = lines[1 + count :]
     low = float(rest[rest.index("Salt2ExtinctionLaw.min_lambda") + 1])
     high = float(rest[rest.index("Salt2ExtinctionLaw.max_lambda") + 1])
-    middle = (TEMPLATE_EDGES_ANGSTROM[1:] + TEMPLATE_EDGES_ANGSTROM[:-1]) / 2
-    reduced = (middle - 4302.57) / (5428.55 - 4302.57)
+    reduced = (TEMPLATE_MIDDLE_ANGSTROM - 4302.57) / (5428.55 - 4302.57)
     limits = (np.array([low, high]) - 4302.57) / (5428.55 - 4302.57)
     # p(l) = (1 - sum of the coefficients) l + a1 l^2 + a2 l^3 + ...: 0 in B, 1 in V.
     polynomial = np.polynomial.Polynomial([0.0, 1 - coefficients.sum(), *coefficients])

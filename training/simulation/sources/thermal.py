@@ -1,4 +1,4 @@
-"""Sources that shine like a black body: superluminous supernovae and tidal disruptions."""
+"""Black-body sources: superluminous supernovae and tidal disruption events."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,14 @@ from numpy.typing import NDArray
 
 from training.simulation.environment import Environment
 from training.simulation.sources.batch import Labels, TabulatedSources
-from training.simulation.sources.dust import extinction_per_ebv
-from training.simulation.sources.luminosity import Luminosity, VolumeSample, draw_visible
+from training.simulation.sources.luminosity import Luminosity, VolumeSample
 from training.simulation.sources.magnetar import Magnetars, magnetar_light_curve
-from training.simulation.sources.spectra import BLACK_BODY_EDGES_ANGSTROM, LOG_TEMPERATURE
-from training.simulation.sources.supernovae import colour_warp, host_dust
+from training.simulation.sources.spectra import BLACK_BODY_MIDDLE_ANGSTROM, LOG_TEMPERATURE
+from training.simulation.sources.spectral_factors import colour_warp, thermal_dust, ultraviolet_cutoff
+from training.simulation.sources.visible import Volume, draw_from_pool, draw_members
 
-__all__ = ["SuperluminousI", "TidalDisruption", "thermal_dust", "thermal_flux", "ultraviolet_cutoff"]
+__all__ = ["SuperluminousI", "TidalDisruption", "thermal_flux"]
 
-_MIDDLE = (BLACK_BODY_EDGES_ANGSTROM[1:] + BLACK_BODY_EDGES_ANGSTROM[:-1]) / 2
-_PER_EBV = extinction_per_ebv(np.clip(_MIDDLE, 912.0, None))
 _MARGIN_MAG = 1.0  # hot sources are brighter in g than in r, more so when redshifted
 
 TIME_DAYS = np.concatenate(
@@ -27,7 +25,7 @@ TIME_DAYS = np.concatenate(
         np.arange(200.0, 701.0, 20.0),
     ]
 )
-"""Rest-frame days about the peak."""
+"""Rest-frame days from the peak."""
 
 
 def thermal_flux(
@@ -37,7 +35,7 @@ def thermal_flux(
     temperature_kelvin: NDArray[np.float64],
     rest_factor: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Give the observed flux of expanding or cooling black bodies.
+    """Return the observed flux of expanding or cooling black bodies.
 
     Parameters
     ----------
@@ -50,7 +48,7 @@ def thermal_flux(
     temperature_kelvin
         Shape (n, t).
     rest_factor
-        Shape (n, w), whatever else multiplies the rest-frame spectra.
+        Shape (n, w), further factors on the rest-frame spectra.
 
     Returns
     -------
@@ -62,15 +60,10 @@ def thermal_flux(
     return luminosity[:, :, None] * _at_temperature(by_temperature, temperature_kelvin)
 
 
-def thermal_dust(av_mag: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the transmission of a host's dust on the black bodies' grid, shape (n, w)."""
-    return host_dust(av_mag, _PER_EBV)
-
-
 def _at_temperature(
     table: NDArray[np.float64], temperature_kelvin: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Interpolate (n, temperatures, bands) at (n, t) temperatures, linearly in the logarithms."""
+    """Interpolate a table (n, temperatures, bands) at (n, t) temperatures, linearly in the logarithms."""
     step = LOG_TEMPERATURE[1] - LOG_TEMPERATURE[0]
     position = (np.log10(temperature_kelvin) - LOG_TEMPERATURE[0]) / step
     position = np.clip(position, 0.0, LOG_TEMPERATURE.size - 1.001)
@@ -88,21 +81,11 @@ class SuperluminousI:
     def draw(
         self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
     ) -> TabulatedSources:
-        """Draw one object behind each Milky Way E(B-V) of `mwebv`; it may peak above the limit."""
+        """Draw one object behind each Milky Way E(B-V) of `mwebv`; see `Population`."""
         count = mwebv.size
         magnetars, magnitude = environment.magnetars.draw(rng, 4000)
-        sample = draw_visible(
-            rng,
-            environment.cosmology,
-            count,
-            lambda r, n: magnitude[r.integers(0, magnitude.size, n)],
-            float(magnitude.min()),
-            limit_mag=environment.limit_mag + _MARGIN_MAG,
-            rate_power=2.7,
-            z_range=(0.02, 3.0),
-        )
-        order = np.argsort(magnitude)
-        row = order[np.searchsorted(magnitude[order], sample.magnitude)]
+        volume = Volume((0.02, 3.0), rate_power=2.7, margin_mag=_MARGIN_MAG)
+        sample, row = draw_from_pool(rng, environment, count, magnitude, volume)
         chosen = Magnetars(**{name: getattr(magnetars, name)[row] for name in Magnetars.__slots__})
         since = np.concatenate(
             [np.linspace(0, 120, 81), np.linspace(125, 400, 40), np.linspace(420, 900, 20)]
@@ -111,7 +94,7 @@ class SuperluminousI:
         factor = ultraviolet_cutoff(chosen.cutoff_angstrom, chosen.cutoff_slope)
         factor *= thermal_dust(chosen.host_av_mag)
         # A black body with a cutoff is too red: without this, real ones are 0.1 mag bluer in g - r at peak.
-        factor *= colour_warp(rng, count, 0.06, _MIDDLE, mean_mag=-0.07)
+        factor *= colour_warp(rng, count, 0.06, BLACK_BODY_MIDDLE_ANGSTROM, mean_mag=-0.07)
         labels = Labels("SLSN-I", ["magnetar"] * count, sample.redshift, mwebv)
         flux = thermal_flux(environment, labels, luminosity, temperature, factor)
         peak = since[luminosity.argmax(axis=1)]
@@ -137,18 +120,10 @@ class TidalDisruption:
     def draw(
         self, rng: np.random.Generator, environment: Environment, mwebv: NDArray[np.float64]
     ) -> TabulatedSources:
-        """Draw one object behind each Milky Way E(B-V) of `mwebv`; it may peak above the limit."""
+        """Draw one object behind each Milky Way E(B-V) of `mwebv`; see `Population`."""
         count = mwebv.size
-        sample = draw_visible(
-            rng,
-            environment.cosmology,
-            count,
-            self.luminosity.draw,
-            self.luminosity.brightest,
-            limit_mag=environment.limit_mag + _MARGIN_MAG,
-            rate_power=-1.0,
-            z_range=(0.005, 2.0),
-        )
+        volume = Volume((0.005, 2.0), rate_power=-1.0, margin_mag=_MARGIN_MAG)
+        sample = draw_members(rng, environment, count, self.luminosity, volume)
         shape = self._shape(rng, count)
         # Most cool a little about the peak and warm up later on.
         log_peak = np.clip(rng.normal(4.29, 0.14, count), 4.0, 4.7)[:, None]
@@ -161,7 +136,7 @@ class TidalDisruption:
 
     @staticmethod
     def _shape(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-        """Give luminosities relative to their peaks, shape (count, t): Gaussian rise, two kinds of decay."""
+        """Return luminosities relative to peak, shape (count, t): Gaussian rise, two kinds of decay."""
         sigma = (10 ** rng.normal(1.12, 0.25, count))[:, None]
         scale = (10 ** rng.normal(1.55, 0.26, count))[:, None]
         index = np.clip(rng.normal(2.2, 0.7, count), 0.8, 4.0)[:, None]
@@ -181,17 +156,10 @@ def _normalised(
     temperature_kelvin: NDArray[np.float64],
     rest_factor: NDArray[np.float64],
 ) -> TabulatedSources:
-    """Scale light curves so that the black body itself peaks at the drawn r magnitude."""
+    """Return light curves scaled so that the black body itself peaks at the drawn r magnitude."""
     position = np.log10(temperature_kelvin)
     of_unit = np.interp(position, LOG_TEMPERATURE, environment.black_body_magnitude)
     peak = (of_unit - 2.5 * np.log10(np.maximum(shape, 1e-30))).min(axis=1)
     luminosity = shape * 10 ** (-0.4 * (sample.magnitude - peak))[:, None]
     flux = thermal_flux(environment, labels, luminosity, temperature_kelvin, rest_factor)
     return TabulatedSources(labels, TIME_DAYS * (1 + labels.redshift[:, None]), flux)
-
-
-def ultraviolet_cutoff(
-    cutoff_angstrom: NDArray[np.float64], slope: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Suppress the spectrum below a wavelength by (lambda / cutoff) ** slope, shape (n, w)."""
-    return np.asarray(np.minimum(_MIDDLE / cutoff_angstrom[:, None], 1.0) ** slope[:, None])

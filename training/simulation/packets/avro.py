@@ -1,9 +1,18 @@
-"""Blank records of an Avro schema, to be filled in."""
+"""The schemas of the surveys' packets, and blank records to be filled in."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-__all__ = ["blank_records"]
+import fastavro
+
+from service.core.alerts import Survey
+from service.decoding.shipped import shipped_schema
+
+__all__ = ["VERSION", "PacketFormat", "blank_records", "packet_format"]
+
+VERSION = {Survey.ZTF: "4.02", Survey.LSST: "10.0"}
 
 _BLANK: dict[str, Any] = {
     "null": None,
@@ -17,21 +26,52 @@ _BLANK: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class PacketFormat:
+    """The format of a survey's packets.
+
+    Attributes
+    ----------
+    schema
+        As fastavro parses it.
+    blank
+        Short name of each record to a blank one.
+    """
+
+    schema: Any
+    blank: Mapping[str, dict[str, Any]]
+
+
+@cache
+def packet_format(survey: Survey) -> PacketFormat:
+    """Return the format of a survey's packets.
+
+    Parameters
+    ----------
+    survey
+        ZTF or LSST.
+    """
+    schema = shipped_schema(survey.value, VERSION[survey])
+    # ZTF writes null where a value is unknown, LSST NaN, 0 or False.
+    blank = blank_records(schema, null_where_allowed=survey is Survey.ZTF)
+    return PacketFormat(fastavro.parse_schema(schema), blank)
+
+
 def blank_records(schema: Mapping[str, Any], *, null_where_allowed: bool) -> dict[str, dict[str, Any]]:
-    """Give one blank of every record that a schema declares.
+    """Return a blank record of every record type that a schema declares.
 
     Parameters
     ----------
     schema
-        Of a record, other records declared within.
+        Of a record, in which other records may be declared.
     null_where_allowed
-        Whether a union with null is blank as null (ZTF), or as its other branch: NaN, 0, False (LSST).
-        Arrays, records and bytes are null in any case.
+        Whether a union with null is blank as null, or as its other branch: NaN, 0, False. Arrays, records,
+        strings and bytes are null in either case.
 
     Returns
     -------
     dict
-        Short name of the record to its blank.
+        Short name of a record type to its blank record.
     """
     records: dict[str, dict[str, Any]] = {}
     _collect(schema, records, null_where_allowed=null_where_allowed)
@@ -39,7 +79,7 @@ def blank_records(schema: Mapping[str, Any], *, null_where_allowed: bool) -> dic
 
 
 def _collect(schema: Any, records: dict[str, dict[str, Any]], *, null_where_allowed: bool) -> None:
-    """Walk down a schema."""
+    """Add the blank records of a schema and of everything declared within it."""
     if isinstance(schema, list):
         for branch in schema:
             _collect(branch, records, null_where_allowed=null_where_allowed)
@@ -54,10 +94,10 @@ def _collect(schema: Any, records: dict[str, dict[str, Any]], *, null_where_allo
 
 
 def _blank(kind: Any, *, null_where_allowed: bool) -> Any:
-    """Give the blank of one field."""
+    """Return the blank value of a field."""
     if not isinstance(kind, list):
         return _BLANK.get(kind) if isinstance(kind, str) else None
-    branch = next(each for each in kind if each != "null")
+    branch = next(branch for branch in kind if branch != "null")
     if null_where_allowed or not isinstance(branch, str) or branch in {"string", "bytes"}:
         return None
     return _BLANK.get(branch)
