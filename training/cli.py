@@ -37,7 +37,13 @@ def threads(
         typer.Option("--threads", min=1, help="Threads of PyTorch; small networks need one"),
     ] = 1,
 ) -> None:
-    """Set how many processors training uses."""
+    """Set how many processors training uses.
+
+    Parameters
+    ----------
+    torch_threads
+        Number of threads.
+    """
     import torch
 
     torch.set_num_threads(torch_threads)

@@ -63,7 +63,13 @@ def coarse_class(label: str) -> str:
 
 
 def coarse_classes(labels: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Return `coarse_class` of many labels, str, shape (n,)."""
+    """Return `coarse_class` of many labels, str, shape (n,).
+
+    Parameters
+    ----------
+    labels
+        Shape (n,).
+    """
     names, codes = np.unique(labels, return_inverse=True)
     coarse: NDArray[np.str_] = np.array([coarse_class(str(name)) for name in names], dtype=np.str_)
     return coarse[codes] if len(names) else np.zeros(0, dtype=np.str_)

@@ -65,7 +65,13 @@ class LabelledLightCurves:
         return len(self.object_id)
 
     def rows(self, index: int) -> Observations:
-        """Return the observations of object `index`, in order of time."""
+        """Return the observations of object `index`, in order of time.
+
+        Parameters
+        ----------
+        index
+            Of the object.
+        """
         return self.observations[self.offsets[index] : self.offsets[index + 1]]
 
     @property
@@ -239,7 +245,13 @@ def concatenate(sets: Sequence[LabelledLightCurves]) -> LabelledLightCurves:
 
 
 def detection_kinds(detected: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return `Kind.DETECTION` where `detected` is true, `Kind.FORCED` elsewhere, uint8, shape (rows,)."""
+    """Return `Kind.DETECTION` where `detected` is true, `Kind.FORCED` elsewhere, uint8, shape (rows,).
+
+    Parameters
+    ----------
+    detected
+        Shape (rows,).
+    """
     return np.where(detected, Kind.DETECTION, Kind.FORCED).astype(np.uint8)
 
 

@@ -68,13 +68,29 @@ def read_generic(
 
 
 def column_text(table: object, name: str) -> NDArray[np.str_]:
-    """Return a column of a pyarrow table as strings, shape (rows,), empty where a value is missing."""
+    """Return a column of a pyarrow table as strings, shape (rows,), empty where a value is missing.
+
+    Parameters
+    ----------
+    table
+        A pyarrow table.
+    name
+        Of the column.
+    """
     values = table.column(name).to_pylist()  # type: ignore[attr-defined]
     return np.array(["" if value is None else str(value) for value in values], dtype=np.str_)
 
 
 def column_numbers(table: object, name: str) -> NDArray[np.float64]:
-    """Return a column of a pyarrow table as float64, shape (rows,), NaN where there is no number."""
+    """Return a column of a pyarrow table as float64, shape (rows,), NaN where there is no number.
+
+    Parameters
+    ----------
+    table
+        A pyarrow table.
+    name
+        Of the column.
+    """
     return np.array([_number(value) for value in table.column(name).to_pylist()])  # type: ignore[attr-defined]
 
 

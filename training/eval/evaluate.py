@@ -205,7 +205,13 @@ def score_by_detections(
 
 
 def score_table(scores: Mapping[int, Scores]) -> str:
-    """Return scores by number of detections as a Markdown table."""
+    """Return scores by number of detections as a Markdown table.
+
+    Parameters
+    ----------
+    scores
+        Number of detections (0: all) to scores.
+    """
     lines = [
         "| detections | macro AUROC | macro F1 | calibration error | Brier | AUROC by class |",
         "|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""Turn a trained network into a bundle with its model card."""
+"""Trained networks as bundles with model cards."""
 
 import platform
 from collections.abc import Mapping

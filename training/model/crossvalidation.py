@@ -53,7 +53,13 @@ class TransferPlan:
     simulated_extras: LabelledLightCurves | None = None
 
     def training_set(self, real: LabelledLightCurves) -> LabelledLightCurves:
-        """Return real light curves together with the simulated extras."""
+        """Return real light curves together with the simulated extras.
+
+        Parameters
+        ----------
+        real
+            Of the survey of the extras.
+        """
         return real if self.simulated_extras is None else concatenate([real, self.simulated_extras])
 
 

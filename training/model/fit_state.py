@@ -86,7 +86,19 @@ class FitState:
         return cls(network, optimiser, rates, anchor)
 
     def record(self, epoch: int, loss: float, score: float, min_delta: float) -> None:
-        """Add a validation; keep the weights if the score rose by more than `min_delta`."""
+        """Add a validation; keep the weights if the score rose by more than `min_delta`.
+
+        Parameters
+        ----------
+        epoch
+            Number of the epoch.
+        loss
+            Mean training loss.
+        score
+            Validation score.
+        min_delta
+            Smallest increase that counts.
+        """
         self.result.history.append((epoch, loss, score))
         if score > self.result.best_score + min_delta:
             self.result.best_score, self.result.best_epoch, self.waited = score, epoch, 0
@@ -130,6 +142,15 @@ class FitState:
     def load(self, path: Path, config: FitConfig, device: torch.device) -> int:
         """Load a checkpoint written by `save` and return the next epoch.
 
+        Parameters
+        ----------
+        path
+            Checkpoint.
+        config
+            Of this run.
+        device
+            Of the network.
+
         Raises
         ------
         ValueError
@@ -146,5 +167,11 @@ class FitState:
 
 
 def trained_parameters(network: Network) -> list[torch.nn.Parameter]:
-    """Return the parameters that require a gradient, in the network's order."""
+    """Return the parameters that require a gradient, in the network's order.
+
+    Parameters
+    ----------
+    network
+        Whose parameters.
+    """
     return [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -131,6 +131,13 @@ def predict_out_of_fold(
 def days_since_trigger(curves: LabelledLightCurves, recipe: ModelRecipe) -> NDArray[np.float64]:
     """Return the days from each object's first step to every step.
 
+    Parameters
+    ----------
+    curves
+        Objects without a detection in the window have no steps.
+    recipe
+        Its featuriser selects the steps.
+
     Returns
     -------
     ndarray, shape (steps,), float64

@@ -98,7 +98,13 @@ def freeze(network: Network, scheme: Scheme) -> None:
 
 
 def parameter_groups(scheme: Scheme) -> ParameterGroups | None:
-    """Return how a scheme groups parameters by learning rate; None: one rate for all."""
+    """Return how a scheme groups parameters by learning rate; None: one rate for all.
+
+    Parameters
+    ----------
+    scheme
+        Which layers are trained.
+    """
     if scheme is not Scheme.DISCRIMINATIVE:
         return None
 

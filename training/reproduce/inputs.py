@@ -56,14 +56,26 @@ class Target:
     test: int | None
 
     def split(self, seed: int) -> Split:
-        """Return the split of a seed."""
+        """Return the split of a seed.
+
+        Parameters
+        ----------
+        seed
+            Each seed has its own split.
+        """
         return stratified_split(
             self.curves.label, pool=self.sizes[-1], validation=self.validation, test=self.test, seed=seed
         )
 
 
 def experiments(data: Path) -> tuple[str, ...]:
-    """Return the experiments that a data directory allows: real ZTF needs its light curves."""
+    """Return the experiments that a data directory allows: real ZTF needs its light curves.
+
+    Parameters
+    ----------
+    data
+        Data directory.
+    """
     complete = all((data / name).is_dir() for name in REAL_ZTF_SETS)
     return (REAL, LSST) if complete else (LSST,)
 

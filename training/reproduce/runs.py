@@ -54,7 +54,13 @@ class Task:
     seed: int
 
     def path(self, work: Path) -> Path:
-        """Return the file of its result below the directory of the experiments."""
+        """Return the file of its result below the directory of the experiments.
+
+        Parameters
+        ----------
+        work
+            Directory of the experiments.
+        """
         return work / "runs" / self.experiment / f"{self.method}-n{self.labels:05d}-s{self.seed}.json"
 
 

@@ -34,7 +34,13 @@ class Configuration:
 
 
 def main(config: Configuration) -> None:
-    """Transfer, cross-validate, calibrate, train on everything and write a bundle with its model card."""
+    """Transfer, cross-validate, calibrate, train on everything and write a bundle with its model card.
+
+    Parameters
+    ----------
+    config
+        Options of the command.
+    """
     console = Console(stderr=True)
 
     # Base networks

@@ -32,7 +32,13 @@ class Configuration:
 
 
 def main(config: Configuration) -> None:
-    """Fit the calibration on out-of-fold predictions of the transferred network; scores before and after."""
+    """Fit the calibration on out-of-fold predictions of the transferred network; scores before and after.
+
+    Parameters
+    ----------
+    config
+        Options of the command.
+    """
     # Data and base network
     run = load_run(config.base)
     recipe, product = run.recipe, PRODUCTS[run.recipe.survey]

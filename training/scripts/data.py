@@ -21,7 +21,13 @@ class Configuration:
 
 
 def main(config: Configuration) -> None:
-    """List the data sets: what each is, whether it is here, and where it comes from."""
+    """List the data sets: what each is, whether it is here, and where it comes from.
+
+    Parameters
+    ----------
+    config
+        Options of the command.
+    """
     directory = data_directory(config.data)
     table = Table("folder", "here", "what", "from", "licence", "needed for", title=str(directory))
     for entry in CATALOGUE:

@@ -37,7 +37,13 @@ class Configuration:
 
 
 def main(config: Configuration) -> None:
-    """Score a network on the real sets (which it must not have seen), or a table of predictions."""
+    """Score a network on the real sets (which it must not have seen), or a table of predictions.
+
+    Parameters
+    ----------
+    config
+        Options of the command.
+    """
     # Predictions
     if config.run.is_dir():
         run = load_run(config.run)

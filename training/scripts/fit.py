@@ -51,7 +51,13 @@ class Configuration:
 
 
 def main(config: Configuration) -> None:
-    """Train a base network on simulated light curves."""
+    """Train a base network on simulated light curves.
+
+    Parameters
+    ----------
+    config
+        Options of the command.
+    """
     console = Console(stderr=True)
 
     # Data

@@ -50,7 +50,13 @@ class Configuration:
 
 
 def main(config: Configuration) -> None:
-    """Simulate a stream of alert packets in the surveys' own formats: ZTF 4.02 and LSST 10.0."""
+    """Simulate a stream of alert packets in the surveys' own formats: ZTF 4.02 and LSST 10.0.
+
+    Parameters
+    ----------
+    config
+        Options of the command.
+    """
     console = Console(stderr=True)
     if config.cutouts not in CUTOUTS:
         raise InputError(f"unknown cutouts {config.cutouts!r}: choose among {', '.join(CUTOUTS)}")

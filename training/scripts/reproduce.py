@@ -46,7 +46,13 @@ class Configuration:
 
 
 def main(config: Configuration) -> None:
-    """Run the paper's two experiments, with its method and ours, and write a report."""
+    """Run the paper's two experiments, with its method and ours, and write a report.
+
+    Parameters
+    ----------
+    config
+        Options of the command.
+    """
     name = "quick" if config.quick else config.scale
     if name not in SCALES:
         raise InputError(f"unknown scale {name!r}: choose among {', '.join(SCALES)}")

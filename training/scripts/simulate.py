@@ -47,7 +47,13 @@ class Configuration:
 
 
 def main(config: Configuration) -> None:
-    """Simulate light curves of all classes and write them to a Parquet file."""
+    """Simulate light curves of all classes and write them to a Parquet file.
+
+    Parameters
+    ----------
+    config
+        Options of the command.
+    """
     console = Console(stderr=True)
     recipe = make_recipe(
         config.survey,

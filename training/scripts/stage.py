@@ -52,7 +52,7 @@ def as_command(
     configuration
         A dataclass; its fields, annotated with Typer's options, become the options of the command.
     main
-        The script; its docstring becomes the help of the command.
+        The script; the first paragraph of its docstring becomes the help of the command.
     """
 
     def command(**options: Any) -> None:
@@ -62,7 +62,7 @@ def as_command(
     parameters = signature.parameters.items()
     command.__signature__ = signature.replace(return_annotation=None)  # type: ignore[attr-defined]
     command.__annotations__ = {name: parameter.annotation for name, parameter in parameters}
-    command.__doc__ = main.__doc__
+    command.__doc__ = (main.__doc__ or "").partition("\n\n")[0]
     return command
 
 

@@ -34,7 +34,13 @@ class Configuration:
 
 
 def main(config: Configuration) -> None:
-    """Fine-tune a base network on the real light curves of its survey."""
+    """Fine-tune a base network on the real light curves of its survey.
+
+    Parameters
+    ----------
+    config
+        Options of the command.
+    """
     console = Console(stderr=True)
 
     # Data and base network

@@ -119,6 +119,11 @@ def generate(recipe: SimulationRecipe, processes: int = 1) -> Iterator[Simulated
 def generate_chunk(chunk: Chunk) -> SimulatedLightCurves:
     """Return the light curves of one chunk; a pure function of the chunk.
 
+    Parameters
+    ----------
+    chunk
+        Part of a recipe.
+
     Raises
     ------
     ValueError
@@ -241,7 +246,7 @@ def _assemble(
     band: NDArray[np.uint8],
     measured: Measurements,
 ) -> SimulatedLightCurves:
-    """Turn measurements into rows: detections, forced photometry, upper limits."""
+    """Return measurements as rows: detections, forced photometry, upper limits."""
     owner = np.repeat(np.arange(chosen.size), np.diff(offsets))
     detected = measured.detected
     alert = (measured.alert_flux_njy[detected], measured.alert_flux_err_njy[detected])

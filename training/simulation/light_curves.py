@@ -125,7 +125,7 @@ class SimulatedLightCurves:
                 values[field.name] = tuple(column[i] for i in objects)
             elif field.name != "offsets":
                 values[field.name] = column[objects]
-        return type(self)(**values)  # type: ignore[arg-type]  # one value for each field, of its own type
+        return type(self)(**values)  # type: ignore[arg-type]  # one value for each field, of the field's type
 
     def to_table(self) -> pa.Table:
         """Return the light curves as rows of `SCHEMA`."""

@@ -19,13 +19,25 @@ AB_ZERO_POINT_NJY = 31.4
 
 
 def ab_magnitude(flux: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the AB magnitude of a flux in nJy, of the same shape; infinity where it is not positive."""
+    """Return the AB magnitude of a flux in nJy, of the same shape; infinity where it is not positive.
+
+    Parameters
+    ----------
+    flux
+        nJy, any shape.
+    """
     positive = np.where(flux > 0, flux, 1.0)
     return np.where(flux > 0, AB_ZERO_POINT_NJY - 2.5 * np.log10(positive), np.inf)
 
 
 def flux_njy(magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the flux in nJy of an AB magnitude, of the same shape."""
+    """Return the flux in nJy of an AB magnitude, of the same shape.
+
+    Parameters
+    ----------
+    magnitude
+        AB, any shape.
+    """
     return np.asarray(10 ** (-0.4 * (magnitude - AB_ZERO_POINT_NJY)))
 
 

@@ -137,7 +137,13 @@ def class_counts(classes: str, count: int) -> tuple[tuple[str, int], ...]:
 
 
 def file_metadata(recipe: SimulationRecipe) -> dict[str, str]:
-    """Return how a sample was made, as the metadata of its Parquet file."""
+    """Return how a sample was made, as the metadata of its Parquet file.
+
+    Parameters
+    ----------
+    recipe
+        Of the sample.
+    """
     settings = {
         "counts": dict(recipe.counts),
         "bands": [band.name.lower() for band in recipe.bands] if recipe.bands else None,

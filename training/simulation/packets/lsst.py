@@ -118,7 +118,17 @@ class LsstObject:
     def spurious(
         cls, span_mjd: tuple[float, float], rng: np.random.Generator, cutout_bytes: Sequence[int]
     ) -> Self:
-        """Return a single source to which the survey's classifier gives a low reliability."""
+        """Return a single source to which the survey's classifier gives a low reliability.
+
+        Parameters
+        ----------
+        span_mjd
+            First and last possible time.
+        rng
+            Source of randomness.
+        cutout_bytes
+            Sizes of the image stamps.
+        """
         row = (rng.uniform(*span_mjd), int(rng.integers(1, 5)), 10 ** rng.uniform(3.0, 3.5), 150.0)
         position = float(rng.uniform(0, 360)), float(rng.uniform(-60, 5))
         source = _source(row, position, int(rng.integers(0, _N_DETECTORS)), rng)
@@ -128,7 +138,13 @@ class LsstObject:
         return cls(str(identity), [source], [], dia_object, None, random_stamps(rng, cutout_bytes))
 
     def encode(self, alert: int) -> bytes:
-        """Return the packet of an alert, given the index of its detection."""
+        """Return the packet of an alert, given the index of its detection.
+
+        Parameters
+        ----------
+        alert
+            Index in `sources`.
+        """
         packet = packet_format(Survey.LSST)
         trigger = self.sources[alert]
         mjd = trigger["midpointMjdTai"]

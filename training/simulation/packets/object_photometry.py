@@ -36,7 +36,15 @@ class ObjectPhotometry:
 
     @classmethod
     def of(cls, light_curves: SimulatedLightCurves, index: int) -> Self:
-        """Return the photometry of object `index` of a sample."""
+        """Return the photometry of object `index` of a sample.
+
+        Parameters
+        ----------
+        light_curves
+            The sample.
+        index
+            Of the object.
+        """
         rows = slice(light_curves.offsets[index], light_curves.offsets[index + 1])
         return cls(
             light_curves.mjd_tai[rows],

@@ -76,7 +76,13 @@ class PacketObject(Protocol):
         """Times of its alerts, ascending."""
 
     def encode(self, alert: int) -> bytes:
-        """Return the packet of an alert, given its index in `alert_mjd_tai`."""
+        """Return the packet of an alert, given its index in `alert_mjd_tai`.
+
+        Parameters
+        ----------
+        alert
+            Index in `alert_mjd_tai`.
+        """
 
 
 def make_packets(

@@ -90,7 +90,17 @@ class ZtfObject:
     def spurious(
         cls, span_mjd: tuple[float, float], rng: np.random.Generator, cutout_bytes: Sequence[int]
     ) -> Self:
-        """Return a single detection to which the survey's classifier gives a low real-bogus score."""
+        """Return a single detection to which the survey's classifier gives a low real-bogus score.
+
+        Parameters
+        ----------
+        span_mjd
+            First and last possible time.
+        rng
+            Source of randomness.
+        cutout_bytes
+            Sizes of the image stamps.
+        """
         context = {"drb": float(rng.uniform(0.0, 0.1)), "rb": float(rng.uniform(0.0, 0.3))}
         return cls._single(span_mjd, context, rng, cutout_bytes)
 
@@ -155,7 +165,13 @@ class ZtfObject:
         )
 
     def encode(self, alert: int) -> bytes:
-        """Return the packet of an alert, given the index of its detection."""
+        """Return the packet of an alert, given the index of its detection.
+
+        Parameters
+        ----------
+        alert
+            Index in `detections`.
+        """
         packet = packet_format(Survey.ZTF)
         trigger = self.detections[alert]
         candid, jd = trigger["candid"], trigger["jd"]

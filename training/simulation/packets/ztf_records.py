@@ -145,5 +145,11 @@ def forced(
 
 
 def limit_mag(noise_njy: float) -> float:
-    """Return the 5 sigma limiting magnitude of a noise in nJy."""
+    """Return the 5 sigma limiting magnitude of a noise in nJy.
+
+    Parameters
+    ----------
+    noise_njy
+        1 sigma.
+    """
     return float(31.4 - 2.5 * np.log10(5 * noise_njy))

@@ -1,4 +1,4 @@
-"""Distances and volumes of a flat LCDM universe, tabulated once."""
+"""Distances and volumes of a flat LCDM universe, as a table."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -28,9 +28,16 @@ class Cosmology:
 
     @classmethod
     def flat_lcdm(cls, hubble_km_s_mpc: float = 70.0, omega_matter: float = 0.3, z_max: float = 5.0) -> Self:
-        """Integrate c / H(z) by the trapezoid rule (error below 1e-6 in distance).
+        """Return the distances of a flat LCDM universe, by the trapezoid rule (error below 1e-6).
 
-        H0 = 70 is the value that the luminosity functions used here assume.
+        Parameters
+        ----------
+        hubble_km_s_mpc
+            Hubble constant; the luminosity functions used here assume 70.
+        omega_matter
+            Matter density over the critical density.
+        z_max
+            End of the table.
         """
         z = np.concatenate([np.linspace(0.0, 0.1, 2001), np.linspace(0.1, z_max, 20_001)[1:]])
         inverse_h = SPEED_OF_LIGHT_KM_S / (
@@ -40,12 +47,24 @@ class Cosmology:
         return cls(z, np.concatenate([[0.0], np.cumsum(steps)]))
 
     def distance_modulus(self, redshift: ArrayLike) -> NDArray[np.float64]:
-        """Return m - M of a source at `redshift` (> 0), without K correction, mag."""
+        """Return m - M of a source at `redshift` (> 0), without K correction, mag.
+
+        Parameters
+        ----------
+        redshift
+            Any shape.
+        """
         z = np.asarray(redshift, np.float64)
         return 5 * np.log10((1 + z) * np.interp(z, self.redshift, self.comoving_mpc)) + 25
 
     def redshift_at(self, distance_modulus: ArrayLike) -> NDArray[np.float64]:
-        """Return the redshift of a distance modulus, clipped to the table."""
+        """Return the redshift of a distance modulus, clipped to the table.
+
+        Parameters
+        ----------
+        distance_modulus
+            mag, any shape.
+        """
         z = self.redshift[1:]
         return np.interp(np.asarray(distance_modulus, np.float64), self.distance_modulus(z), z)
 

@@ -33,12 +33,24 @@ def extinction_per_ebv(wavelength_angstrom: ArrayLike) -> NDArray[np.float64]:
 
 
 def transmission(extinction: ArrayLike) -> NDArray[np.float64]:
-    """Return the fraction of light that passes an extinction in magnitudes, of the same shape."""
+    """Return the fraction of light that passes an extinction in magnitudes, of the same shape.
+
+    Parameters
+    ----------
+    extinction
+        mag, any shape.
+    """
     return np.asarray(np.exp(-0.4 * np.log(10) * np.asarray(extinction, np.float64)))
 
 
 def galactic_latitude_deg(ra_deg: ArrayLike, dec_deg: ArrayLike) -> NDArray[np.float64]:
-    """Return the galactic latitude of ICRS positions, degrees, of the same shape."""
+    """Return the galactic latitude of ICRS positions, degrees, of the same shape.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg
+        Any shape.
+    """
     pole_ra, pole_dec = np.radians(_NORTH_GALACTIC_POLE_DEG)
     ra, dec = np.radians(np.asarray(ra_deg)), np.radians(np.asarray(dec_deg))
     sine = np.sin(dec) * np.sin(pole_dec) + np.cos(dec) * np.cos(pole_dec) * np.cos(ra - pole_ra)

@@ -54,7 +54,15 @@ class Gaussian:
     brightest: float
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-        """Draw absolute magnitudes; values beyond the cut are reflected at it."""
+        """Draw absolute magnitudes; values beyond the cut are reflected at it.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        count
+            Number of draws.
+        """
         magnitude = rng.normal(self.mean, self.sigma, count)
         return np.where(magnitude < self.brightest, 2 * self.brightest - magnitude, magnitude)
 
@@ -76,7 +84,15 @@ class BrokenPowerLaw:
     slope: float
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-        """Draw absolute magnitudes by inversion of dN/dM ~ 10 ** (0.4 slope M)."""
+        """Draw absolute magnitudes by inversion of dN/dM ~ 10 ** (0.4 slope M).
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        count
+            Number of draws.
+        """
         k = 0.4 * self.slope * np.log(10)
         low, high = np.exp(k * self.brightest), np.exp(k * self.faintest)
         return np.asarray(np.log(low + rng.random(count) * (high - low)) / k)

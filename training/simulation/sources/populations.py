@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.simulation.environment import Environment
+from training.simulation.sources.active_nuclei import ActiveNuclei
 from training.simulation.sources.batch import SourceBatch
 from training.simulation.sources.luminosity import BrokenPowerLaw, Gaussian
 from training.simulation.sources.parametric import ParametricSupernova
-from training.simulation.sources.recurring import ActiveNuclei, DwarfNovae, Novae, PeriodicStars
 from training.simulation.sources.supernovae import TemplatePopulation, TypeIa
 from training.simulation.sources.thermal import SuperluminousI, TidalDisruption
+from training.simulation.sources.variable_stars import DwarfNovae, Novae, PeriodicStars
 
 __all__ = ["CLASS_NAMES", "Population", "population_shares", "populations"]
 
@@ -204,7 +205,13 @@ _ALWAYS: dict[str, Sequence[tuple[float, Population]]] = {
 
 
 def populations(environment: Environment) -> Mapping[str, Sequence[tuple[float, Population]]]:
-    """Return every class's populations with their shares: of templates if there are any, else parametric."""
+    """Return every class's populations with their shares: of templates if there are any, else parametric.
+
+    Parameters
+    ----------
+    environment
+        Decides whether there are templates.
+    """
     return _of(templates=environment.templates is not None)
 
 

@@ -32,12 +32,24 @@ def host_dust(
 
 
 def thermal_dust(av_mag: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the transmission of the host's dust on the grid of the black bodies, see `host_dust`."""
+    """Return the transmission of the host's dust on the grid of the black bodies, see `host_dust`.
+
+    Parameters
+    ----------
+    av_mag
+        Shape (n,), A_V.
+    """
     return host_dust(av_mag, _BLACK_BODY_EXTINCTION)
 
 
 def colour_leverage(wavelength_angstrom: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how a reddening of g - r acts on other wavelengths: 0 at 6200 A, -1 at 4700 A, at most 2."""
+    """Return how a reddening of g - r acts on other wavelengths: 0 at 6200 A, -1 at 4700 A, at most 2.
+
+    Parameters
+    ----------
+    wavelength_angstrom
+        Any shape, rest frame.
+    """
     return np.clip((wavelength_angstrom - 6200.0) / 1500.0, -2.0, 2.0)
 
 

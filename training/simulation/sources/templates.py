@@ -64,12 +64,24 @@ class Templates:
     hsiao: SpectralSeries
 
     def of_kinds(self, *kinds: str) -> tuple[SpectralSeries, ...]:
-        """Return the core-collapse templates of some spectroscopic types."""
+        """Return the core-collapse templates of some spectroscopic types.
+
+        Parameters
+        ----------
+        kinds
+            As the library names them.
+        """
         return tuple(series for series in self.core_collapse if series.kind in kinds)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read the directory ``sed_templates``."""
+        """Read the directory ``sed_templates``.
+
+        Parameters
+        ----------
+        directory
+            ``sed_templates`` of a data directory.
+        """
         with np.load(directory / "hsiao_v3.npz") as file:
             hsiao = _series("hsiao-v3", "SN Ia", file["phase"], file["flux"])
         return cls(
@@ -80,14 +92,26 @@ class Templates:
 
 
 def load_templates(data_dir: Path | None) -> Templates | None:
-    """Return the templates of a data directory; None if it has none."""
+    """Return the templates of a data directory; None if it has none.
+
+    Parameters
+    ----------
+    data_dir
+        Data directory, or None.
+    """
     if data_dir is None or not has_templates(data_dir):
         return None
     return Templates.load(data_dir / "sed_templates")
 
 
 def has_templates(data_dir: Path | None) -> bool:
-    """Return whether a data directory has spectral templates."""
+    """Return whether a data directory has spectral templates.
+
+    Parameters
+    ----------
+    data_dir
+        Data directory, or None.
+    """
     return data_dir is not None and (data_dir / "sed_templates" / "cc_sed_templates.npz").is_file()
 
 

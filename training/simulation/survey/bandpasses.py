@@ -1,4 +1,4 @@
-"""Bandpasses as cumulative integrals, so that any bin of a spectrum gets its exact weight."""
+"""Bandpasses as cumulative integrals, which give any bin of a spectrum its exact weight."""
 
 import gzip
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ _FILES: dict[Survey, dict[Band, tuple[str, float]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Bandpass:
-    """A bandpass, ready to weigh the bins of a spectrum.
+    """A bandpass, as cumulative integrals.
 
     Attributes
     ----------
@@ -48,8 +48,8 @@ class Bandpass:
         Shape (n,), ascending.
     cumulative
         Shape (n,): integral of T(lambda) lambda from the first wavelength, divided by
-        c times the integral of T / lambda: so that the sum over bins of flux per A
-        times the difference of this between the bin's edges is the mean flux per Hz.
+        c times the integral of T / lambda. The sum over bins of the flux per A, times the
+        difference of this between the bin's edges, is the mean flux per Hz.
     """
 
     wavelength_angstrom: NDArray[np.float64]
@@ -57,7 +57,15 @@ class Bandpass:
 
     @classmethod
     def of(cls, wavelength_angstrom: NDArray[np.float64], transmission: NDArray[np.float64]) -> Self:
-        """Tabulate the integrals of a transmission curve (fraction of photons) on a 5 A grid."""
+        """Return the bandpass of a transmission curve, tabulated on a 5 A grid.
+
+        Parameters
+        ----------
+        wavelength_angstrom
+            Shape (m,), ascending.
+        transmission
+            Shape (m,), fraction of photons.
+        """
         fine = np.arange(wavelength_angstrom[0], wavelength_angstrom[-1] + 5.0, 5.0)
         curve = np.interp(fine, wavelength_angstrom, transmission, left=0.0, right=0.0)
         energy = _cumulative(fine, curve * fine)
@@ -65,14 +73,14 @@ class Bandpass:
         return cls(fine, energy / norm)
 
     def effective_angstrom(self) -> float:
-        """Give the mean wavelength of the collected energy, A."""
+        """Return the mean wavelength of the collected energy, A."""
         weight = np.diff(self.cumulative)
         middle = (self.wavelength_angstrom[1:] + self.wavelength_angstrom[:-1]) / 2
         return float(np.sum(weight * middle) / np.sum(weight))
 
 
 def load_bandpasses(survey: Survey, data_dir: Path | None) -> Mapping[Band, Bandpass]:
-    """Read the survey's bandpasses, or make them up where there are no files.
+    """Return the survey's bandpasses; a missing file is replaced by a formula.
 
     Parameters
     ----------
@@ -98,14 +106,14 @@ def load_bandpasses(survey: Survey, data_dir: Path | None) -> Mapping[Band, Band
 
 
 def _read_table(path: Path) -> NDArray[np.float64]:
-    """Read two columns of text, compressed or not."""
+    """Return two columns of text, compressed or not, shape (rows, 2)."""
     text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     lines = [line for line in text.decode().splitlines() if line.strip() and not line.startswith("#")]
     return np.array([[float(value) for value in line.split()[:2]] for line in lines])
 
 
 def _top_hat(blue_angstrom: float, red_angstrom: float) -> Bandpass:
-    """Make a top hat with logistic edges."""
+    """Return a top hat with logistic edges."""
     grid = np.arange(blue_angstrom - 300.0, red_angstrom + 305.0, 5.0)
     rise = 1 / (1 + np.exp(-(grid - blue_angstrom) / _EDGE_WIDTH_ANGSTROM))
     fall = 1 / (1 + np.exp((grid - red_angstrom) / _EDGE_WIDTH_ANGSTROM))

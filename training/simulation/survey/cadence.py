@@ -1,4 +1,4 @@
-"""When and how deep a survey looked at a position: real visit lists."""
+"""When and how deep a survey observes a position, from published lists of visits."""
 
 from bisect import bisect_right
 from pathlib import Path
@@ -19,7 +19,15 @@ _SECONDS_PER_DAY = 86_400
 
 
 def load_cadence(instrument: Instrument, data_dir: Path | None) -> Cadence:
-    """Read the survey's visit list from the data directory; generate one where there is none."""
+    """Return the survey's cadence: its list of visits, or without one a generated cadence.
+
+    Parameters
+    ----------
+    instrument
+        The survey and its bands.
+    data_dir
+        Directory with ``cadence/``, or None.
+    """
     names = {Survey.ZTF: "ztf_visits_2018_2022.npz", Survey.LSST: "lsst_baseline_v3.0_visits.npz"}
     path = data_dir / "cadence" / names[instrument.survey] if data_dir is not None else None
     if path is None or not path.is_file():
@@ -27,6 +35,46 @@ def load_cadence(instrument: Instrument, data_dir: Path | None) -> Cadence:
     with np.load(path) as file:
         arrays = dict(file)
     return (ZtfCadence if instrument.survey is Survey.ZTF else LsstCadence)(instrument, arrays)
+
+
+class _VisitTable:
+    """Visits grouped by field or position, in order of time within a group.
+
+    Parameters
+    ----------
+    group
+        Shape (n,), ascending.
+    n_groups
+        Number of groups.
+    mjd_tai, band, depth_mag
+        Shape (n,), as in `Visits`.
+    """
+
+    def __init__(
+        self,
+        group: NDArray[np.int64],
+        n_groups: int,
+        mjd_tai: NDArray[np.float64],
+        band: NDArray[np.uint8],
+        depth_mag: NDArray[np.float64],
+    ) -> None:
+        self.mjd_tai, self.band, self.depth_mag = mjd_tai, band, depth_mag
+        self._offsets = np.searchsorted(group, np.arange(n_groups + 1))
+
+    @property
+    def span_mjd(self) -> tuple[float, float]:
+        """First and last day on which an event may peak, so that its rise and decline are covered."""
+        return float(self.mjd_tai.min()) + 20.0, float(self.mjd_tai.max()) - 60.0
+
+    def rows(self, group: int, start_mjd: float, end_mjd: float) -> NDArray[np.int64]:
+        """Return the rows of a group between two times, ascending."""
+        first, last = self._offsets[group : group + 2]
+        low, high = np.searchsorted(self.mjd_tai[first:last], [start_mjd, end_mjd]) + first
+        return np.arange(low, high)
+
+    def take(self, rows: NDArray[np.int64]) -> Visits:
+        """Return the visits of some rows."""
+        return Visits(self.mjd_tai[rows], self.band[rows], self.depth_mag[rows])
 
 
 class ZtfCadence:
@@ -42,8 +90,8 @@ class ZtfCadence:
     """
 
     half_width_deg = 3.4
-    # The list holds all programmes, the public stream less: repeats within a night, and the nights of the
-    # one-day programmes, are mostly not in it. Part of the positions with each shortest repeat, days.
+    # The list has all programmes, the public stream fewer: repeats within a night, and the nights of the
+    # one-day programmes, are mostly missing from it. Shortest repeats, days, and their shares of positions.
     repeat_days = (0.0, 0.5, 1.7)
     repeat_share = (0.3, 0.4, 0.3)
     chip_gap_fraction = 0.13  # of the field of view (Dekany et al. 2020); a position keeps its place in it
@@ -55,25 +103,24 @@ class ZtfCadence:
         self._dec = arrays["field_dec"].astype(np.float64)
         field = arrays["field"].astype(np.int64)[keep]
         shift = TAI_MINUS_UTC_DAYS + instrument.exposure_s / 2 / _SECONDS_PER_DAY
-        self._mjd = arrays["mjd"].astype(np.float64)[keep] + shift
-        self._band = band[keep]
-        self._depth = arrays["m5"].astype(np.float64)[keep]
-        self._offsets = np.searchsorted(field, np.arange(self._ra.size + 1))
+        mjd_tai = arrays["mjd"].astype(np.float64)[keep] + shift
+        depth_mag = arrays["m5"].astype(np.float64)[keep]
+        self._table = _VisitTable(field, self._ra.size, mjd_tai, band[keep], depth_mag)
         # Every position gets light curves in both of the public bands.
         counts = [
-            np.bincount(field[self._band == band], minlength=self._ra.size) for band in (Band.G, Band.R)
+            np.bincount(field[self._table.band == name], minlength=self._ra.size) for name in (Band.G, Band.R)
         ]
         self._busy = np.min(counts, axis=0) >= 40
 
     @property
     def span_mjd(self) -> tuple[float, float]:
         """First and last day on which an event may peak."""
-        return float(self._mjd.min()) + 20.0, float(self._mjd.max()) - 60.0
+        return self._table.span_mjd
 
     def draw_positions(
         self, rng: np.random.Generator, count: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Draw positions within fields that were visited, outside the Milky Way's plane."""
+        """Draw positions in observed fields, outside the Milky Way's plane; see `Cadence`."""
         ra, dec = np.empty(0), np.empty(0)
         fields = np.flatnonzero(self._busy)
         while ra.size < count:
@@ -88,23 +135,19 @@ class ZtfCadence:
     def visits(
         self, rng: np.random.Generator, ra_deg: float, dec_deg: float, start_mjd: float, end_mjd: float
     ) -> Visits:
-        """Give the visits of all fields over a position, less the fields whose chip gap it falls into."""
+        """Return the visits of all fields over a position that is not in their chip gaps; see `Cadence`."""
         across = (self._ra - ra_deg + 180) % 360 - 180
         covers = (np.abs(self._dec - dec_deg) < self.half_width_deg) & (
             np.abs(across) * np.cos(np.radians(dec_deg)) < self.half_width_deg
         )
         fields = np.flatnonzero(covers & self._busy)
         fields = fields[rng.random(fields.size) > self.chip_gap_fraction]
-        slices = []
-        for field in fields:
-            first, last = self._offsets[field : field + 2]
-            inside = np.searchsorted(self._mjd[first:last], [start_mjd, end_mjd]) + first
-            slices.append(np.arange(inside[0], inside[1]))
-        rows = np.concatenate(slices) if slices else np.empty(0, np.int64)
-        rows = rows[np.argsort(self._mjd[rows], kind="stable")]
+        table = self._table
+        parts = [table.rows(field, start_mjd, end_mjd) for field in fields]
+        rows = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        rows = rows[np.argsort(table.mjd_tai[rows], kind="stable")]
         repeat = float(rng.choice(self.repeat_days, p=self.repeat_share))
-        rows = rows[_thinned(self._mjd[rows], self._band[rows], repeat)]
-        return Visits(self._mjd[rows], self._band[rows], self._depth[rows])
+        return table.take(rows[_thinned(table.mjd_tai[rows], table.band[rows], repeat)])
 
 
 class LsstCadence:
@@ -131,20 +174,20 @@ class LsstCadence:
         )
         self._chance /= self._chance.sum()
         position = arrays["pos"].astype(np.int64)[keep]
-        self._mjd = arrays["mjd"].astype(np.float64)[keep] + TAI_MINUS_UTC_DAYS
-        self._band = arrays["band"].astype(np.uint8)[keep]
-        self._depth = arrays["m5"].astype(np.float64)[keep]
-        self._offsets = np.searchsorted(position, np.arange(self._ra.size + 1))
+        mjd_tai = arrays["mjd"].astype(np.float64)[keep] + TAI_MINUS_UTC_DAYS
+        band = arrays["band"].astype(np.uint8)[keep]
+        depth_mag = arrays["m5"].astype(np.float64)[keep]
+        self._table = _VisitTable(position, self._ra.size, mjd_tai, band, depth_mag)
 
     @property
     def span_mjd(self) -> tuple[float, float]:
         """First and last day on which an event may peak."""
-        return float(self._mjd.min()) + 20.0, float(self._mjd.max()) - 60.0
+        return self._table.span_mjd
 
     def draw_positions(
         self, rng: np.random.Generator, count: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Draw positions of the list; the visits cover 1.75 degrees around each."""
+        """Draw positions near those of the list, whose visits cover 1.75 degrees; see `Cadence`."""
         chosen = rng.choice(self._ra.size, count, p=self._chance)
         dec = np.clip(self._dec[chosen] + rng.uniform(-1, 1, count), -89, 89)
         ra = (self._ra[chosen] + rng.uniform(-1, 1, count) / np.cos(np.radians(dec))) % 360
@@ -152,22 +195,23 @@ class LsstCadence:
 
     def visits(
         self,
-        rng: np.random.Generator,  # noqa: ARG002  the interface's: ZTF has chip gaps
+        rng: np.random.Generator,  # noqa: ARG002  part of the interface: ZTF has chip gaps
         ra_deg: float,
         dec_deg: float,
         start_mjd: float,
         end_mjd: float,
     ) -> Visits:
-        """Give the visits of the nearest position of the list."""
+        """Return the visits of the nearest position of the list; see `Cadence`."""
         across = ((self._ra - ra_deg + 180) % 360 - 180) * np.cos(np.radians(dec_deg))
         nearest = int(np.argmin(across**2 + (self._dec - dec_deg) ** 2))
-        first, last = self._offsets[nearest : nearest + 2]
-        low, high = np.searchsorted(self._mjd[first:last], [start_mjd, end_mjd]) + first
-        return Visits(self._mjd[low:high], self._band[low:high], self._depth[low:high])
+        return self._table.take(self._table.rows(nearest, start_mjd, end_mjd))
 
 
 def _thinned(mjd: NDArray[np.float64], band: NDArray[np.uint8], repeat_days: float) -> NDArray[np.bool_]:
-    """Keep one visit a band in each `repeat_days`: 0 all, 0.5 one a night, more counts from the last kept."""
+    """Return which visits to keep: per band one in each `repeat_days`.
+
+    0 keeps all, 0.5 one a night; longer times count from the last visit that was kept.
+    """
     keep = np.zeros(mjd.size, np.bool_)
     for name in np.unique(band):
         rows = np.flatnonzero(band == name)
@@ -178,9 +222,9 @@ def _thinned(mjd: NDArray[np.float64], band: NDArray[np.uint8], repeat_days: flo
             keep[rows[np.diff(slots, prepend=-np.inf) > 0]] = True
             continue
         times = mjd[rows].tolist()
-        kept, next_one = [], 0
-        while next_one < len(times):
-            kept.append(next_one)
-            next_one = bisect_right(times, times[next_one] + repeat_days)
+        kept, index = [], 0
+        while index < len(times):
+            kept.append(index)
+            index = bisect_right(times, times[index] + repeat_days)
         keep[rows[kept]] = True
     return keep

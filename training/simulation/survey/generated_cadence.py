@@ -1,4 +1,4 @@
-"""A made-up cadence, for a machine without visit lists."""
+"""A generated cadence, for a machine without lists of visits."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,15 @@ _Columns = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]
 
 
 class GeneratedCadence:
-    """A made-up cadence with the survey's rhythm: seasons, moon, weather and depth.
+    """A generated cadence with the survey's seasons, moon, weather and depth.
 
-    The numbers are those of the public ZTF survey (Bellm et al. 2019) and of the Rubin baseline
-    (visits by band and depths of Bianco et al. 2022).
+    The numbers are those of the public ZTF survey (Bellm et al. 2019) and of the Rubin baseline (visits by
+    band and depths of Bianco et al. 2022).
+
+    Parameters
+    ----------
+    instrument
+        The survey and its bands.
     """
 
     def __init__(self, instrument: Instrument) -> None:
@@ -31,7 +36,7 @@ class GeneratedCadence:
     def draw_positions(
         self, rng: np.random.Generator, count: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Draw positions uniformly over the footprint, outside the Milky Way's plane."""
+        """Draw positions uniformly over the footprint, outside the Milky Way's plane; see `Cadence`."""
         south, north = (-28.0, 80.0) if self._instrument.survey is Survey.ZTF else (-62.0, 2.0)
         low, high = np.sin(np.radians(south)), np.sin(np.radians(north))
         ra, dec = np.empty(0), np.empty(0)
@@ -46,11 +51,11 @@ class GeneratedCadence:
         self,
         rng: np.random.Generator,
         ra_deg: float,
-        dec_deg: float,  # noqa: ARG002  the interface's: this sky is the same at every declination
+        dec_deg: float,  # noqa: ARG002  part of the interface: here all declinations are alike
         start_mjd: float,
         end_mjd: float,
     ) -> Visits:
-        """Generate the visits between two dates."""
+        """Generate the visits of a position; see `Cadence`."""
         nights = np.arange(np.floor(start_mjd), np.ceil(end_mjd))
         # The position culminates at midnight when the sun's RA is 12 h away; MJD 58197 is an equinox.
         sun_ra = (nights - 58_197.0) / 365.25 * 360
@@ -65,7 +70,7 @@ class GeneratedCadence:
 
     @staticmethod
     def _ztf_nights(rng: np.random.Generator, nights: NDArray[np.float64]) -> _Columns:
-        """One g and one r visit every third night (i every sixth)."""
+        """Return one g and one r visit every third night (i every sixth)."""
         nights = nights[rng.random(nights.size) < 1 / 2.5]
         mjd = np.concatenate([nights + rng.uniform(0.15, 0.5, nights.size) for _ in range(3)])
         band = np.repeat([Band.G, Band.R, Band.I], nights.size)
@@ -76,7 +81,7 @@ class GeneratedCadence:
 
     @staticmethod
     def _lsst_nights(rng: np.random.Generator, nights: NDArray[np.float64]) -> _Columns:
-        """Pairs of visits half an hour apart; bands by their share, u and g in the dark."""
+        """Return pairs of visits half an hour apart; bands by their share, u and g in dark time."""
         nights = nights[rng.random(nights.size) < 1 / 4.0]
         bright = _moon(nights) > 0.5
         share = np.array([[0.08, 0.13, 0.24, 0.24, 0.16, 0.15], [0.01, 0.04, 0.25, 0.28, 0.21, 0.21]])
@@ -91,5 +96,5 @@ class GeneratedCadence:
 
 
 def _moon(mjd: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the lit fraction of the moon (full on MJD 58150)."""
+    """Return the illuminated fraction of the moon (full on MJD 58150)."""
     return np.asarray((1 + np.cos(2 * np.pi * (mjd - 58_150.0) / 29.53)) / 2)

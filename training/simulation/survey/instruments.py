@@ -1,6 +1,6 @@
-"""What the simulator has to know about each survey."""
+"""The instruments of the surveys."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.core.alerts import Band, Survey
 
@@ -18,17 +18,17 @@ class Instrument:
     bands
         In the order of every band axis.
     limit_mag
-        No source fainter than this at its peak is worth simulating (faintest useful detection).
+        Sources fainter than this at peak are not simulated (faintest useful detection).
     electrons_per_njy
         Collected in one visit, by band: sets the photon noise of the source itself.
     systematic
         Fractional error of a bright source.
     depth_loss_mag
-        A difference image is shallower than the visit's nominal depth: noise of the reference.
+        Loss of depth of a difference image, from the noise of its reference.
     detection_snr
         Threshold of the difference imaging, in units of the true noise.
     drop_fraction
-        Part of the visits that give no measurement (failed subtraction, masked pixels).
+        Fraction of visits without a measurement (failed subtraction, masked pixels).
     exposure_s
         Length of one visit.
     """
@@ -44,8 +44,8 @@ class Instrument:
     exposure_s: float
 
 
-# ZTF's difference imaging is cautious: the scatter of neighbouring points of real light curves is that of
-# the nominal depth, but detections end half a magnitude above it.
+# ZTF's detection threshold is conservative: the scatter of neighbouring points of real light curves is that
+# of the nominal depth, but detections end half a magnitude above it.
 # ZTF: 30 s, zero points 26.3 / 26.3 / 25.7 and gain 5.8 e-/DN (alert packets; Masci et al. 2019).
 ZTF = Instrument(
     survey=Survey.ZTF,
@@ -75,7 +75,14 @@ LSST = Instrument(
 
 
 def instrument(survey: Survey, bands: tuple[Band, ...] | None = None) -> Instrument:
-    """Give the instrument of a survey, with its bands replaced where asked for.
+    """Return the instrument of a survey.
+
+    Parameters
+    ----------
+    survey
+        ZTF or LSST.
+    bands
+        Bands to use; None: the survey's usual ones.
 
     Raises
     ------
@@ -91,6 +98,4 @@ def instrument(survey: Survey, bands: tuple[Band, ...] | None = None) -> Instrum
     missing = [band.name for band in bands if band not in base.electrons_per_njy]
     if missing:
         raise ValueError(f"{survey} has no band {', '.join(missing)}")
-    return Instrument(
-        **{name: getattr(base, name) for name in base.__dataclass_fields__ if name != "bands"}, bands=bands
-    )
+    return replace(base, bands=bands)

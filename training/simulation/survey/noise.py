@@ -30,7 +30,7 @@ class Measurements:
     flux_njy, flux_err_njy
         Forced photometry on the difference image, signed, and its 1 sigma error.
     detected
-        bool: above the survey's threshold, of either sign.
+        bool: above the survey's threshold, with either sign.
     alert_flux_njy, alert_flux_err_njy
         What an alert reports for a detection (for LSST the same values).
     limit_err_njy
@@ -46,20 +46,20 @@ class Measurements:
 
 
 def host_loss_mag(rng: np.random.Generator, redshift: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Draw how much shallower images are on top of a host galaxy, mag.
+    """Draw the loss of depth on top of a host galaxy, mag.
 
     Parameters
     ----------
     rng
         Source of randomness.
     redshift
-        Shape (n,); NaN for a source of the Milky Way, which loses nothing.
+        Shape (n,); NaN for a source in the Milky Way, which has no host.
 
     Returns
     -------
     ndarray, shape (n,)
-        Exponential; near galaxies are bright. The scale makes the magnitudes of first detections in
-        simulated samples those of ZTF's bright supernovae of all types.
+        Exponential; nearby galaxies are bright. The scale reproduces the magnitudes of the first detections
+        of ZTF's bright supernovae of all types.
     """
     scale = np.minimum(0.25 * 0.035 / np.maximum(np.nan_to_num(redshift, nan=np.inf), 1e-3), 0.5)
     return rng.exponential(1.0, redshift.size) * scale
@@ -72,7 +72,7 @@ def measure(
     band: NDArray[np.uint8],
     depth_mag: NDArray[np.float64],
 ) -> Measurements:
-    """Add noise and detect.
+    """Return what the survey measures: noise is added, and detections are decided.
 
     Parameters
     ----------
@@ -110,11 +110,11 @@ def _ztf_alert(
     error_njy: NDArray[np.float64],
     depth_mag: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Turn forced photometry into the flux and error that the magnitudes of ZTF's alerts give."""
+    """Return the flux and error of ZTF's alerts, given forced photometry."""
     size = np.maximum(np.abs(measured_njy), 1e-3 * error_njy)
     magnitude = ab_magnitude(size) - 0.6 * (depth_mag - _SIGMAPSF_DEPTH)
     sigma = np.interp(magnitude, _SIGMAPSF_MAG, _SIGMAPSF) * rng.lognormal(0.0, 0.19, size.size)
-    # The forced noise is in already: add what is missing to the scatter seen in real alerts.
+    # The noise of forced photometry is included: add what is missing to the scatter of real alerts.
     missing = (_SCATTER_OVER_SIGMAPSF * sigma) ** 2 - (error_njy / size / _LN10_OVER_2P5) ** 2
     extra = np.sqrt(np.maximum(missing, 0.0))
     alert = measured_njy * 10 ** (-0.4 * extra * rng.standard_normal(size.size))

@@ -1,4 +1,4 @@
-"""Which simulated objects make a sample, and which of their rows."""
+"""Which simulated objects a sample contains, and which of their rows."""
 
 from dataclasses import dataclass, replace
 
@@ -32,10 +32,10 @@ class Selection:
     peak_width_mag
         Width of the logistic fall of the completeness.
     class_limit_mag
-        Other limits for some classes: those whose samples come from deeper programmes.
+        Limits of the classes whose samples come from deeper programmes.
     unwatched_share
-        Part kept of the objects whose rise or peak the survey hardly saw: spectra are taken of what is
-        seen to rise and stays in view, rarely of what was there when the season began.
+        Fraction kept of the objects whose rise or peak the survey hardly observed: spectra are taken of
+        objects that are seen to rise and stay visible, rarely of those present when the season began.
     days_before, days_after
         Rows kept before the first and after it, days.
     kinds
@@ -52,18 +52,40 @@ class Selection:
     kinds: tuple[Kind, ...] = (Kind.DETECTION, Kind.FORCED, Kind.UPPER_LIMIT)
 
     def limit_mag(self, class_name: str) -> float | None:
-        """Give the peak limit of a class."""
+        """Return the peak limit of a class, mag; None: no limit.
+
+        Parameters
+        ----------
+        class_name
+            One of `CLASS_NAMES`.
+        """
         return dict(self.class_limit_mag).get(class_name, self.peak_limit_mag)
 
     def draw_limit_mag(self, class_name: str) -> float | None:
-        """Give the faintest true peak worth drawing; None: the instrument's."""
+        """Return the faintest true peak of a class worth drawing, mag; None: the instrument's limit.
+
+        Parameters
+        ----------
+        class_name
+            One of `CLASS_NAMES`.
+        """
         limit = self.limit_mag(class_name)
         return None if limit is None else limit + 3 * self.peak_width_mag + 0.15
 
     def apply(
         self, rng: np.random.Generator, objects: SimulatedLightCurves, class_name: str
     ) -> SimulatedLightCurves:
-        """Set the triggers, cut the rows to the window and keep the objects that qualify."""
+        """Return the objects that qualify, with their triggers set and their rows cut to the window.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        objects
+            Of one class.
+        class_name
+            The class.
+        """
         objects = self._triggered(objects)
         since = objects.mjd_tai - np.repeat(objects.trigger_mjd_tai, np.diff(objects.offsets))
         # Objects without a detection have a trigger of NaN: all their rows go.
@@ -82,7 +104,7 @@ class Selection:
 
     @staticmethod
     def _triggered(objects: SimulatedLightCurves) -> SimulatedLightCurves:
-        """Set the time of the first detection."""
+        """Return the objects with the times of their first detections."""
         trigger = np.full(len(objects), np.inf)
         detected = objects.kind == Kind.DETECTION
         np.minimum.at(trigger, objects.owner()[detected], objects.mjd_tai[detected])
@@ -90,13 +112,13 @@ class Selection:
 
     @staticmethod
     def _watched(objects: SimulatedLightCurves, since_trigger: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Say which objects had a visit just before their first detection and several about their peak."""
+        """Return which objects have a visit just before their first detection and several around peak."""
         owner = objects.owner()
         before = np.bincount(
             owner[(since_trigger >= -_WATCH_DAYS) & (since_trigger < 0)], minlength=len(objects)
         )
         size = np.where(objects.kind == Kind.DETECTION, np.abs(objects.flux_njy), -1.0)
-        # Of each object the row of the largest flux: the last of the rows sorted by object and flux.
+        # The row of each object's largest flux is the last of its rows, sorted by object and flux.
         order = np.lexsort((size, owner))
         counts = np.diff(objects.offsets)
         brightest = order[objects.offsets[1:][counts > 0] - 1]
@@ -110,7 +132,7 @@ class Selection:
 
     @staticmethod
     def _peak_mag(objects: SimulatedLightCurves, detected: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Give the magnitude of the brightest detection."""
+        """Return the magnitude of each object's brightest detection; infinity without one."""
         peak = np.full(len(objects), np.inf)
         magnitude = ab_magnitude(np.abs(objects.flux_njy[detected].astype(np.float64)))
         np.minimum.at(peak, objects.owner()[detected], magnitude)
@@ -118,11 +140,11 @@ class Selection:
 
 
 def bright_transients(survey: Survey, min_detections: int = 5) -> Selection:
-    """Select what gets classified by spectra.
+    """Return the selection of objects that are classified by spectra.
 
-    ZTF: as its Bright Transient Survey, peak brighter than 19 mag, however faint the tail; samples of
-    superluminous supernovae and tidal disruptions come from deeper programmes. LSST: what spectrographs of
-    the next years reach, and the brightness of the MALLORN and ELAsTiCC light curves.
+    ZTF: as in its Bright Transient Survey, a peak brighter than 19 mag; samples of superluminous supernovae
+    and tidal disruption events come from deeper programmes. LSST: what spectrographs will reach, which is
+    the brightness of the MALLORN and ELAsTiCC light curves.
 
     Parameters
     ----------
@@ -146,6 +168,14 @@ def bright_transients(survey: Survey, min_detections: int = 5) -> Selection:
     )
 
 
-def every_alert(survey: Survey, min_detections: int = 3) -> Selection:  # noqa: ARG001  as the other
-    """Select whatever the survey detects often enough."""
+def every_alert(survey: Survey, min_detections: int = 3) -> Selection:  # noqa: ARG001  as for bright_transients
+    """Return the selection of all objects that the survey detects often enough.
+
+    Parameters
+    ----------
+    survey
+        ZTF or LSST.
+    min_detections
+        Objects with fewer are left out.
+    """
     return Selection(min_detections=min_detections)

@@ -1,4 +1,4 @@
-"""Visits of a position, and whatever can list them."""
+"""The visits of a position, and the interface of a cadence."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -38,9 +38,32 @@ class Cadence(Protocol):
     def draw_positions(
         self, rng: np.random.Generator, count: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Draw `count` positions of the footprint: RA and Dec, degrees."""
+        """Draw positions that the survey observes.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        count
+            Number of positions.
+
+        Returns
+        -------
+        ra_deg, dec_deg
+            Shape (count,), ICRS degrees.
+        """
 
     def visits(
         self, rng: np.random.Generator, ra_deg: float, dec_deg: float, start_mjd: float, end_mjd: float
     ) -> Visits:
-        """Give the visits of one position between two dates (MJD TAI)."""
+        """Return the visits of a position.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        ra_deg, dec_deg
+            The position.
+        start_mjd, end_mjd
+            First and last day, MJD TAI.
+        """
