@@ -116,7 +116,7 @@ def fit(
             for parameter, initial in zip(trained, state.anchor, strict=False):
                 loss = loss + config.anchor * ((parameter - initial) ** 2).sum()
             state.optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT_NORM)
             state.optimiser.step()
             total_loss += float(loss.item()) * len(index)

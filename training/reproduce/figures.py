@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from io import StringIO
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -32,8 +33,9 @@ svg text {{ font-family: system-ui, sans-serif; }}
 """CSS of a page with figures, and of a figure in a separate file."""
 
 SIZE_INCHES = (5.8, 3.8)
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 8.5,
     "axes.titlesize": 9.5,
@@ -172,7 +174,7 @@ def standalone(figure: str) -> str:
 def _new_figure(title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title.replace("$", r"\$"), loc="left")
+    axes.set_title(title, loc="left")
     axes.patch.set_visible(False)
     figure.patch.set_visible(False)
     return figure, axes

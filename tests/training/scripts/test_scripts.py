@@ -79,6 +79,9 @@ def test_a_base_network_is_trained_from_a_simulation_and_logged(simulation: Path
     epochs = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     assert [one["epoch"] for one in epochs] == [0, 1]
     assert all(one["loss"] > 0 for one in epochs)
+    configuration = json.loads((output / "config.json").read_text())
+    assert (configuration["hidden"], configuration["epochs"], configuration["survey"]) == (8, 2, "ztf")
+    assert '"hidden": 8' in done.stderr
     card = json.loads((output / "run.json").read_text())
     assert card["network"]["gru"] == [8]
     assert "simulated light curves" in card["history"][0]

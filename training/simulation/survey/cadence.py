@@ -143,7 +143,7 @@ class ZtfCadence:
         fields = np.flatnonzero(covers & self._busy)
         fields = fields[rng.random(fields.size) > self.chip_gap_fraction]
         table = self._table
-        parts = [table.rows(field, start_mjd, end_mjd) for field in fields]
+        parts = [table.rows(field, start_mjd, end_mjd) for field in fields.tolist()]
         rows = np.concatenate(parts) if parts else np.empty(0, np.int64)
         rows = rows[np.argsort(table.mjd_tai[rows], kind="stable")]
         repeat = float(rng.choice(self.repeat_days, p=self.repeat_share))
