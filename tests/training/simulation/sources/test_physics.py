@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.cosmology import FlatLambdaCDM
 
 from service.core.alerts import Band, Survey
 from training.simulation.photometry import Photometer, ab_magnitude, absolute_magnitude, flux_njy
@@ -33,6 +34,12 @@ COSMOLOGY = Cosmology.flat_lcdm()
 def test_distance_modulus_is_that_of_astropy(redshift: float, modulus: float) -> None:
     assert float(COSMOLOGY.distance_modulus(redshift)) == pytest.approx(modulus, abs=2e-4)
     assert float(COSMOLOGY.redshift_at(modulus)) == pytest.approx(redshift, rel=1e-3)
+
+
+def test_distances_agree_with_astropy_to_a_millionth() -> None:
+    redshift = np.geomspace(0.0005, 4.9, 500)
+    modulus = FlatLambdaCDM(H0=70.0, Om0=0.3, Tcmb0=0.0).distmod(redshift).value
+    np.testing.assert_allclose(COSMOLOGY.distance_modulus(redshift), modulus, rtol=0, atol=1e-6)
 
 
 def test_nearby_redshifts_fill_a_euclidean_volume() -> None:
