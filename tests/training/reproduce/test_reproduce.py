@@ -6,17 +6,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from service.core.alerts import Band
 from service.errors import InputError
 from tests.training.conftest import toy_light_curves
-from training.data.split import stratified_order, stratified_split
 from training.model.crossvalidation import fresh_network
 from training.model.recipes import lsst_recipe, with_classes, ztf_recipe
 from training.model.transfer import carry_over
-from training.reproduce.figures import Line, line_figure, matrix_figure
 from training.reproduce.inputs import load_target
 from training.reproduce.methods import LSST, METHODS
 from training.reproduce.runs import Task, adapt_base
@@ -102,25 +98,6 @@ def test_more_seeds_may_be_added_later(finished: Path) -> None:
     assert set(Scale.model_fields) - set(json.loads((finished / "scale.json").read_text())) == {"seeds"}
 
 
-@given(st.integers(0, 1000), st.integers(20, 200))
-def test_every_beginning_of_the_pool_has_the_classes_in_proportion(seed: int, beginning: int) -> None:
-    label = np.repeat(["a", "b", "c"], [140, 50, 10])
-    order = stratified_order(label, seed)
-    assert sorted(order) == list(range(200))
-    first = label[order[:beginning]]
-    for name, share in (("a", 0.7), ("b", 0.25), ("c", 0.05)):
-        assert abs(np.count_nonzero(first == name) - share * beginning) <= 1.5
-
-
-def test_the_three_sets_of_a_split_share_no_object_and_differ_between_seeds() -> None:
-    label = np.repeat(["a", "b"], [80, 20])
-    one, other = (stratified_split(label, pool=40, validation=20, test=None, seed=seed) for seed in (0, 1))
-    assert sorted(np.concatenate([one.pool, one.validation, one.test])) == list(range(100))
-    assert set(one.pool.tolist()) != set(other.pool.tolist())
-    with pytest.raises(InputError, match="100 labelled"):
-        stratified_split(label, pool=90, validation=20, test=None, seed=0)
-
-
 @pytest.mark.parametrize(
     ("sizes", "scores", "wanted", "needed"),
     [
@@ -172,38 +149,3 @@ def test_a_base_of_another_survey_is_carried_over_input_by_input() -> None:
     assert bool((own["gru.0.weight_hh_l0"] == given_weights["gru.0.weight_hh_l0"]).all())
     wanted = given_weights["output.weight"][[ztf.classes.index("Ia"), ztf.classes.index("II")]].mean(dim=0)
     np.testing.assert_allclose(own["output.weight"][1].numpy(), wanted.numpy(), rtol=1e-6)
-
-
-SVG = "{http://www.w3.org/2000/svg}"
-
-
-def test_figures_escape_their_texts_and_stay_inside() -> None:
-    line = Line("a < b", [(0.0, 0.1), (1.0, 0.9)], band=[(0.0, 0.0, 0.2), (1.0, 0.8, 1.0)])
-    drawn = line_figure("x & y", [line], x_label="n", y_label="s", x_ticks=[(0.0, "0"), (1.0, "1")])
-    root = ElementTree.fromstring(drawn)  # noqa: S314  our own text
-    assert root.attrib["aria-label"] == "x & y"
-    assert root.attrib["role"] == "img"
-    assert "width" not in root.attrib
-    _, _, width, height = map(float, root.attrib["viewBox"].split())
-    filled = [use.attrib for use in root.iter(f"{SVG}use") if "#0072b2" in use.attrib["style"]]
-    marks = [(float(mark["x"]), float(mark["y"])) for mark in filled if "opacity" not in mark["style"]]
-    assert len(marks) == 3  # two points and the legend's
-    assert all(0 < x < width and 0 < y < height for x, y in marks)
-    assert {"x & y", "a < b", "n", "s"} <= {text.text for text in root.iter(f"{SVG}text")}
-    matrix = ElementTree.fromstring(matrix_figure("m", ("a", "b"), [[1.0, 0.0], [0.25, 0.75]]))  # noqa: S314
-    numbers = [text.text for text in matrix.iter(f"{SVG}text") if text.text in ("100", "0", "25", "75")]
-    assert numbers == ["100", "0", "25", "75"]
-
-
-def test_figures_follow_the_theme_of_their_page_and_share_no_id() -> None:
-    figures = [matrix_figure(title, ("a", "b"), [[1.0, 0.0], [0.25, 0.75]]) for title in ("m", "n")]
-    assert figures[0] == matrix_figure("m", ("a", "b"), [[1.0, 0.0], [0.25, 0.75]])
-    ids = [
-        {element.attrib["id"] for element in ElementTree.fromstring(figure).iter() if "id" in element.attrib}  # noqa: S314
-        for figure in figures
-    ]
-    assert ids[0]
-    assert not ids[0] & ids[1]
-    for figure in figures:
-        assert "var(--ink)" in figure
-        assert "#1b1f24" not in figure
