@@ -1,8 +1,8 @@
-# The shipped models, from nothing: `make models`. Each step is made once; delete its file to make it anew.
-# What a step writes is complete or not there, and `fit` goes on where it was cut off.
+# Rebuild the shipped models from scratch: `make models`. A step whose file exists is skipped; delete the file
+# to repeat it. Files are written atomically, and an interrupted `fit` resumes.
 BIN ?= .venv/bin
 RUNS ?= build/models
-# Templates, visits and real light curves: nightjar-train data says what belongs there.
+# Templates, visits and real light curves: nightjar-train data lists what it should contain.
 DATA ?= $(or $(NIGHTJAR_TRAINING_DATA),$(or $(NIGHTJAR_SHARED),../shared)/lightcurves)
 TRAIN := OMP_NUM_THREADS=1 $(BIN)/nightjar-train
 
@@ -26,7 +26,7 @@ lsst: $(RUNS)/lsst-base/run.json
 $(RUNS)/ztf-gr.parquet:
 	$(ZTF_SIMULATE) --count 120000 --seed 11 --output $@
 
-# The real sets have i for two classes only, so it is learnt from simulations.
+# The real sets have i for two classes only, so networks learn it from simulations.
 $(RUNS)/ztf-gri.parquet:
 	$(ZTF_SIMULATE) --count 20000 --seed 21 --bands gri --output $@
 

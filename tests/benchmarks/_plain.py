@@ -30,7 +30,7 @@ from service.decoding.wire.schemas import SchemaStore
 from service.kafka.options import consumer_options
 from service.settings import Settings
 from tests.benchmarks._runs import START
-from training.network import Network
+from training.model.network import Network
 
 Rows = dict[tuple[int, int], tuple[float, float, float, int, int, int, int]]
 

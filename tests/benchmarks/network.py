@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from service.core.network.inference import StepNetwork
 from service.core.network.spec import NetworkSpec, paper_network
 from tests.support.bundles import random_bundle, random_weights
-from training.network import Network
+from training.model.network import Network
 
 REPEATS = 20
 

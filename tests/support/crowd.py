@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from service.core.alerts import Kind, Survey
-from training.simulation.light_curves import LightCurves
+from training.simulation.light_curves import SimulatedLightCurves
 from training.simulation.packets import make_packets
 
 __all__ = ["crowd", "crowd_light_curves", "multitude"]
@@ -36,7 +36,7 @@ def crowd(n_objects: int, n_alerts: int = 8, *, survey: Survey = Survey.LSST) ->
     return tuple(packet.value for packet in make_packets([(survey, light_curves)], seed=n_objects))
 
 
-def crowd_light_curves(n_objects: int, n_alerts: int) -> LightCurves:
+def crowd_light_curves(n_objects: int, n_alerts: int) -> SimulatedLightCurves:
     """Make the light curves of those objects."""
     generator = np.random.default_rng([n_objects, n_alerts])
     n_rows = 2 * n_alerts
@@ -45,7 +45,7 @@ def crowd_light_curves(n_objects: int, n_alerts: int) -> LightCurves:
     times = START_MJD_TAI + generator.uniform(0, 10, (n_objects, 1)) + np.cumsum(steps, axis=1)
     kinds = np.tile([Kind.DETECTION, Kind.FORCED], (n_objects, n_alerts))
     bands = generator.integers(1, 3, times.shape)
-    return LightCurves(
+    return SimulatedLightCurves(
         object_id=tuple(map(str, range(n_objects))),
         class_name=("Ia",) * n_objects,
         template=("",) * n_objects,

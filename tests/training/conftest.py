@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from service.core.alerts import Band, Kind, Survey
-from training.datasets.record import LightCurves, Rows, assemble
+from training.data.light_curves import LabelledLightCurves, PhotometryTable, assemble
 
 
-def toy_light_curves(count: int, seed: int = 0) -> LightCurves:
+def toy_light_curves(count: int, seed: int = 0) -> LabelledLightCurves:
     """Two classes that a network can tell: Ia fades in weeks, II stays."""
     generator = np.random.default_rng(seed)
     label = np.array(["Ia", "II"])[np.arange(count) % 2]
@@ -29,7 +29,7 @@ def toy_light_curves(count: int, seed: int = 0) -> LightCurves:
             "ra_deg": np.linspace(0.0, 350.0, count),
             "dec_deg": np.zeros(count),
         },
-        Rows(
+        PhotometryTable(
             names[owner],
             59000.0 + days,
             flux + generator.normal(0.0, error),
@@ -41,5 +41,5 @@ def toy_light_curves(count: int, seed: int = 0) -> LightCurves:
 
 
 @pytest.fixture
-def toy() -> LightCurves:
+def toy() -> LabelledLightCurves:
     return toy_light_curves(120)

@@ -1,15 +1,21 @@
-"""What is compared: the paper's network and freezing, ours, and each from scratch."""
+"""The compared methods: the paper's network and freezing, ours, and each from scratch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from service.core.alerts import Survey
-from training.augment import Augmentation
-from training.fit import FitConfig
-from training.recipes import BASE_AUGMENTATION, Recipe, lsst_recipe, paper_recipe, with_classes, ztf_recipe
-from training.transfer import Scheme
+from training.data.augment import Augmentation
+from training.model.fit_config import FitConfig
+from training.model.recipes import (
+    BASE_AUGMENTATION,
+    ModelRecipe,
+    paper_recipe,
+    survey_recipe,
+    with_classes,
+)
+from training.model.transfer import Scheme
 
-__all__ = ["LSST", "METHODS", "REAL", "Method", "augmentation", "configuration", "recipe"]
+__all__ = ["LSST", "METHODS", "REAL", "Method", "method_augmentation", "method_config", "method_recipe"]
 
 # The two experiments: simulated ZTF to real ZTF, and ZTF to LSST.
 REAL, LSST = "real-ztf", "lsst"
@@ -17,7 +23,7 @@ REAL, LSST = "real-ztf", "lsst"
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One way to come to a network for the target.
+    """One way of training a network for the target.
 
     Attributes
     ----------
@@ -26,7 +32,7 @@ class Method:
     paper
         The paper's input, network, loss and optimiser instead of ours.
     schemes
-        What is trained after the base's weights were copied, by experiment; empty: from scratch.
+        Which layers are trained after the base's weights were copied, by experiment; empty: from scratch.
     """
 
     title: str
@@ -35,8 +41,13 @@ class Method:
 
     @property
     def transfers(self) -> bool:
-        """Whether it begins at a base network."""
+        """Whether it starts from a base network."""
         return bool(self.schemes)
+
+    @property
+    def dropout(self) -> float:
+        """Probability of dropping a unit; the paper has no dropout."""
+        return 0.0 if self.paper else 0.2
 
 
 METHODS: Mapping[str, Method] = {
@@ -58,31 +69,56 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def recipe(method: Method, survey: Survey, classes: tuple[str, ...], hidden: int) -> Recipe:
-    """Give input and network; without metadata, as in the paper's transfer runs."""
+def method_recipe(method: Method, survey: Survey, classes: tuple[str, ...], hidden: int) -> ModelRecipe:
+    """Return a method's input and network, without metadata, as in the paper's transfer runs.
+
+    Parameters
+    ----------
+    method
+        One of `METHODS`.
+    survey
+        Whose light curves the network reads.
+    classes
+        Names of its outputs.
+    hidden
+        Units of our GRU; the paper's network has its own size.
+    """
     if method.paper:
         return paper_recipe(survey, classes)
-    make = ztf_recipe if survey is Survey.ZTF else lsst_recipe
-    return with_classes(make(hidden=hidden, metadata=False), classes)
+    return with_classes(survey_recipe(survey, hidden=hidden, metadata=False), classes)
 
 
-def configuration(method: Method, **common: int) -> FitConfig:
-    """Give the loss and optimiser; `common` are the values all methods share (epochs, patience, ...)."""
+def method_config(method: Method, **common: int) -> FitConfig:
+    """Return a method's loss and optimiser.
+
+    Parameters
+    ----------
+    method
+        One of `METHODS`.
+    common
+        Values that all methods share: epochs, patience, seed ...
+    """
     values: dict[str, float | bool] = {**common}
     if method.paper:
         # Adam at its default rate, classes weighted by N / n, the loss at the end of the light curve only,
-        # and the smallest gain that counts for early stopping (arXiv 2502.18558, section 3).
-        values |= {
-            "batch_size": 128, "learning_rate": 1e-3, "weight_decay": 0.0, "cosine": False,
-            "class_power": 1.0, "per_step": False, "min_delta": 1e-3,
-        }  # fmt: skip
+        # and the smallest gain that counts for early stopping (arXiv:2502.18558, section 3).
+        values |= {"batch_size": 128, "learning_rate": 1e-3, "weight_decay": 0.0, "cosine": False}
+        values |= {"class_power": 1.0, "per_step": False, "min_delta": 1e-3}
     else:
         values |= {"batch_size": 64, "learning_rate": 1e-3 if method.transfers else 3e-3}
     return FitConfig.model_validate(values)
 
 
-def augmentation(method: Method, experiment: str) -> Augmentation | None:
-    """Say how training light curves are varied: the paper does not, ours more from scratch than after it."""
+def method_augmentation(method: Method, experiment: str) -> Augmentation | None:
+    """Return a method's data augmentation: none for the paper, ours stronger from scratch.
+
+    Parameters
+    ----------
+    method
+        One of `METHODS`.
+    experiment
+        `REAL` or `LSST`.
+    """
     if method.paper:
         return None
     if experiment == LSST:

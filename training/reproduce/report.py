@@ -1,30 +1,32 @@
-"""One self-contained HTML page of the results."""
+"""The results as one self-contained HTML page."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.labels import PAPER_CLASSES
-from training.metrics import confusion_matrix, reliability
-from training.reproduce.material import REAL_CLASSES
+from training.data.labels import PAPER_CLASSES
+from training.data.real import REAL_ZTF_CLASSES
+from training.eval.metrics import confusion_matrix, reliability
+from training.reproduce.figures import STYLE, Line, line_figure, matrix_figure
 from training.reproduce.methods import METHODS, REAL
 from training.reproduce.runs import DAYS, DETECTIONS
 from training.reproduce.scale import Scale
 from training.reproduce.summary import Results
-from training.reproduce.svg import STYLE, Line, line_figure, matrix_figure
 
 __all__ = ["TITLES", "figures", "page"]
 
 TITLES = {"real-ztf": "Simulated ZTF to real ZTF", "lsst": "ZTF to LSST"}
 COUNT_NAMES = {"3": "3 detections", "5": "5 detections", "10": "10 detections", "0": "whole light curves"}
-# A curve is drawn from its seeds' mean and the spread of that mean.
+# Half-width of a 95% interval of the mean over seeds, in standard errors.
 BAND_SIGMA = 1.96
-# From scratch the scores on real ZTF still rise at so many objects shown (training/LOG.md).
-FEWEST_SHOWN = 50_000
-FALSE_RATES = np.linspace(0.0, 1.0, 101)
+# Below so many objects seen in training, scores from scratch on real ZTF still rise (training/LOG.md).
+FEWEST_SEEN = 50_000
+FALSE_POSITIVE_RATES = np.linspace(0.0, 1.0, 101)
+UNIT_TICKS = [(value, f"{value:g}") for value in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)]
+FEWEST_IN_BIN = 10  # a reliability bin with fewer objects is not drawn
 
 PAGE_STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
@@ -37,12 +39,20 @@ th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--grid); text-align
 
 
 def page(results: Sequence[Results], summaries: Sequence[Mapping[str, Any]], scale: Scale) -> str:
-    """Write the page: tables, then figures, for each experiment."""
+    """Return the page: for each experiment tables, then figures.
+
+    Parameters
+    ----------
+    results, summaries
+        Of each experiment.
+    scale
+        Named in the introduction.
+    """
     body = [_introduction(scale)]
-    for one, summary in zip(results, summaries, strict=True):
-        body.append(f"<h2>{TITLES[one.experiment]}</h2>{_facts(one, summary)}{_comparisons(summary)}")
-        body.append(_scores(summary))
-        drawn = "".join(f"<figure>{figure}</figure>" for figure in figures(one).values())
+    for experiment, summary in zip(results, summaries, strict=True):
+        heading = f"<h2>{TITLES[experiment.experiment]}</h2>"
+        body.append(f"{heading}{_facts(experiment, summary)}{_comparisons(summary)}{_scores(summary)}")
+        drawn = "".join(f"<figure>{figure}</figure>" for figure in figures(experiment).values())
         body.append(f'<div class="figures">{drawn}</div>')
     style = f"<style>{STYLE}{PAGE_STYLE}</style>"
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width">{style}'
@@ -54,7 +64,13 @@ def page(results: Sequence[Results], summaries: Sequence[Mapping[str, Any]], sca
 
 
 def figures(results: Results) -> dict[str, str]:
-    """Draw an experiment's figures, SVG by name; those that need finished runs are left out without."""
+    """Return an experiment's figures, name to SVG; empty without a finished seed.
+
+    Parameters
+    ----------
+    results
+        Of one experiment.
+    """
     if not results.seeds():
         return {}
     drawn = {f"learning-{count}": _learning_curves(results, count) for count in ("0", "5", "3")}
@@ -70,11 +86,11 @@ def figures(results: Results) -> dict[str, str]:
 
 
 def _introduction(scale: Scale) -> str:
-    shown = scale.epochs * scale.objects_per_epoch
-    brief = (
-        f"<p><strong>Each network saw at most {shown} objects: too few for its scores to count. This run "
-        "shows that all of it works.</strong></p>"
-        if shown < FEWEST_SHOWN
+    seen = scale.epochs * scale.objects_per_epoch
+    warning = (
+        f"<p><strong>Each network saw at most {seen} objects: too few for its scores to be meaningful. This "
+        "run shows that everything works.</strong></p>"
+        if seen < FEWEST_SEEN
         else ""
     )
     return (
@@ -83,7 +99,7 @@ def _introduction(scale: Scale) -> str:
         "and initial weights; all methods share them. One validation set, the same whatever the number of "
         "labels, stops all runs by one rule; an epoch has as many gradient steps for few labels as for many. "
         f"Bands and brackets: 95% over seeds. Size of this run: {escape(scale.name)}, at most {scale.epochs} "
-        f"epochs of {scale.objects_per_epoch} objects.</p>{brief}"
+        f"epochs of {scale.objects_per_epoch} objects.</p>{warning}"
     )
 
 
@@ -96,30 +112,33 @@ def _facts(results: Results, summary: Mapping[str, Any]) -> str:
 
 
 def _classes(results: Results) -> tuple[str, ...]:
-    return REAL_CLASSES if results.experiment == REAL else PAPER_CLASSES
+    return REAL_ZTF_CLASSES if results.experiment == REAL else PAPER_CLASSES
 
 
 def _comparisons(summary: Mapping[str, Any]) -> str:
     headings = (
-        "transfer", "against", "scored on", "label reduction at equal score",
-        "score at 30% of the labels / full", "gain at fewest labels", "at all",
-    )  # fmt: skip
+        *("transfer", "against", "scored on", "label reduction at equal score"),
+        *("score at 30% of the labels / full", "gain at fewest labels", "at all"),
+    )
     rows = ["<tr>" + "".join(f"<th>{heading}</th>" for heading in headings) + "</tr>"]
-    for one in summary["comparisons"]:
-        for count, values in one["by_detections"].items():
+    for comparison in summary["comparisons"]:
+        methods = (METHODS[comparison["transfer"]].title, METHODS[comparison["scratch"]].title)
+        for count, values in comparison["by_detections"].items():
             gains = list(values["gain"].values())
             cells = (
-                METHODS[one["transfer"]].title, METHODS[one["scratch"]].title, COUNT_NAMES[count],
+                *methods,
+                COUNT_NAMES[count],
                 _bracket(values["label_reduction"], share=True),
                 _bracket(values["fraction_at_30_percent"], share=True),
-                _bracket(gains[0]), _bracket(gains[-1]),
-            )  # fmt: skip
+                _bracket(gains[0]),
+                _bracket(gains[-1]),
+            )
             rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     return f"<table>{''.join(rows)}</table>"
 
 
 def _scores(summary: Mapping[str, Any]) -> str:
-    """Write the learning curves as a table: whole light curves."""
+    """Return the learning curves of whole light curves as a table."""
     of_method = summary["macro_auroc"]["0"]
     sizes = sorted({int(size) for curve in of_method.values() for size in curve})
     rows = ["<tr><th>labels</th>" + "".join(f"<th>{n}</th>" for n in sizes) + "</tr>"]
@@ -131,7 +150,7 @@ def _scores(summary: Mapping[str, Any]) -> str:
 
 
 def _bracket(values: Sequence[float | None], *, share: bool = False) -> str:
-    """Print an interval; None, which stands for a score that was not reached, is said so."""
+    """Return an interval as text; None stands for a score that is not reached."""
     if values[0] is None:
         return "not reached"
     text = ["none" if v is None else f"{100 * v:.1f}%" if share else f"{v:.3f}" for v in values]
@@ -140,17 +159,20 @@ def _bracket(values: Sequence[float | None], *, share: bool = False) -> str:
 
 def _learning_curves(results: Results, count: str) -> str:
     generator = np.random.default_rng(0)
-    # 0 labels have no logarithm; they stand where a third of the smallest number would.
     sizes = results.sizes
-    place: Callable[[int], float] = lambda n: float(np.log10(n if n else sizes[0] / 3.0))  # noqa: E731
+
+    def position(labels: int) -> float:
+        # 0 labels have no logarithm; they are drawn at a third of the smallest number.
+        return float(np.log10(labels or sizes[0] / 3.0))
+
     lines = []
     for method in results.methods:
         curve = results.curve(method, count)
         band = curve.band(generator)
-        points = [(place(n), one.value) for n, one in zip(curve.sizes, band, strict=True)]
-        spread = [(place(n), one.low, one.high) for n, one in zip(curve.sizes, band, strict=True)]
+        points = [(position(n), mean.value) for n, mean in zip(curve.sizes, band, strict=True)]
+        spread = [(position(n), mean.low, mean.high) for n, mean in zip(curve.sizes, band, strict=True)]
         lines.append(_line(method, points, spread))
-    ticks = [(place(0), "0")] + [(place(n), str(n)) for n in sizes]
+    ticks = [(position(0), "0")] + [(position(n), str(n)) for n in sizes]
     return line_figure(
         f"Macro AUROC, {COUNT_NAMES[count]}", lines, x_label="labels", y_label="macro AUROC", x_ticks=ticks
     )
@@ -159,32 +181,34 @@ def _learning_curves(results: Results, count: str) -> str:
 def _line(
     method: str, points: Sequence[tuple[float, float]], band: Sequence[tuple[float, float, float]]
 ) -> Line:
-    known = METHODS[method]
-    return Line(known.title, points, band, dashed=not known.transfers, colour=list(METHODS).index(method))
+    details = METHODS[method]
+    return Line(details.title, points, band, dashed=not details.transfers, colour=list(METHODS).index(method))
 
 
-def _against(results: Results, what: str, places: Sequence[float], label: str) -> str:
-    """Draw the score against detections or days, with all labels; 0 detections stand for all of them."""
-    names = [f"{place:g}" for place in places]
-    x = [float(np.log10(place)) if place else float(np.log10(places[-2])) + 0.25 for place in places]
+def _against(results: Results, what: str, values: Sequence[float], label: str) -> str:
+    """Draw the score with all labels against detections or days; 0 detections stand for all of them."""
+    names = [f"{value:g}" for value in values]
+    x = [float(np.log10(value)) if value else float(np.log10(values[-2])) + 0.25 for value in values]
     lines = []
     for method in results.methods:
-        each = np.array([[run[what][name] for name in names] for run in _largest(results, method)])
-        mean, error = each.mean(axis=0), BAND_SIGMA * each.std(axis=0, ddof=1) / np.sqrt(len(each))
+        scores = np.array([[run[what][name] for name in names] for run in _largest(results, method)])
+        mean = scores.mean(axis=0)
+        error = BAND_SIGMA * scores.std(axis=0, ddof=1) / np.sqrt(len(scores))
         band = list(zip(x, (mean - error).tolist(), (mean + error).tolist(), strict=True))
         lines.append(_line(method, list(zip(x, mean.tolist(), strict=True)), band))
-    ticks = [(one, name if name != "0" else "all") for one, name in zip(x, names, strict=True)]
+    ticks = [(position, name if name != "0" else "all") for position, name in zip(x, names, strict=True)]
     return line_figure(
         f"Macro AUROC against {label}, all labels", lines, x_label=label, y_label="macro AUROC", x_ticks=ticks
     )
 
 
 def _largest(results: Results, method: str) -> list[dict[str, Any]]:
+    """Return the runs of a method with all labels."""
     return [results.runs[method, results.sizes[-1], seed] for seed in results.seeds()]
 
 
 def _pooled(results: Results, method: str, what: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Put the test sets of all seeds together."""
+    """Return the true classes and the probabilities of the test sets of all seeds together."""
     runs = _largest(results, method)
     truth = np.concatenate([np.array(run["truth"]) for run in runs])
     return truth, np.concatenate([np.array(run[what]) for run in runs])
@@ -194,16 +218,20 @@ def _roc(results: Results, method: str, truth: NDArray[np.int64], probability: N
     lines = []
     for index, name in enumerate(_classes(results)):
         score, positive = probability[:, index], truth == index
-        threshold = np.quantile(score[~positive], 1.0 - FALSE_RATES)
+        threshold = np.quantile(score[~positive], 1.0 - FALSE_POSITIVE_RATES)
         hits = (score[positive][None, :] >= threshold[:, None]).mean(axis=1)
         hits[0] = (score[positive] > score[~positive].max()).mean()
-        points = list(zip(FALSE_RATES.tolist(), hits.tolist(), strict=True))
+        points = list(zip(FALSE_POSITIVE_RATES.tolist(), hits.tolist(), strict=True))
         lines.append(Line(name, points, marks=False, colour=index, dashed=index >= 6))
-    ticks = [(value, f"{value:g}") for value in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)]
     return line_figure(
-        f"ROC, {METHODS[method].title}, all labels", lines, x_label="false positive rate",
-        y_label="true positive rate", x_ticks=ticks, y_range=(0.0, 1.0), diagonal=True,
-    )  # fmt: skip
+        f"ROC, {METHODS[method].title}, all labels",
+        lines,
+        x_label="false positive rate",
+        y_label="true positive rate",
+        x_ticks=UNIT_TICKS,
+        y_range=(0.0, 1.0),
+        diagonal=True,
+    )
 
 
 def _confusion(
@@ -221,11 +249,15 @@ def _reliability(
     calibrated = _pooled(results, method, "calibrated")[1]
     for colour, (label, values) in enumerate((("before", probability), ("after calibration", calibrated))):
         confidence, accuracy, count = reliability(values, truth, 10)
-        some = count >= 10
-        points = list(zip(confidence[some].tolist(), accuracy[some].tolist(), strict=True))
+        filled = count >= FEWEST_IN_BIN
+        points = list(zip(confidence[filled].tolist(), accuracy[filled].tolist(), strict=True))
         lines.append(Line(label, points, colour=colour))
-    ticks = [(value, f"{value:g}") for value in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)]
     return line_figure(
-        f"Reliability, {METHODS[method].title}", lines, x_label="confidence", y_label="accuracy",
-        x_ticks=ticks, y_range=(0.0, 1.0), diagonal=True,
-    )  # fmt: skip
+        f"Reliability, {METHODS[method].title}",
+        lines,
+        x_label="confidence",
+        y_label="accuracy",
+        x_ticks=UNIT_TICKS,
+        y_range=(0.0, 1.0),
+        diagonal=True,
+    )

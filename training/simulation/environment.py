@@ -1,4 +1,4 @@
-"""What every population needs to be drawn: instrument, cosmology, bandpasses, templates."""
+"""What every population needs: instrument, cosmology, bandpasses, templates."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Band
-from training.simulation.bandpasses import Bandpass, load_bandpasses
-from training.simulation.cosmology import Cosmology
-from training.simulation.magnetar import MagnetarPriors, load_magnetar_priors
 from training.simulation.photometry import Photometer, absolute_magnitude
-from training.simulation.spectra import BLACK_BODY_EDGES_ANGSTROM, TEMPLATE_EDGES_ANGSTROM, black_bodies
-from training.simulation.surveys import Instrument
-from training.simulation.templates import Templates, load_templates
+from training.simulation.sources.cosmology import Cosmology
+from training.simulation.sources.magnetar import MagnetarPriors, load_magnetar_priors
+from training.simulation.sources.spectra import (
+    BLACK_BODY_EDGES_ANGSTROM,
+    TEMPLATE_EDGES_ANGSTROM,
+    black_bodies,
+)
+from training.simulation.sources.templates import Templates, load_templates
+from training.simulation.survey.bandpasses import Bandpass, load_bandpasses
+from training.simulation.survey.instruments import Instrument
 
 __all__ = ["Environment"]
 
@@ -33,13 +37,13 @@ class Environment:
     reference_g, reference_r
         The bands of luminosities and colours, chosen or not.
     templates
-        Of the data directory, or None: then every class is parametric.
+        From the data directory; None: every class is parametric.
     magnetars
-        Population of SLSN-I.
+        Parameters of the SLSN-I.
     limit_mag
         Faintest apparent peak worth drawing, before margins.
     window_days
-        Sources that never end are followed from the first to the second of these about their reference.
+        First and last day, relative to their reference time, of sources that never end.
     """
 
     instrument: Instrument
@@ -59,7 +63,19 @@ class Environment:
         limit_mag: float | None = None,
         days_after: float = 400.0,
     ) -> Self:
-        """Read what the data directory has; make up the rest."""
+        """Return the environment of a survey; what the data directory lacks is replaced by formulas.
+
+        Parameters
+        ----------
+        instrument
+            The survey and its bands.
+        data_dir
+            Directory with templates, bandpasses, visits; None: formulas instead.
+        limit_mag
+            Faintest apparent peak worth drawing; None: the instrument's.
+        days_after
+            Days for which objects are followed after their trigger.
+        """
         known = load_bandpasses(instrument.survey, data_dir)
         return cls(
             instrument=instrument,
@@ -89,7 +105,7 @@ class Environment:
 
     @cached_property
     def black_bodies(self) -> NDArray[np.float64]:
-        """Shape (temperatures, w), see `spectra.black_bodies`."""
+        """Spectra of black bodies, shape (temperatures, w), see `spectra.black_bodies`."""
         return black_bodies()
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Generate light curves: draw, observe, detect, select; in chunks that carry their own seeds."""
+"""Generate light curves: draw, observe, detect, select; in chunks with their own seeds."""
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -12,78 +12,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Band, Kind, Survey
-from training.simulation.cadence import load_cadence
-from training.simulation.dust import draw_milky_way_ebv
 from training.simulation.environment import Environment
-from training.simulation.light_curves import LightCurves, concatenate
-from training.simulation.noise import Measurements, host_loss_mag, measure
+from training.simulation.light_curves import SimulatedLightCurves, concatenate
 from training.simulation.photometry import ab_magnitude
-from training.simulation.populations import CLASS_NAMES, population_shares, populations
-from training.simulation.selection import Selection
-from training.simulation.sources import SourceBatch
-from training.simulation.surveys import instrument
-from training.simulation.templates import has_templates
-from training.simulation.visits import Cadence, Visits
+from training.simulation.recipe import SimulationRecipe
+from training.simulation.sources.batch import SourceBatch
+from training.simulation.sources.dust import draw_milky_way_ebv
+from training.simulation.sources.populations import CLASS_NAMES, population_shares, populations
+from training.simulation.sources.templates import has_templates
+from training.simulation.survey.cadence import load_cadence
+from training.simulation.survey.instruments import instrument
+from training.simulation.survey.noise import Measurements, host_loss_mag, measure
+from training.simulation.survey.visits import Cadence, Visits
 
-__all__ = ["Chunk", "Recipe", "chunks", "generate", "generate_chunk"]
+__all__ = ["Chunk", "chunks", "generate", "generate_chunk"]
 
 CHUNK_OBJECTS = 200
 _MAX_ROUNDS = 400
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What to simulate; equal recipes give equal light curves.
-
-    Attributes
-    ----------
-    survey
-        ZTF or LSST.
-    counts
-        Class name to the number of objects.
-    seed
-        Of everything.
-    selection
-        Which objects a sample contains and which rows of them.
-    data_dir
-        Directory with templates, bandpasses, visits; None: made up.
-    bands
-        None: the survey's usual ones.
-    """
-
-    survey: Survey
-    counts: tuple[tuple[str, int], ...]
-    seed: int
-    selection: Selection
-    data_dir: Path | None = None
-    bands: tuple[Band, ...] | None = None
+_DAYS_BEFORE_REFERENCE = 150.0  # a slow source may trigger so long before its peak
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a recipe that one process makes.
+    """A part of a recipe, made by one process.
 
     Attributes
     ----------
     recipe
-        The whole.
+        Of the whole sample.
     class_name, population
         The class, and which of its populations.
     first
-        Number, within the class, of the first object.
+        Index, within the class, of the first object.
     count
-        How many objects.
+        Number of objects.
     """
 
-    recipe: Recipe
+    recipe: SimulationRecipe
     class_name: str
     population: int
     first: int
     count: int
 
 
-def chunks(recipe: Recipe) -> list[Chunk]:
-    """Cut a recipe into chunks in a mixed order; the cut depends on nothing but the recipe.
+def chunks(recipe: SimulationRecipe) -> list[Chunk]:
+    """Return the chunks of a recipe in mixed order; they depend on nothing but the recipe.
+
+    Parameters
+    ----------
+    recipe
+        What to simulate.
 
     Raises
     ------
@@ -101,12 +79,24 @@ def chunks(recipe: Recipe) -> list[Chunk]:
                 Chunk(recipe, class_name, population, first, min(CHUNK_OBJECTS, high - first))
                 for first in range(low, high, CHUNK_OBJECTS)
             )
-    # Mixed, so that the progress bar's estimate holds and any part of the file has all classes.
+    # In mixed order the progress bar's estimate holds, and any part of the file has all classes.
     return [result[i] for i in np.random.default_rng(recipe.seed).permutation(len(result))]
 
 
-def generate(recipe: Recipe, processes: int = 1) -> Iterator[LightCurves]:
-    """Give the chunks of a recipe in order; the number of processes changes nothing but the time.
+def generate(recipe: SimulationRecipe, processes: int = 1) -> Iterator[SimulatedLightCurves]:
+    """Generate the light curves of a recipe, chunk by chunk.
+
+    Parameters
+    ----------
+    recipe
+        What to simulate.
+    processes
+        Parallel processes; they affect the time, not the result.
+
+    Yields
+    ------
+    SimulatedLightCurves
+        One chunk.
 
     Raises
     ------
@@ -119,15 +109,26 @@ def generate(recipe: Recipe, processes: int = 1) -> Iterator[LightCurves]:
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         todo = iter(work)
-        # A window of a few chunks per process: the results of a large recipe do not pile up.
+        # Only a few chunks per process are in flight, so that results do not pile up in memory.
         futures = [pool.submit(generate_chunk, chunk) for chunk in islice(todo, 3 * processes)]
         while futures:
             yield futures.pop(0).result()
             futures.extend(pool.submit(generate_chunk, chunk) for chunk in islice(todo, 1))
 
 
-def generate_chunk(chunk: Chunk) -> LightCurves:
-    """Make one chunk; a pure function of it."""
+def generate_chunk(chunk: Chunk) -> SimulatedLightCurves:
+    """Return the light curves of one chunk; a pure function of the chunk.
+
+    Parameters
+    ----------
+    chunk
+        Part of a recipe.
+
+    Raises
+    ------
+    ValueError
+        The selection lets (nearly) none of its objects through.
+    """
     recipe = chunk.recipe
     rng = np.random.default_rng(
         [recipe.seed, CLASS_NAMES.index(chunk.class_name), chunk.population, chunk.first]
@@ -139,19 +140,19 @@ def generate_chunk(chunk: Chunk) -> LightCurves:
         recipe.selection.draw_limit_mag(chunk.class_name),
         recipe.selection.days_after,
     )
-    parts: list[LightCurves] = []
-    found, tried = 0, 0
+    parts: list[SimulatedLightCurves] = []
+    accepted, tried = 0, 0
     for _ in range(_MAX_ROUNDS):
-        passed = max(found / tried, 0.05) if tried else 0.4
-        attempt = int(np.clip(1.2 * (chunk.count - found) / passed, 8, 1000))
+        passed = max(accepted / tried, 0.05) if tried else 0.4
+        attempt = int(np.clip(1.2 * (chunk.count - accepted) / passed, 8, 1000))
         part = _round(rng, environment, cadence, chunk, attempt)
         parts.append(part)
-        found, tried = found + len(part), tried + attempt
-        if found >= chunk.count:
+        accepted, tried = accepted + len(part), tried + attempt
+        if accepted >= chunk.count:
             name = f"sim-{recipe.survey}-{recipe.seed}-{chunk.class_name.lower()}"
             ids = [f"{name}-{chunk.first + i:06d}" for i in range(chunk.count)]
             return replace(concatenate(parts).take(np.arange(chunk.count)), object_id=tuple(ids))
-    raise ValueError(f"the selection lets only {found} of {tried} {chunk.class_name} through")
+    raise ValueError(f"the selection lets only {accepted} of {tried} {chunk.class_name} through")
 
 
 @lru_cache(maxsize=8)
@@ -162,21 +163,21 @@ def _setting(
     limit_mag: float | None,
     days_after: float,
 ) -> tuple[Environment, Cadence]:
-    """Load what does not depend on chance, once a process."""
+    """Load everything that does not depend on chance, once per process."""
     telescope = instrument(survey, bands)
     return Environment.load(telescope, data_dir, limit_mag, days_after), _cadence(survey, bands, data_dir)
 
 
 @lru_cache(maxsize=2)
 def _cadence(survey: Survey, bands: tuple[Band, ...] | None, data_dir: Path | None) -> Cadence:
-    """Load the visit lists once, whatever the magnitude limits."""
+    """Load the visit lists once, independent of the magnitude limits."""
     return load_cadence(instrument(survey, bands), data_dir)
 
 
 def _round(
     rng: np.random.Generator, environment: Environment, cadence: Cadence, chunk: Chunk, count: int
-) -> LightCurves:
-    """Draw `count` objects and give those that the survey finds and the selection keeps."""
+) -> SimulatedLightCurves:
+    """Draw `count` objects and return those that the survey detects and the selection keeps."""
     selection = chunk.recipe.selection
     ra, dec = cadence.draw_positions(rng, count)
     mwebv = draw_milky_way_ebv(rng, ra, dec)
@@ -191,7 +192,7 @@ def _round(
     ]
     offsets = np.concatenate([[0], np.cumsum([v.mjd_tai.size for v in visits], dtype=np.int64)])
     if offsets[-1] == 0:
-        return LightCurves.empty()
+        return SimulatedLightCurves.empty()
     mjd = np.concatenate([v.mjd_tai for v in visits])
     band = np.concatenate([v.band for v in visits])
     loss = host_loss_mag(rng, batch.labels.redshift[bright])
@@ -213,8 +214,8 @@ def _visits(
     reference_mjd: float,
     days_before: float,
 ) -> Visits:
-    """Give the visits about an event, less those that failed."""
-    start = reference_mjd - 150.0 - days_before
+    """Return the visits around an event, without those that failed."""
+    start = reference_mjd - _DAYS_BEFORE_REFERENCE - days_before
     visits = cadence.visits(rng, *position_deg, start, reference_mjd + environment.window_days[1])
     keep = rng.random(visits.mjd_tai.size) > environment.instrument.drop_fraction
     return Visits(visits.mjd_tai[keep], visits.band[keep], visits.depth_mag[keep])
@@ -227,11 +228,11 @@ def _true_flux(
     band: NDArray[np.uint8],
     environment: Environment,
 ) -> NDArray[np.float64]:
-    """Evaluate one object at its visits."""
+    """Return the true difference flux of one object at its visits, nJy."""
     flux = np.zeros(days.size)
     for position, name in enumerate(environment.instrument.bands):
-        here = band == name
-        flux[here] = batch.flux_njy(index, days[here], position)
+        rows = band == name
+        flux[rows] = batch.flux_njy(index, days[rows], position)
     return flux
 
 
@@ -244,17 +245,17 @@ def _assemble(
     mjd: NDArray[np.float64],
     band: NDArray[np.uint8],
     measured: Measurements,
-) -> LightCurves:
-    """Turn measurements into rows: detections, forced photometry, upper limits."""
+) -> SimulatedLightCurves:
+    """Return measurements as rows: detections, forced photometry, upper limits."""
     owner = np.repeat(np.arange(chosen.size), np.diff(offsets))
-    found = measured.detected
-    alert = (measured.alert_flux_njy[found], measured.alert_flux_err_njy[found])
-    blocks = [(np.flatnonzero(found), Kind.DETECTION, *alert)]
+    detected = measured.detected
+    alert = (measured.alert_flux_njy[detected], measured.alert_flux_err_njy[detected])
+    blocks = [(np.flatnonzero(detected), Kind.DETECTION, *alert)]
     # LSST's forced photometry of an exposure with a detection repeats it and is dropped on decoding.
-    forced = np.arange(mjd.size) if survey is Survey.ZTF else np.flatnonzero(~found)
+    forced = np.arange(mjd.size) if survey is Survey.ZTF else np.flatnonzero(~detected)
     blocks.append((forced, Kind.FORCED, measured.flux_njy[forced], measured.flux_err_njy[forced]))
     if survey is Survey.ZTF:
-        limit = np.flatnonzero(~found)
+        limit = np.flatnonzero(~detected)
         blocks.append((limit, Kind.UPPER_LIMIT, np.zeros(limit.size), measured.limit_err_njy[limit]))
     source = np.concatenate([block[0] for block in blocks])
     kind = np.repeat([block[1] for block in blocks], [block[0].size for block in blocks]).astype(np.uint8)
@@ -262,7 +263,7 @@ def _assemble(
     source, kind = source[order], kind[order]
     counts = np.bincount(owner[source], minlength=chosen.size)
     labels = batch.labels
-    return LightCurves(
+    return SimulatedLightCurves(
         object_id=tuple("" for _ in chosen),
         class_name=tuple(labels.class_name for _ in chosen),
         template=tuple(labels.template[i] for i in chosen),

@@ -1,4 +1,4 @@
-"""Many light curves as columns, and their Parquet file."""
+"""Simulated light curves as columns, and their Parquet file."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-__all__ = ["SCHEMA", "LightCurves", "concatenate", "read_parquet", "write_parquet"]
+__all__ = ["SCHEMA", "SimulatedLightCurves", "concatenate", "read_parquet", "write_parquet"]
 
 SCHEMA = pa.schema(
     [
@@ -29,14 +29,14 @@ SCHEMA = pa.schema(
         pa.field("kind", pa.list_(pa.uint8())),
     ]
 )
-"""One row an object; the codes of `band` and `kind` are `service.core.alerts.Band` and `Kind`."""
+"""One row per object; the codes of `band` and `kind` are `service.core.alerts.Band` and `Kind`."""
 
 _ROW_COLUMNS = ("mjd_tai", "band", "flux_njy", "flux_err_njy", "kind")
 
 
 @dataclass(frozen=True, slots=True)
-class LightCurves:
-    """n light curves; rows ``offsets[i]:offsets[i + 1]`` of the row columns belong to object i.
+class SimulatedLightCurves:
+    """n simulated light curves; rows ``offsets[i]:offsets[i + 1]`` of the row columns belong to object i.
 
     Attributes
     ----------
@@ -76,26 +76,38 @@ class LightCurves:
     flux_err_njy: NDArray[np.float32]
 
     def __len__(self) -> int:
-        """Count the objects."""
+        """Return the number of objects."""
         return len(self.object_id)
 
     @classmethod
     def empty(cls) -> Self:
-        """Give no light curves."""
+        """Return zero light curves."""
         return cls.from_table(SCHEMA.empty_table())
 
     def owner(self) -> NDArray[np.int64]:
-        """Give the object of each row."""
+        """Return the index of each row's object, shape (rows,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     def take(self, objects: NDArray[np.int64]) -> Self:
-        """Pick objects, in the given order."""
+        """Return some of the objects.
+
+        Parameters
+        ----------
+        objects
+            Indices, in the order wanted.
+        """
         starts, stops = self.offsets[objects], self.offsets[objects + 1]
         rows = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)] or [objects[:0]])
         return self._with_rows(rows, objects, np.concatenate([[0], np.cumsum(stops - starts)]))
 
     def keep_rows(self, keep: NDArray[np.bool_]) -> Self:
-        """Drop rows; all objects stay."""
+        """Return the light curves without some rows; objects stay, even if empty.
+
+        Parameters
+        ----------
+        keep
+            Shape (rows,), False for the rows to drop.
+        """
         counts = np.bincount(self.owner()[keep], minlength=len(self))
         offsets = np.concatenate([[0], np.cumsum(counts)])
         return self._with_rows(np.flatnonzero(keep), np.arange(len(self)), offsets)
@@ -103,7 +115,7 @@ class LightCurves:
     def _with_rows(
         self, rows: NDArray[np.int64], objects: NDArray[np.int64], offsets: NDArray[np.int64]
     ) -> Self:
-        """Index every column."""
+        """Return every column, indexed."""
         values: dict[str, object] = {"offsets": offsets.astype(np.int64)}
         for field in fields(self):
             column = getattr(self, field.name)
@@ -113,10 +125,10 @@ class LightCurves:
                 values[field.name] = tuple(column[i] for i in objects)
             elif field.name != "offsets":
                 values[field.name] = column[objects]
-        return type(self)(**values)  # type: ignore[arg-type]  # one value for each field, of its own type
+        return type(self)(**values)  # type: ignore[arg-type]  # one value for each field, of the field's type
 
     def to_table(self) -> pa.Table:
-        """Give the rows of the Parquet file."""
+        """Return the light curves as rows of `SCHEMA`."""
         columns = []
         for name in SCHEMA.names:
             column = getattr(self, "class_name" if name == "class" else name)
@@ -129,7 +141,13 @@ class LightCurves:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
-        """Read what `to_table` gave."""
+        """Return the light curves of a table.
+
+        Parameters
+        ----------
+        table
+            Of `SCHEMA`.
+        """
         table = table.combine_chunks()
         lists = {name: table.column(name).combine_chunks() for name in _ROW_COLUMNS}
         first = lists["mjd_tai"]
@@ -138,28 +156,40 @@ class LightCurves:
         values["offsets"] = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
         for name in ("redshift", "mwebv", "ra_deg", "dec_deg", "trigger_mjd_tai"):
             values[name] = table.column(name).to_numpy()
-        for name, ours in (("object_id", "object_id"), ("class", "class_name"), ("template", "template")):
-            values[ours] = tuple(table.column(name).to_pylist())
+        for name, field in (("object_id", "object_id"), ("class", "class_name"), ("template", "template")):
+            values[field] = tuple(table.column(name).to_pylist())
         return cls(**values)
 
 
-def concatenate(parts: Sequence[LightCurves]) -> LightCurves:
-    """Join light curves."""
-    return LightCurves.from_table(pa.concat_tables([part.to_table() for part in parts]))
+def concatenate(parts: Sequence[SimulatedLightCurves]) -> SimulatedLightCurves:
+    """Return several sets of light curves as one.
+
+    Parameters
+    ----------
+    parts
+        At least one.
+    """
+    return SimulatedLightCurves.from_table(pa.concat_tables([part.to_table() for part in parts]))
 
 
-def write_parquet(path: Path, parts: Iterable[LightCurves], metadata: Mapping[str, str]) -> int:
-    """Write light curves as they come, one row group a part; gives the number of objects.
+def write_parquet(path: Path, parts: Iterable[SimulatedLightCurves], metadata: Mapping[str, str]) -> int:
+    """Write light curves to a Parquet file as they are made, one row group per part.
 
     Parameters
     ----------
     path
-        The file.
+        File to write; its directory is created.
     parts
         Light curves.
     metadata
-        Goes into the schema (seed, version, survey, settings).
+        Of the schema: seed, version, survey, settings.
+
+    Returns
+    -------
+    int
+        Number of objects.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     schema = SCHEMA.with_metadata(dict(metadata))
     count = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -169,8 +199,14 @@ def write_parquet(path: Path, parts: Iterable[LightCurves], metadata: Mapping[st
     return count
 
 
-def read_parquet(path: Path) -> Iterator[LightCurves]:
-    """Give the light curves of a file, a row group at a time."""
+def read_parquet(path: Path) -> Iterator[SimulatedLightCurves]:
+    """Read the light curves of a file, one row group at a time.
+
+    Parameters
+    ----------
+    path
+        What `write_parquet` wrote.
+    """
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
-            yield LightCurves.from_table(file.read_row_group(group))
+            yield SimulatedLightCurves.from_table(file.read_row_group(group))

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Band
-from training.simulation.bandpasses import Bandpass
-from training.simulation.cosmology import Cosmology
-from training.simulation.dust import extinction_per_ebv, transmission
+from training.simulation.sources.cosmology import Cosmology
+from training.simulation.sources.dust import extinction_per_ebv, transmission
+from training.simulation.survey.bandpasses import Bandpass
 
 __all__ = ["NJY_PER_CGS", "Photometer", "ab_magnitude", "absolute_magnitude", "flux_njy"]
 
@@ -19,13 +19,25 @@ AB_ZERO_POINT_NJY = 31.4
 
 
 def ab_magnitude(flux: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the AB magnitude of a flux in nJy; infinity where it is not positive."""
+    """Return the AB magnitude of a flux in nJy, of the same shape; infinity where it is not positive.
+
+    Parameters
+    ----------
+    flux
+        nJy, any shape.
+    """
     positive = np.where(flux > 0, flux, 1.0)
     return np.where(flux > 0, AB_ZERO_POINT_NJY - 2.5 * np.log10(positive), np.inf)
 
 
 def flux_njy(magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the flux in nJy of an AB magnitude."""
+    """Return the flux in nJy of an AB magnitude, of the same shape.
+
+    Parameters
+    ----------
+    magnitude
+        AB, any shape.
+    """
     return np.asarray(10 ** (-0.4 * (magnitude - AB_ZERO_POINT_NJY)))
 
 
@@ -63,7 +75,7 @@ class Photometer:
         mwebv: NDArray[np.float64],
         rest_factor: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """Give what each bin of a spectrum at 10 pc adds to the observed flux.
+        """Return what each bin of a spectrum at 10 pc contributes to the observed band fluxes.
 
         Parameters
         ----------
@@ -72,7 +84,7 @@ class Photometer:
         mwebv
             Shape (n,), Milky Way E(B-V), mag.
         rest_factor
-            Shape (n, w): whatever else multiplies the rest-frame spectrum (host dust, a colour law).
+            Shape (n, w): further factors on the rest-frame spectrum (host dust, a colour law).
 
         Returns
         -------
@@ -97,14 +109,14 @@ class Photometer:
         return np.asarray(integrals * per_bin[:, None, :])
 
     def _milky_way(self, wavelength_angstrom: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Look the extinction curve up: evaluating it for every object would take most of the time."""
+        """Interpolate the tabulated extinction curve: evaluating it for every object would be slow."""
         return np.interp(wavelength_angstrom, _CURVE_ANGSTROM, _CURVE)
 
 
 def absolute_magnitude(
     spectra: NDArray[np.float64], edges_angstrom: NDArray[np.float64], passband: Bandpass
 ) -> NDArray[np.float64]:
-    """Give the rest-frame AB magnitude of spectra at 10 pc.
+    """Return the rest-frame AB magnitude of spectra at 10 pc, shape (...).
 
     Parameters
     ----------

@@ -12,23 +12,24 @@ from numpy.typing import NDArray
 from service.core.alerts import Band, Kind, Survey
 from service.errors import InputError
 from tests.training.simulation.conftest import bare_sample
-from training.simulation.command import class_counts, make_recipe, simulate
-from training.simulation.cosmology import Cosmology
+from training.scripts import simulate
 from training.simulation.generate import chunks, generate
-from training.simulation.light_curves import LightCurves, concatenate, read_parquet, write_parquet
-from training.simulation.noise import measure
-from training.simulation.populations import CLASS_NAMES
-from training.simulation.surveys import ZTF, instrument
+from training.simulation.light_curves import SimulatedLightCurves, concatenate, read_parquet, write_parquet
+from training.simulation.recipe import class_counts, make_recipe
+from training.simulation.sources.cosmology import Cosmology
+from training.simulation.sources.populations import CLASS_NAMES
+from training.simulation.survey.instruments import ZTF, instrument
+from training.simulation.survey.noise import measure
 
 
-def assert_equal(a: LightCurves, b: LightCurves) -> None:
+def assert_equal(a: SimulatedLightCurves, b: SimulatedLightCurves) -> None:
     assert a.object_id == b.object_id
     assert a.template == b.template
     for name in ("offsets", "mjd_tai", "band", "kind", "flux_njy", "flux_err_njy", "redshift", "ra_deg"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
-def detections(sample: LightCurves, index: int) -> NDArray[np.int64]:
+def detections(sample: SimulatedLightCurves, index: int) -> NDArray[np.int64]:
     rows = np.arange(sample.offsets[index], sample.offsets[index + 1])
     found: NDArray[np.int64] = rows[sample.kind[rows] == Kind.DETECTION]
     return found
@@ -59,7 +60,7 @@ def test_a_bare_machine_makes_every_class(survey: Survey) -> None:
 
 
 def test_light_curves_start_at_their_trigger_and_are_in_order(
-    ztf_sample: LightCurves, lsst_sample: LightCurves
+    ztf_sample: SimulatedLightCurves, lsst_sample: SimulatedLightCurves
 ) -> None:
     for sample in (ztf_sample, lsst_sample):
         for index in range(len(sample)):
@@ -74,7 +75,7 @@ def test_light_curves_start_at_their_trigger_and_are_in_order(
 
 
 def test_ztf_has_forced_photometry_of_every_exposure_and_limits_without_detection(
-    ztf_sample: LightCurves,
+    ztf_sample: SimulatedLightCurves,
 ) -> None:
     for index in range(len(ztf_sample)):
         rows = slice(ztf_sample.offsets[index], ztf_sample.offsets[index + 1])
@@ -87,7 +88,7 @@ def test_ztf_has_forced_photometry_of_every_exposure_and_limits_without_detectio
         assert np.all(ztf_sample.flux_njy[rows][limits] == 0)
 
 
-def test_lsst_has_one_row_an_exposure(lsst_sample: LightCurves) -> None:
+def test_lsst_has_one_row_an_exposure(lsst_sample: SimulatedLightCurves) -> None:
     for index in range(len(lsst_sample)):
         rows = slice(lsst_sample.offsets[index], lsst_sample.offsets[index + 1])
         keys = set(zip(lsst_sample.mjd_tai[rows].tolist(), lsst_sample.band[rows].tolist(), strict=True))
@@ -95,7 +96,7 @@ def test_lsst_has_one_row_an_exposure(lsst_sample: LightCurves) -> None:
     assert set(lsst_sample.kind.tolist()) == {Kind.DETECTION, Kind.FORCED}
 
 
-def test_detections_are_above_five_sigma(lsst_sample: LightCurves) -> None:
+def test_detections_are_above_five_sigma(lsst_sample: SimulatedLightCurves) -> None:
     snr = np.abs(lsst_sample.flux_njy / lsst_sample.flux_err_njy)
     # The reported error has a systematic part that detection does not see.
     assert np.all(snr[lsst_sample.kind == Kind.DETECTION] > 4.9)
@@ -171,7 +172,7 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 
 def test_files_read_back_and_say_how_they_were_made(tmp_path: Path) -> None:
     output = tmp_path / "sample.parquet"
-    simulate(output, Survey.LSST, 13, 7, "all", "alerts", 3, "", False, 100.0, None, 1)
+    simulate.main(simulate.Configuration(output, Survey.LSST, count=13, seed=7, days_after=100.0))
     written = concatenate(list(read_parquet(output)))
     assert len(written) == 13
     assert sorted(written.class_name) == sorted(CLASS_NAMES)
@@ -192,10 +193,10 @@ def test_detections_only_leaves_the_same_objects() -> None:
     assert_equal(detected, everything.keep_rows(everything.kind == Kind.DETECTION))
 
 
-def test_light_curves_can_be_taken_and_joined(ztf_sample: LightCurves) -> None:
+def test_light_curves_can_be_taken_and_joined(ztf_sample: SimulatedLightCurves) -> None:
     back = concatenate([ztf_sample.take(np.array([i])) for i in range(len(ztf_sample))])
     assert_equal(back, ztf_sample)
-    assert len(LightCurves.empty()) == 0
+    assert len(SimulatedLightCurves.empty()) == 0
     np.testing.assert_array_equal(np.bincount(ztf_sample.owner()), np.diff(ztf_sample.offsets))
 
 

@@ -1,0 +1,1 @@
+"""Networks: what they are made of, how they are trained, transferred, calibrated and bundled."""

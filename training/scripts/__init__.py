@@ -1,0 +1,1 @@
+"""One script a stage of ``nightjar-train``: configuration, data, model, loop, result."""

@@ -1,0 +1,1 @@
+"""What shines: classes, populations, luminosities, spectra, dust, distances."""

@@ -1,0 +1,1 @@
+"""How a survey sees it: instrument, bandpasses, visits, noise, selection."""
