@@ -48,9 +48,7 @@ class Settings(BaseSettings):
     elasticc_topics: TopicList = Field(
         (), description="ELAsTiCC topics; an item that begins with ^ is a pattern"
     )
-    output_topic: str = Field(
-        "nightjar.classifications", description="Topic of the results, one record per alert"
-    )
+    output_topic: str = Field("nightjar.classifications", description="One record per alert")
     output_format: OutputFormat = Field(OutputFormat.JSON, description="Encoding of the output topic")
     desc_topic: str = Field("", description="Topic for ELAsTiCC brokerClassification records; empty for none")
     rejected_topic: str = Field(
@@ -235,7 +233,7 @@ class Settings(BaseSettings):
 
     secrets_dir: Path = Field(
         Path("/run/secrets"),
-        description="Directory of secrets, one file per setting: the file `nightjar_redis_password` is read if "
+        description="Directory of secrets, one file per setting: `nightjar_redis_password` is read if "
         "NIGHTJAR_REDIS_PASSWORD is not set, and so on for every setting",
     )
 
