@@ -45,13 +45,17 @@ class Settings(BaseSettings):
     )
     ztf_topics: TopicList = Field((), description="ZTF topics; an item that begins with ^ is a pattern")
     lsst_topics: TopicList = Field((), description="LSST topics; an item that begins with ^ is a pattern")
-    elasticc_topics: TopicList = Field((), description="ELAsTiCC topics; likewise")
+    elasticc_topics: TopicList = Field(
+        (), description="ELAsTiCC topics; an item that begins with ^ is a pattern"
+    )
     output_topic: str = Field("nightjar.classifications", description="One record per alert")
     output_format: OutputFormat = Field(OutputFormat.JSON, description="Encoding of the output topic")
     desc_topic: str = Field("", description="Topic for ELAsTiCC brokerClassification records; empty for none")
-    rejected_topic: str = Field("nightjar.rejected", description="Dead letters: original bytes and cause")
+    rejected_topic: str = Field(
+        "nightjar.rejected", description="Topic of the dead letters: original bytes and cause"
+    )
     auto_offset_reset: str = Field(
-        "earliest", pattern="^(earliest|latest)$", description="Where a new consumer group begins"
+        "earliest", pattern="^(earliest|latest)$", description="Where a new consumer group starts reading"
     )
     batch_size: int = Field(500, ge=1, le=100_000, description="Upper bound on alerts per transaction")
     fetch_max_bytes: int = Field(
@@ -93,8 +97,8 @@ class Settings(BaseSettings):
         RedisDsn("redis://127.0.0.1:6379/0"),
         description="Object store; for a cluster, some of its nodes: `redis+cluster://host:port,host:port`",
     )
-    redis_username: str = Field("", description="Redis user name, where the URL has none")
-    redis_password: SecretStr = Field(SecretStr(""), description="Redis password, where the URL has none")
+    redis_username: str = Field("", description="Redis user name, if not in the URL")
+    redis_password: SecretStr = Field(SecretStr(""), description="Redis password, if not in the URL")
     redis_ca_file: FilePath = Field(
         None, description="PEM file of the certificate authorities for a rediss:// server's certificate"
     )
@@ -107,7 +111,7 @@ class Settings(BaseSettings):
         description="Replicas that must acknowledge a batch's objects before it is committed (WAIT); "
         "with 1, a failover loses nothing",
     )
-    redis_timeout: Duration = Field(timedelta(seconds=5), description="Timeout of one reply")
+    redis_timeout: Duration = Field(timedelta(seconds=5), description="Timeout of a Redis reply")
     object_ttl: Duration = Field(
         timedelta(days=400), description="Time to live of an object after its last alert"
     )
@@ -121,7 +125,9 @@ class Settings(BaseSettings):
     # Decoding
     schema_dir: FilePath = Field(None, description="Directory of additional Avro schemas (.avsc)")
     schema_registry_url: str = Field("", description="Confluent schema registry for unknown LSST schema ids")
-    max_message_bytes: int = Field(16 * 2**20, ge=2**10, description="Larger messages are rejected")
+    max_message_bytes: int = Field(
+        16 * 2**20, ge=2**10, description="Upper bound on the size of a message; larger ones are rejected"
+    )
 
     # Classification
     ztf_model: str = Field("ztf", description="Bundle for ZTF: a shipped name or a directory")
@@ -130,8 +136,8 @@ class Settings(BaseSettings):
         "",
         description="Bundle that also classifies ZTF alerts, publishing to the shadow topic; empty for none",
     )
-    lsst_shadow_model: str = Field("", description="Likewise for LSST and ELAsTiCC")
-    shadow_topic: str = Field("nightjar.shadow", description="Results of the shadow models")
+    lsst_shadow_model: str = Field("", description="As NIGHTJAR_ZTF_SHADOW_MODEL, for LSST and ELAsTiCC")
+    shadow_topic: str = Field("nightjar.shadow", description="Topic of the results of the shadow models")
     min_real_bogus: float = Field(
         0.0, ge=0.0, le=1.0, description="Abstain below this real-bogus score or reliability; 0 never"
     )
@@ -179,14 +185,14 @@ class Settings(BaseSettings):
         description="Bearer tokens for read access, comma-separated; empty for public read access",
     )
     api_admin_token: SecretStr | None = Field(
-        None, description="Bearer token for requests that change something; without it they are refused"
+        None, description="Bearer token for requests that modify stored filters; empty refuses them"
     )
     api_rate_hz: float = Field(
         200.0, ge=0.0, description="Sustained requests per second per client address; 0 for no limit"
     )
     api_burst: int = Field(1000, ge=1, description="Requests in a burst before the rate limit applies")
     api_request_timeout: Duration = Field(
-        timedelta(seconds=30), description="A request without a response after this time gets 503"
+        timedelta(seconds=30), description="A request whose response has not started after this time gets 504"
     )
     api_max_concurrent_requests: int = Field(
         1000, ge=1, description="Concurrent requests per process; excess requests get 503"
@@ -227,8 +233,8 @@ class Settings(BaseSettings):
 
     secrets_dir: Path = Field(
         Path("/run/secrets"),
-        description="Directory of secrets, one file per setting: `nightjar_redis_password` is read where "
-        "NIGHTJAR_REDIS_PASSWORD is not set, and likewise any other setting",
+        description="Directory of secrets, one file per setting: `nightjar_redis_password` is read if "
+        "NIGHTJAR_REDIS_PASSWORD is not set, and so on for every setting",
     )
 
     # Development
