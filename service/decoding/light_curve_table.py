@@ -17,7 +17,7 @@ from service.core.photometry import (
     noise_njy_of_limit,
     relative_error_of_magnitude,
 )
-from service.core.times import TAI_MINUS_UTC_DAYS
+from service.core.times import mjd_tai_of_mjd_utc
 from service.errors import InputError
 
 __all__ = ["BAND_OF_NAME", "LightCurveTable", "magnitude_to_flux", "read_light_curve_table", "read_table"]
@@ -122,7 +122,7 @@ def read_light_curve_table(
     rows = np.zeros(table.num_rows, dtype=OBSERVATION)
     mjd = _numbers(path, table, time)
     _reject_first(path, time, mjd >= MAX_MJD, "is not an MJD (JD - 2400000.5)")
-    rows["mjd_tai"] = mjd + (TAI_MINUS_UTC_DAYS if utc else 0.0)
+    rows["mjd_tai"] = mjd_tai_of_mjd_utc(mjd) if utc else mjd
     rows["band"] = _bands(path, table)
     rows["flux_njy"], rows["flux_err_njy"] = flux, error
     rows["kind"] = kind

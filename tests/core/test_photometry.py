@@ -11,7 +11,6 @@ from service.core.photometry import (
     noise_njy_of_limit,
     relative_error_of_magnitude,
 )
-from service.core.times import mjd_tai_of_utc_exposure
 
 
 def test_one_nanojansky_is_magnitude_31_4() -> None:
@@ -42,9 +41,3 @@ def test_counts_at_the_zero_point_of_the_image_are_nanojanskys() -> None:
 
 def test_fluxcal_is_0_027542_of_a_nanojansky_to_the_published_digits() -> None:
     assert 1 / njy_of_fluxcal() == pytest.approx(0.027542, abs=5e-7)
-
-
-def test_an_exposure_is_timed_at_its_middle_in_tai() -> None:
-    # 2017-08-17T12:41:04 UTC, JD 2457983.0285185: 60 s of exposure put the middle 30 s + 37 s later.
-    mjd = mjd_tai_of_utc_exposure(2457983.0285185, 60.0)
-    assert mjd == pytest.approx(57982.5285185 + 67 / 86400, abs=1e-9)
