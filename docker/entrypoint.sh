@@ -1,5 +1,5 @@
 #!/bin/sh
-# Put the kernels compiled at the build where numba may write beside them, then become the command.
+# Copy the kernels compiled at build time to a writable directory, as numba needs, then run the command.
 set -eu
 if [ -n "${NUMBA_CACHE_DIR:-}" ] && [ -d "${JIT_CACHE:?}" ]; then
     mkdir -p "$NUMBA_CACHE_DIR"
