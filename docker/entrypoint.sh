@@ -1,5 +1,5 @@
 #!/bin/sh
-# Copy the kernels compiled at build time to a writable cache for numba, then run the command.
+# Copy the kernels compiled at build time to a writable directory, as numba needs, then run the command.
 set -eu
 if [ -n "${NUMBA_CACHE_DIR:-}" ] && [ -d "${JIT_CACHE:?}" ]; then
     mkdir -p "$NUMBA_CACHE_DIR"
