@@ -76,6 +76,12 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return the URL of a listening socket."""
+    """Return the URL of a listening socket.
+
+    Parameters
+    ----------
+    listener
+        As `listen` returns it.
+    """
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"

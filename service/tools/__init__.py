@@ -1,1 +1,1 @@
-"""What the subcommands do beyond worker and API: audit, replay, reclassification, the demo."""
+"""The work behind the tools of the command line: audit, replay, reclassification, archive, demo."""

@@ -26,7 +26,13 @@ value means none. `nightjar settings` prints the values in force. This file is w
 
 
 def variable(name: str) -> str:
-    """Return the environment variable of a field of `Settings`."""
+    """Return the environment variable of a setting.
+
+    Parameters
+    ----------
+    name
+        Field of `Settings`.
+    """
     return PREFIX + name.upper()
 
 

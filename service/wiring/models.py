@@ -81,12 +81,24 @@ def load_classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:
 
 
 def surveys_of_model(model_survey: Survey) -> tuple[Survey, ...]:
-    """Return the surveys whose light curves the model of a survey classifies."""
+    """Return the surveys whose light curves a model classifies.
+
+    Parameters
+    ----------
+    model_survey
+        The survey on which the model was trained.
+    """
     return tuple(survey for survey, trained_on in MODEL_SURVEY.items() if trained_on is model_survey)
 
 
 def shipped_model(survey: Survey) -> str:
-    """Return the name of the shipped model that classifies a survey's light curves."""
+    """Return the name of the shipped model that classifies a survey's light curves.
+
+    Parameters
+    ----------
+    survey
+        The survey of the light curves.
+    """
     return MODEL_SURVEY[survey].value
 
 

@@ -1,4 +1,4 @@
-"""``nightjar audit`` finds what is lost, doubled or unexplained, and nothing where nothing is."""
+"""``nightjar audit`` finds what is missing, duplicated or unexplained, and nothing otherwise."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ NOT_CLASSIFIED = encode_json([ABSTAINED])[0]
 
 @dataclass(slots=True)
 class Service:
-    """Topics of a service whose worker is this test: it writes what a worker would, or something wrong."""
+    """Topics of a service whose worker is this test: it writes what a worker would, or mistakes."""
 
     settings: Settings
     source: str
@@ -82,7 +82,7 @@ class Service:
 
 @pytest.fixture
 def service(broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory) -> Service:
-    """Give a service of which 12 alerts lie in its one source partition."""
+    """Return a service with 12 alerts in its only source partition."""
     source = unique_topic(broker, "ztf")
     made = Service(settings_factory(broker, ztf_topics=(source,)), source)
     produce(broker.bootstrap_servers, source, [b"alert"] * 12)

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: help, errors in one line, exit codes."""
+"""The command line as users see it: help, one-line errors, exit codes."""
 
 import subprocess
 import sys

@@ -22,7 +22,7 @@ ANY_PORT = ("--port", "0")
 
 
 def summary(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Read the last line of output."""
+    """Return the last line of output, parsed."""
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert result.pop("seconds") > 0
     return result

@@ -1,4 +1,4 @@
-"""What the quickstart says, on a running demo."""
+"""The commands of the quickstart work on a running demo."""
 
 import os
 import re
@@ -23,14 +23,14 @@ TOKEN = "demo"  # noqa: S105  as the page has it
 
 
 def block(beginning: str) -> str:
-    """Take a block of shell from the page."""
+    """Return the block of shell commands on the page that begins so."""
     text = (ROOT / "docs/quickstart.md").read_text(encoding="utf-8")
     blocks: list[str] = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     return next(code for code in blocks if code.startswith(beginning))
 
 
 def addresses(messages: IO[str]) -> tuple[str, str, str]:
-    """Read where a demo's API, broker and Redis are."""
+    """Return the addresses of a demo's API, broker and Redis."""
     for line in messages:
         if found := ADDRESSES.search(line):
             return found[1], found[2], found[3]
@@ -38,13 +38,13 @@ def addresses(messages: IO[str]) -> tuple[str, str, str]:
 
 
 def with_our_command(**variables: str) -> dict[str, str]:
-    """Give an environment whose path leads to our command, as an activated one does."""
+    """Return an environment with our command on its path, as an activated one has."""
     return environment(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables)
 
 
 @contextmanager
 def shell(code: str, log: Path) -> Iterator[IO[str]]:
-    """Run commands; gives what they print, and ends them and what they left in the background."""
+    """Run commands and yield their output; then kill them and their background processes."""
     with (
         log.open("w") as errors,
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""``nightjar reclassify`` runs any model over stored light curves and leaves what is there as it is."""
+"""``nightjar reclassify`` runs any model over stored light curves and changes no existing results."""
 
 import subprocess
 from collections.abc import Callable
@@ -39,7 +39,7 @@ Reclassify = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Write the models at work, and ``next``, another one for ZTF."""
+    """Write the deployed models, and ``next``, another one for ZTF."""
     directory = tmp_path_factory.mktemp("bundles")
     other = write_random_bundle(directory / "next", seed=7, name="ztf-next", version="2")
     return model_settings(directory) | {"next": str(other)}
@@ -49,7 +49,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def settings(
     redis_url: str, settings_factory: SettingsFactory, bundles: dict[str, str], request: pytest.FixtureRequest
 ) -> Settings:
-    """Give settings of a service that has classified a stream; with a broker where the test has one."""
+    """Return settings of a service that has classified a stream; with a broker if the test uses one."""
     broker = request.getfixturevalue("broker") if "broker" in request.fixturenames else None
     topics = {f"{survey.value}_topics": (topic,) for survey, topic in TOPICS.items()}
     models = {name: path for name, path in bundles.items() if name != "next"}
@@ -62,7 +62,7 @@ def settings(
 
 @pytest.fixture
 def reclassify(settings: Settings, bundles: dict[str, str]) -> Reclassify:
-    """Run the command; gives its counts."""
+    """Return a function that runs the command and returns its counts."""
 
     def call(*arguments: str) -> dict[str, Any]:
         done = run(settings, "--model", bundles["next"], "--json", *arguments)
@@ -78,13 +78,13 @@ def run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def everything(redis_url: str) -> dict[bytes, bytes]:
-    """Read what the model at work left."""
+    """Return the stored objects and summaries."""
     with Redis.from_url(redis_url) as client:
         return {key: client.get(key) or b"" for key in client.scan_iter("nj:{*}")}
 
 
 def aside(settings: Settings, bundle: str) -> dict[str, list[Classification]]:
-    """Read what a model said aside, by object."""
+    """Return the shadow results of a model, by object."""
     stored = RedisStore.connect(
         str(settings.redis_url), timeout=timedelta(seconds=5), expiry=timedelta(days=1)
     )
@@ -95,7 +95,7 @@ def aside(settings: Settings, bundle: str) -> dict[str, list[Classification]]:
 
 
 def expected(bundles: dict[str, str], make: SettingsFactory, redis_url: str) -> dict[tuple[str, int], Any]:
-    """Say what the other model says of each alert where it is at work itself."""
+    """Return what the other model publishes for each alert where it is deployed itself."""
     topics = {f"{survey.value}_topics": (topic,) for survey, topic in TOPICS.items()}
     at_work = make(
         None, redis_url.removesuffix("/0") + "/1", ztf_model=bundles["next"], lsst_model="", **topics
@@ -111,7 +111,7 @@ def expected(bundles: dict[str, str], make: SettingsFactory, redis_url: str) -> 
 
 
 def latest_alerts(redis_url: str) -> dict[str, int]:
-    """Give the latest alert of each ZTF object."""
+    """Return the latest alert of each ZTF object."""
     states = {key: one for key, one in stored_states(redis_url).items() if key.startswith("ztf:")}
     return {key: max(one.history, key=lambda item: item.mjd_tai).alert_id for key, one in states.items()}
 
@@ -196,12 +196,12 @@ def test_results_in_a_topic_come_once_however_often_it_is_called(
 
 
 def of_the_alert(record: dict[str, Any]) -> tuple[Any, ...]:
-    """Give what a record says of its alert whichever model speaks."""
+    """Return the fields of a record that do not depend on the model."""
     return tuple(record[name] for name in ("survey", "object_id", "alert_id", "mjd_tai", "band"))
 
 
 def at_work(settings: Settings) -> list[dict[str, Any]]:
-    """Let the service answer its stream once more; its records of ZTF."""
+    """Return the ZTF records of the service when it processes its stream again."""
     work = batch_processor(settings, object_store(settings))
     work.prepare()
     return [one for one in map(read, work.process(STREAM).outgoing) if one["survey"] == "ztf"]

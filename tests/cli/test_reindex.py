@@ -1,4 +1,4 @@
-"""The index is made anew from the objects themselves."""
+"""The search index is rebuilt from the stored objects."""
 
 import json
 from collections.abc import Iterator

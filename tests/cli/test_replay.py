@@ -1,4 +1,4 @@
-"""``nightjar replay`` sends files byte for byte, in order and at the rate asked for."""
+"""``nightjar replay`` sends files byte for byte, in order and at the requested rate."""
 
 import time
 from pathlib import Path

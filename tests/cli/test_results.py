@@ -1,4 +1,4 @@
-"""Published records are read back, filtered and written for people."""
+"""Published records are read back, filtered and printed as text."""
 
 from typing import Any
 

@@ -54,14 +54,14 @@ NOWHERE = "redis://127.0.0.1:1/0"
 
 
 class Done(NamedTuple):
-    """How a command ended, and what it said."""
+    """Exit code and messages of a command."""
 
     returncode: int
     stderr: str
 
 
 def stored(url: str) -> dict[bytes, Any]:
-    """Every object and summary, what lies beside, and when it expires; filters; every index, in any order."""
+    """Every object, summary and shadow result with its expiry; filters; every index, in any order."""
     client: Any = Redis.from_url(url)
     found: dict[bytes, Any] = {}
     for key in client.scan_iter("nj:*{*}*", count=1000):
@@ -74,7 +74,7 @@ def stored(url: str) -> dict[bytes, Any]:
 
 
 def nightjar(*arguments: str, NIGHTJAR_REDIS_URL: str = NOWHERE) -> Done:  # noqa: N803  as in the shell
-    """Run a command in this process: a process of its own takes seconds to start."""
+    """Run a command in this process: a separate one takes seconds to start."""
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stderr(said):
         patch.setenv("NIGHTJAR_REDIS_URL", NIGHTJAR_REDIS_URL)
@@ -88,7 +88,7 @@ def connect(url: str) -> RedisStore:
 
 
 def any_state(random: np.random.Generator) -> ObjectState:
-    """A state as a worker could have left it: long or short, with or without a past of other models."""
+    """A state that a worker could have stored: long or short, with or without results of other models."""
     n_rows = int(random.integers(0, 60))
     rows = np.frombuffer(random.bytes(n_rows * OBSERVATION.itemsize), OBSERVATION).copy()
     rows["mjd_tai"] = np.sort(random.uniform(0, 10, n_rows)) + FIRST_MJD_TAI
@@ -134,7 +134,7 @@ def any_result(random: np.random.Generator, model: int, n_classes: int) -> Class
 
 
 def aside(random: np.random.Generator, one: StoredObject, model: ModelInfo) -> StoredObject:
-    """What a model said of an object beside the one at work: a history and nothing else."""
+    """Shadow results of an object: a history and nothing else."""
     made = [any_result(random, model.digest, len(model.classifier.classes)) for _ in range(2)]
     state = dataclasses.replace(EMPTY_STATE, counter=1, history=History().appended(made, limit=3))
     return StoredObject(one.key, state, one.expires_at_ms + 10**6)

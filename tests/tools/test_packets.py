@@ -1,4 +1,4 @@
-"""Files below a directory become packets of the right survey, in the order in which they happened."""
+"""Files in a directory become packets of the right survey, in the order of time."""
 
 import shutil
 import tarfile

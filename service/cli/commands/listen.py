@@ -34,7 +34,8 @@ def listen(
         list[str] | None, typer.Option("--class", help="Only this class; repeatable.")
     ] = None,
     min_probability: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Of that class, or of the most probable one.")
+        float,
+        typer.Option(min=0.0, max=1.0, help="Minimum probability, of that class or the most probable one."),
     ] = 0.0,
     survey: Annotated[list[Survey] | None, typer.Option(help="Only this survey; repeatable.")] = None,
     status: Annotated[Status | None, typer.Option(help="Only records of this status.")] = None,

@@ -16,11 +16,9 @@ __all__ = ["topics"]
 def topics(
     partitions: Annotated[
         int,
-        typer.Option(
-            min=1, help="Of each survey topic and the output topic: upper bound on parallel workers."
-        ),
+        typer.Option(min=1, help="Partitions of survey and output topics: upper bound on parallel workers."),
     ] = 16,
-    rejected_partitions: Annotated[int, typer.Option(min=1, help="Of the dead letters.")] = 4,
+    rejected_partitions: Annotated[int, typer.Option(min=1, help="Partitions of the dead letters.")] = 4,
     source_retention: Annotated[
         str, typer.Option(metavar="DURATION", help="How long alerts are kept.")
     ] = "P7D",

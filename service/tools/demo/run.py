@@ -28,10 +28,22 @@ class View(Protocol):
     """Shows a run to the user."""
 
     def report(self, step: str) -> None:
-        """Show in a few words what is being done; an empty text shows nothing."""
+        """Show what is being done.
+
+        Parameters
+        ----------
+        step
+            A few words; an empty text shows nothing.
+        """
 
     def show(self, run: "DemoRun") -> None:
-        """Show the progress of a run."""
+        """Show the progress of a run.
+
+        Parameters
+        ----------
+        run
+            The run.
+        """
 
 
 @dataclass(slots=True)

@@ -39,7 +39,13 @@ class StackNames:
     suffix: str = ""
 
     def survey_topic(self, survey: Survey) -> str:
-        """Return the topic of a survey's alerts."""
+        """Return the topic of a survey's alerts.
+
+        Parameters
+        ----------
+        survey
+            The survey.
+        """
         return f"demo.{survey.value}{self.suffix}"
 
     @property

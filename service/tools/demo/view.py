@@ -61,8 +61,8 @@ class LineView:
     def show(self, run: DemoRun) -> None:
         """Print the counts every few seconds while they change, and the addresses once."""
         if not self._last:
-            self._console.print(addresses(run))
-        line = f"{counts(run)}; {hint(run)}"
+            self._console.print(_addresses(run))
+        line = f"{_counts(run)}; {_hint(run)}"
         now_s = time.monotonic()
         if line != self._last and now_s - self._last_s >= LINE_INTERVAL_S:
             self._console.print(line)
@@ -91,20 +91,20 @@ class LiveView:
         """Draw everything."""
         progress = Table.grid(padding=(0, 2), expand=True)
         progress.add_row(
-            ProgressBar(total=run.total, completed=run.accounting.answered, width=30), counts(run)
+            ProgressBar(total=run.total, completed=run.accounting.answered, width=30), _counts(run)
         )
-        self._body = Group(addresses(run), progress, table(run))
-        self.report(hint(run))
+        self._body = Group(_addresses(run), progress, _table(run))
+        self.report(_hint(run))
 
 
-def hint(run: DemoRun) -> str:
+def _hint(run: DemoRun) -> str:
     """Return what to expect next, and how to stop."""
     if run.complete:
         return "every alert has its result; Ctrl-C stops the demo"
     return "Ctrl-C stops the demo" if run.accounting.results else "the workers are warming up ..."
 
 
-def addresses(run: DemoRun) -> Text:
+def _addresses(run: DemoRun) -> Text:
     """Return the addresses of the parts, and a command that follows the results."""
     stack = run.stack
     listen_options = (
@@ -115,13 +115,13 @@ def addresses(run: DemoRun) -> Text:
         (stack.api_url, "bold"),
         f"   Kafka  {stack.bootstrap_servers}   Redis  {stack.redis.url}\n",
         "in another terminal:  ",
-        (f"{own_command()} listen {listen_options}", "bold"),
+        (f"{_own_command()} listen {listen_options}", "bold"),
         f"\nalerts go to {', '.join(map(stack.names.survey_topic, stack.surveys))}, "
         f"read by group {stack.names.group_id}",
     )
 
 
-def own_command() -> str:
+def _own_command() -> str:
     """Return how to call this program: by its name if the shell finds it, else by its relative path."""
     program = Path(sys.argv[0])
     if shutil.which(program.name) or not program.is_file():
@@ -129,7 +129,7 @@ def own_command() -> str:
     return os.path.relpath(program)
 
 
-def counts(run: DemoRun) -> str:
+def _counts(run: DemoRun) -> str:
     """Return how many packets were sent and what became of them."""
     count = run.accounting
     return (
@@ -138,7 +138,7 @@ def counts(run: DemoRun) -> str:
     )
 
 
-def table(run: DemoRun) -> Table:
+def _table(run: DemoRun) -> Table:
     """Return the latest classifications as a table."""
     rows = Table("survey", "object", "mjd", "band", "detections", "classification", expand=True)
     for record in run.latest:

@@ -30,10 +30,34 @@ class ResultStore(Protocol):
     """Keeps one result per alert, however often the command is run."""
 
     def known(self, pending: Sequence[PendingAlert]) -> list[bool]:
-        """Return which alerts have their result already."""
+        """Return which alerts have their result already.
+
+        Parameters
+        ----------
+        pending
+            n alerts.
+
+        Returns
+        -------
+        list of bool
+            n values.
+        """
 
     def write(self, pending: Sequence[PendingAlert], results: Sequence[Classification]) -> None:
-        """Write the results of alerts, all or none where that is possible."""
+        """Write results, all or none where that is possible.
+
+        Parameters
+        ----------
+        pending
+            n alerts without a result.
+        results
+            Their n results.
+
+        Raises
+        ------
+        TransientError
+            The store or the broker does not answer.
+        """
 
 
 class ShadowResults:
@@ -147,5 +171,16 @@ class TopicResults:
 
 
 def short_name(name: bytes) -> bytes:
-    """Return a 16-byte digest of a name; two of a thousand million collide with a chance of 1 in 10^20."""
+    """Return a digest of a name, short enough to keep millions in memory.
+
+    Parameters
+    ----------
+    name
+        Name of an object or an alert.
+
+    Returns
+    -------
+    bytes
+        16 bytes: any two of a thousand million names collide with a probability of 1 in 10^20.
+    """
     return blake2b(name, digest_size=16).digest()
