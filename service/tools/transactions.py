@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from service.backoff import Backoff
 from service.errors import TransientError
 from service.kafka.options import librdkafka_logger, producer_options
 from service.kafka.sink import KafkaSink
@@ -13,7 +14,8 @@ from service.settings import Settings
 __all__ = ["abort_and_close", "connected_sink"]
 
 PATIENCE = timedelta(minutes=1)
-PAUSE_S = 0.2
+INITIAL_DELAY = timedelta(milliseconds=200)
+MAXIMUM_DELAY = timedelta(seconds=2)
 
 
 def connected_sink(settings: Settings, options: Mapping[str, Any], name: str) -> KafkaSink:
@@ -36,6 +38,7 @@ def connected_sink(settings: Settings, options: Mapping[str, Any], name: str) ->
     named = settings.model_copy(update={"worker_id": name})
     ours = producer_options(named) | {"bootstrap.servers": options["bootstrap.servers"]}
     sink = KafkaSink(ours, PATIENCE, librdkafka_logger(named))
+    backoff = Backoff(INITIAL_DELAY, MAXIMUM_DELAY)
     deadline = time.monotonic() + PATIENCE.total_seconds()
     while True:
         try:
@@ -43,7 +46,7 @@ def connected_sink(settings: Settings, options: Mapping[str, Any], name: str) ->
         except TransientError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(PAUSE_S)
+            time.sleep(backoff.next_s())
         else:
             return sink
 

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from service.backoff import Backoff
 from service.cli.options import kafka_options
 from service.cli.signals import ended_by_signals
 from service.core.alerts import Survey
@@ -26,7 +27,8 @@ from service.settings import read_settings
 __all__ = ["answer", "line", "listen"]
 
 POLL = timedelta(milliseconds=200)
-PAUSE_S = 1.0
+INITIAL_DELAY = timedelta(seconds=0.5)
+MAXIMUM_DELAY = timedelta(seconds=5)
 SHOWN_CLASSES = 3
 
 
@@ -94,17 +96,16 @@ def _check_classes(names: Iterable[str]) -> None:
 
 
 def _reader(options: Mapping[str, Any], topic: str, *, from_beginning: bool, wait: bool) -> TopicReader:
-    said = False
+    backoff = Backoff(INITIAL_DELAY, MAXIMUM_DELAY)
     while True:
         try:
             return TopicReader(options, [topic], from_beginning=from_beginning)
         except BrokerUnavailableError as error:
             if not wait:
                 raise
-            if not said:
+            if not backoff.failures:
                 typer.echo(f"waiting: {error}", err=True)
-            said = True
-            time.sleep(PAUSE_S)
+            time.sleep(backoff.next_s())
 
 
 def _matching(reader: TopicReader, wanted: Filter) -> Iterator[Record]:
