@@ -7,16 +7,15 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from service.core.ports.messages import OutgoingMessage
+from service.core.ports.messages import SOURCE_HEADER, OutgoingMessage, Partition
 from service.errors import InputError, RejectionCode
-from service.kafka.group_offsets import group_positions
+from service.kafka.group_offsets import committed_offsets, group_offsets
+from service.kafka.records import TopicRecord, source_of
 from service.kafka.sink import KafkaSink
 from service.kafka.topic_admin import TopicAdmin
-from service.kafka.topic_ranges import Partition, RangeReader
-from service.kafka.topic_writer import TopicRecord, committed_positions
+from service.kafka.topic_ranges import RangeReader
 from service.settings import Settings
 from service.tools.audit.topic_extents import true_extents
-from service.tools.demo.accounting import SOURCE_HEADER, source_of
 from service.tools.transactions import abort_and_close, connected_sink
 
 __all__ = ["REPLAYED_HEADER", "DeadLetterReplay"]
@@ -71,7 +70,7 @@ class DeadLetterReplay:
         self._positions = {}
         for code in self.classes:
             before = (
-                {} if self.again else committed_positions(self.options, self._group(code.value), list(found))
+                {} if self.again else committed_offsets(self.options, self._group(code.value), list(found))
             )
             self._positions[code.value] = {
                 place: max(before.get(place, 0), extent.low) for place, extent in found.items()
@@ -121,7 +120,7 @@ class DeadLetterReplay:
         for letter in batch:
             self._positions[_class_of(letter)][letter.topic, letter.partition] = letter.offset + 1
         for code in {_class_of(letter) for letter in batch}:
-            progress = group_positions(self.options, self._group(code), self._positions[code])
+            progress = group_offsets(self.options, self._group(code), self._positions[code])
             sink.send_offsets(progress, abort_and_close)
         sink.commit(abort_and_close)
 
@@ -136,7 +135,7 @@ class DeadLetterReplay:
                     yield letter
 
     def _topic_of(self, letter: TopicRecord) -> str:
-        return self.topic or source_of(letter)[0]
+        return self.topic or source_of(letter).topic
 
     def _message(self, letter: TopicRecord) -> OutgoingMessage:
         headers = [(REPLAYED_HEADER, letter.headers[SOURCE_HEADER])]

@@ -452,7 +452,7 @@ def test_message_that_a_topic_will_never_take_is_a_fatal_error(
     sink.produce([OutgoingMessage("small", None, os.urandom(10_240), [])])
 
     with pytest.raises(
-        FatalError, match=r"small takes no message of 10240 bytes: raise its max.message.bytes"
+        FatalError, match=r"small does not accept a message of 10240 bytes: raise its max.message.bytes"
     ):
         sink.commit(abort_and_close)
 

@@ -16,6 +16,7 @@ from service.core.ports.result_feed import FeedRecord
 from service.embedded.broker import ApacheKafka
 from service.embedded.processes import LOOPBACK
 from service.errors import BrokerUnavailableError
+from service.kafka.consumers import groupless_consumer
 from service.kafka.options import (
     common_options,
     consumer_options,
@@ -27,7 +28,6 @@ from service.kafka.sink import KafkaSink
 from service.kafka.source import BatchLimits, KafkaSource
 from service.kafka.topic_admin import TopicAdmin
 from service.kafka.topic_reader import TopicReader
-from service.kafka.topic_writer import groupless_consumer
 from service.kafka.watchdog import StuckClientWatchdog
 from service.settings import Settings
 from tests.conftest import SettingsFactory, TopicFactory
@@ -284,7 +284,7 @@ def test_reader_whose_client_gets_no_answers_misses_nothing(
     with TopicReader(options, [topic], from_beginning=True) as reader:
         found: list[bytes] = []
         wait_until(lambda: reads(reader, found) and reader.at_end, "the end of the topic")
-        reader._silence = StuckClientWatchdog(
+        reader._watchdog = StuckClientWatchdog(
             partial(groupless_consumer, {**client_options, "client.id": "new"})
         )
         lose(proxy, options)

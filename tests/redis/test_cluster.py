@@ -244,7 +244,7 @@ def test_what_contradicts_the_url_is_a_matter_of_settings(
     cluster: EmbeddedRedisCluster, own_redis: EmbeddedRedis
 ) -> None:
     single = connect(own_redis.url.replace("redis://", "redis+cluster://"))
-    with pytest.raises(SettingsError, match="is no cluster"):
+    with pytest.raises(SettingsError, match="is not a cluster"):
         single.ping()
     plain = connect(f"redis://{cluster.masters[0].place}/0")
     with pytest.raises(SettingsError, match="is a cluster"):

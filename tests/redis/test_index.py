@@ -115,5 +115,5 @@ def test_a_server_that_is_away_is_said_to_be() -> None:
 def test_a_key_of_another_type_is_an_error_and_no_silence(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.set("nj:i:t:ztf", "text")
-    with pytest.raises(StoreUnavailableError, match="refuses a command"):
+    with pytest.raises(StoreUnavailableError, match="rejects a command"):
         connect(redis_url).index.add({TIMES: {"a": 1.0}})

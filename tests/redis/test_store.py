@@ -296,7 +296,7 @@ def test_a_user_without_the_right_to_write_is_a_matter_of_settings(own_redis: Em
     client.close()
     store = connect(own_redis.url.replace("redis://", "redis://reader:p@"))
     assert store.load([KEY]) == [None]
-    with pytest.raises(SettingsError, match="refuses us"):
+    with pytest.raises(SettingsError, match="denies access"):
         store.save([write(None)])
     store.close()
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InputError
-from service.kafka.topic_writer import TopicRecord
-from service.tools.demo.accounting import ResultAccounting, source_of
+from service.kafka.records import TopicRecord, source_of
+from service.tools.demo.accounting import ResultAccounting
 
 OUTPUT, REJECTED = "out", "rejected"
 
@@ -100,5 +100,5 @@ def test_complete_results_always_add_up_and_one_less_never_does(fates: list[tupl
 @pytest.mark.parametrize("header", [None, b"", b"topic", b"topic:1", b"topic:x:2", b"\xff"])
 def test_record_without_its_source_is_an_error(header: bytes | None) -> None:
     headers = {} if header is None else {"source": header}
-    with pytest.raises(InputError, match="does not say which alert"):
+    with pytest.raises(InputError, match="does not name the alert"):
         source_of(TopicRecord(OUTPUT, 0, 0, 0, b"", headers))

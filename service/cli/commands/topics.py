@@ -134,7 +134,7 @@ def _report(
         outcome, count = outcomes[plan.name], partitions.get(plan.name, plan.partitions)
         changed = [f"{key} {old or 'unset'} -> {new}, " for key, (old, new) in outcome.changes.items()]
         kept = "" if count == plan.partitions else f", left as they are; {plan.partitions} were asked for"
-        console.print(f"{outcome.done} {plan.name}: {''.join(changed)}{count} partitions{kept}")
+        console.print(f"{outcome.action} {plan.name}: {''.join(changed)}{count} partitions{kept}")
         others = others or bool(kept)
     if others:
         console.print(OTHER_NUMBER)

@@ -6,17 +6,17 @@ from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from typing import Any, Protocol
 
+from service.core.ports.messages import SOURCE_HEADER, MessagePosition, Partition
 from service.core.records.published import parse_record
 from service.decoding.wire.framing import Framing, framing_of, open_container
 from service.embedded.transaction_log import TransactionLog
 from service.errors import InputError, RejectedAlertError
+from service.kafka.group_offsets import committed_offsets
 from service.kafka.topic_admin import TopicAdmin
 from service.kafka.topic_ranges import OffsetRange, RangeReader, offsets_at
-from service.kafka.topic_writer import Position, committed_positions
 from service.settings import Settings
-from service.tools.audit.ledger import Ledger, Partition, PartitionAccount
+from service.tools.audit.ledger import Ledger, PartitionAccount
 from service.tools.audit.topic_extents import is_embedded, true_extents
-from service.tools.demo.accounting import SOURCE_HEADER
 
 __all__ = ["COUNTED", "Audit", "Auditor", "alerts_in"]
 
@@ -166,7 +166,7 @@ class Auditor:
         return found
 
     def _positions(self, sources: Mapping[Partition, OffsetRange]) -> dict[Partition, int]:
-        return committed_positions(self.options, self.settings.group_id, list(sources))
+        return committed_offsets(self.options, self.settings.group_id, list(sources))
 
     def _ranges(
         self, sources: Mapping[Partition, OffsetRange], positions: Mapping[Partition, int]
@@ -218,11 +218,11 @@ class Auditor:
 
     def _take(self, ledger: Ledger, place: Partition, result: _Result) -> None:
         """Enter one result."""
-        source = _position(result.headers.get(SOURCE_HEADER, b""))
-        if source is None:
+        try:
+            topic, partition, offset = MessagePosition.parse(result.headers.get(SOURCE_HEADER, b""))
+        except ValueError:
             ledger.add_unmatched(f"{place[0]}:{place[1]}:{result.offset}, which names no alert")
             return
-        topic, partition, offset = source
         if place[0] == self.settings.rejected_topic:
             ledger.add_dead_letter((topic, partition), offset)
             return
@@ -249,13 +249,6 @@ def alerts_in(value: bytes, max_bytes: int) -> int:
 def _names(name: str, topic: str) -> bool:
     """Tell whether a setting's item means a topic; one that begins with ^ is a pattern."""
     return bool(re.match(name, topic)) if name.startswith("^") else name == topic
-
-
-def _position(source: bytes) -> Position | None:
-    """Read a source header."""
-    topic, _, rest = source.decode(errors="replace").partition(":")
-    partition, _, offset = rest.partition(":")
-    return (topic, int(partition), int(offset)) if partition.isdigit() and offset.isdigit() else None
 
 
 def _notes_on_loss(written: Mapping[Partition, OffsetRange]) -> Iterable[str]:

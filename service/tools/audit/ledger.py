@@ -11,10 +11,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ledger", "Partition", "PartitionAccount", "Problem"]
+from service.core.ports.messages import MessagePosition, Partition
 
-Partition = tuple[str, int]
-"""(topic, partition)"""
+__all__ = ["Ledger", "PartitionAccount", "Problem"]
 
 MOST_COUNTED = 255  # a count takes one byte
 CHUNK = 1_000_000  # messages settled at once: what that takes in between is some 50 MB
@@ -273,5 +272,5 @@ class Ledger:
 
 
 def _name(place: Partition, offset: int, record: int) -> str:
-    name = f"{place[0]}:{place[1]}:{offset}"
+    name = str(MessagePosition(*place, offset))
     return f"{name}, record {record}" if record else name

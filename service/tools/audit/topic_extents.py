@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from service.core.ports.messages import Partition
 from service.embedded.transaction_log import EMBEDDED_CLUSTER_ID, TransactionLog
-from service.kafka.topic_ranges import OffsetRange, Partition, cluster_id, offset_ranges
+from service.kafka.topic_ranges import OffsetRange, cluster_id, offset_ranges
 
 __all__ = ["is_embedded", "true_extents"]
 

@@ -6,28 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.core.alerts import Survey, object_key
+from service.core.ports.messages import MessagePosition
 from service.core.records.published import parse_record
-from service.errors import InputError
-from service.kafka.topic_writer import Position, TopicRecord
+from service.kafka.records import TopicRecord, source_of
 
-__all__ = ["SOURCE_HEADER", "ResultAccounting", "source_of"]
-
-SOURCE_HEADER = "source"
-
-
-def source_of(record: TopicRecord) -> Position:
-    """Read which input message a result belongs to.
-
-    Raises
-    ------
-    InputError
-        The record has no such header, so it was not written by this service.
-    """
-    topic, _, rest = record.headers.get(SOURCE_HEADER, b"").decode(errors="replace").partition(":")
-    partition, _, offset = rest.partition(":")
-    if not (partition.isdigit() and offset.isdigit()):
-        raise InputError(f"a record of {record.topic} does not say which alert it belongs to")
-    return topic, int(partition), int(offset)
+__all__ = ["ResultAccounting"]
 
 
 @dataclass(slots=True)
@@ -43,16 +26,16 @@ class ResultAccounting:
     """
 
     rejected_topic: str
-    expected: dict[Position, int] = field(default_factory=dict)
+    expected: dict[MessagePosition, int] = field(default_factory=dict)
     classified: int = 0
     rejected: int = 0
     abstained: Counter[str] = field(default_factory=Counter)
     objects: set[str] = field(default_factory=set)
-    _results: dict[Position, list[int]] = field(default_factory=dict)
-    _rejections: Counter[Position] = field(default_factory=Counter)
-    _answered: set[Position] = field(default_factory=set)
+    _results: dict[MessagePosition, list[int]] = field(default_factory=dict)
+    _rejections: Counter[MessagePosition] = field(default_factory=Counter)
+    _answered: set[MessagePosition] = field(default_factory=set)
 
-    def expect(self, position: Position, n_alerts: int) -> None:
+    def expect(self, position: MessagePosition, n_alerts: int) -> None:
         """Note a message that was sent."""
         self.expected[position] = n_alerts
 
@@ -94,10 +77,10 @@ class ResultAccounting:
         wrong.pop("", None)
         return [f"{count} messages {what}" for what, count in wrong.items()]
 
-    def _sources(self) -> set[Position]:
+    def _sources(self) -> set[MessagePosition]:
         return self.expected.keys() | self._answered
 
-    def _problem(self, source: Position) -> str:
+    def _problem(self, source: MessagePosition) -> str:
         alert_ids, rejections = self._results.get(source, []), self._rejections[source]
         if source not in self.expected:
             return "have results but were not sent"

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from service.core.ports.messages import MessagePosition
 from service.errors import FatalError
+from service.kafka.group_offsets import committed_offsets
 from service.kafka.topic_reader import TopicReader
-from service.kafka.topic_writer import Position, TopicWriter, committed_positions
+from service.kafka.topic_writer import TopicWriter
 from service.tools.demo.accounting import ResultAccounting
 from service.tools.demo.stack import Stack
 from service.tools.packets import Packet
@@ -72,7 +74,7 @@ class DemoRun:
         self.total = len(packets)
         self.started_s = self.last_result_s = time.monotonic()
 
-        def delivered(tag: int, position: Position) -> None:
+        def delivered(tag: int, position: MessagePosition) -> None:
             self.accounting.expect(position, packets[tag].n_alerts)
 
         writer = TopicWriter(self.stack.kafka_options, on_delivered=delivered)
@@ -136,5 +138,5 @@ class DemoRun:
         for topic, partition, offset in self.accounting.expected:
             ends[topic, partition] = max(ends.get((topic, partition), 0), offset + 1)
         group = self.stack.names.group_id
-        committed = committed_positions(self.stack.kafka_options, group, list(ends))
+        committed = committed_offsets(self.stack.kafka_options, group, list(ends))
         return all(committed[partition] >= end for partition, end in ends.items())
