@@ -32,7 +32,7 @@ def test_master_of_the_cluster_that_dies_takes_nothing_with_it(
         cluster.masters[0].start()  # as a replica of the one that took over
         deployment.wait_until_done(timeout_s=180)
 
-        assert_exactly_once(deployment, workers=2)
+        assert_exactly_once(deployment)
         deployment.settings = deployment.settings.model_copy(update={"redis_wait_replicas": 0})
         assert_same_light_curves(deployment, redis_url, PACKETS)
         for worker in deployment.workers:

@@ -59,7 +59,7 @@ def test_kills_at_random_instants_lose_and_repeat_nothing(
 
     aborted = aborted_records(fault_broker, deployment.settings.output_topic)
     print(f"{n_kills} kills, {hit} in mid-work; {len(packets)} alerts; {aborted} records aborted")  # noqa: T201
-    assert_exactly_once(deployment, workers=WORKERS)
+    assert_exactly_once(deployment)
     assert_same_light_curves(deployment, alone_url, packets)
 
 

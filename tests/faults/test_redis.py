@@ -55,7 +55,7 @@ def test_killed_redis_that_keeps_a_file_has_lost_nothing(
         own_redis.start()
     deployment.wait_until_done()
 
-    assert_exactly_once(deployment, workers=2)
+    assert_exactly_once(deployment)
     assert_same_light_curves(deployment, redis_url, PACKETS)
 
 
@@ -159,7 +159,7 @@ def test_slow_redis_whose_connections_are_cut_costs_time_and_nothing_else(
 
     deployment.settings = deployment.settings.model_copy(update={"redis_url": redis_url})
     assert proxy.n_cut > 0
-    assert_exactly_once(deployment, workers=2)
+    assert_exactly_once(deployment)
     assert_same_light_curves(deployment, alone_url, PACKETS)
 
 
