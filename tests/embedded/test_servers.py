@@ -110,7 +110,7 @@ def test_server_that_cannot_start_says_why_with_the_end_of_its_log() -> None:
         def _command(self) -> list[str]:
             return [*super()._command(), "--no-such-option", "1"]
 
-    with pytest.raises(FatalError, match=r"(?s)ended at its start with exit code 1.*no-such-option"):
+    with pytest.raises(FatalError, match=r"(?s)ended during startup with exit code 1.*no-such-option"):
         Broken().start()
 
 

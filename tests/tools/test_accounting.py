@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.ports.messages import MessagePosition
 from service.errors import InputError
 from service.kafka.records import TopicRecord, source_of
 from service.tools.demo.accounting import ResultAccounting
@@ -30,7 +31,7 @@ def dead_letter(offset: int) -> TopicRecord:
 def accounting(*records: TopicRecord, alerts: list[int]) -> ResultAccounting:
     made = ResultAccounting(REJECTED)
     for offset, n_alerts in enumerate(alerts):
-        made.expect(("in", 0, offset), n_alerts)
+        made.expect(MessagePosition("in", 0, offset), n_alerts)
     for record in records:
         made.add(record)
     return made

@@ -37,7 +37,7 @@ def export(
     """Write every object of the store into DIRECTORY/objects/night=YYYY-MM-DD/objects.parquet.
 
     An object lies in the night of its latest alert, with its whole light curve and its classifications. What
-    shadow models and `nightjar reclassify` said of it aside goes to DIRECTORY/beside, in the same form. A
+    shadow models and `nightjar reclassify` computed for it goes to DIRECTORY/shadow, in the same form. A
     night that is written again replaces the file that was there. models.json names the models, filters.json
     has the stored filters. The service may go on meanwhile.
     """
