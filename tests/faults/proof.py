@@ -1,4 +1,4 @@
-"""What has to be true after every fault."""
+"""What must hold after every fault."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,10 +12,17 @@ from tests.support.command import nightjar
 from tests.support.kafka import read_topic
 from tests.support.service import light_curves, settings_as_environment
 
-__all__ = ["BRISK", "aborted_records", "assert_exactly_once", "assert_same_light_curves", "audit", "lsst"]
+__all__ = [
+    "SHORT_TIMEOUTS",
+    "aborted_records",
+    "assert_exactly_once",
+    "assert_same_light_curves",
+    "audit",
+    "lsst",
+]
 
-# A worker that falls silent loses its partitions after two seconds, its transaction after three.
-BRISK = {"session_timeout": timedelta(seconds=2), "transaction_timeout": timedelta(seconds=3)}
+# A silent worker loses its partitions after two seconds, its transaction after three.
+SHORT_TIMEOUTS = {"session_timeout": timedelta(seconds=2), "transaction_timeout": timedelta(seconds=3)}
 
 Packets = Sequence[tuple[Survey, bytes]]
 
@@ -54,11 +61,11 @@ def assert_exactly_once(deployment: Deployment, *, rejected: int = 0) -> None:
     assert (totals["rejected"], totals["expired"]) == (rejected, 0)
 
 
-def assert_same_light_curves(deployment: Deployment, alone_url: str, packets: Packets) -> None:
-    """Compare the stored light curves with those of a run in one process that nothing disturbed."""
-    undisturbed = undisturbed_light_curves(deployment.settings, alone_url, packets)
-    found = light_curves(str(deployment.settings.redis_url))
-    differing = [key for key in undisturbed.keys() | found.keys() if undisturbed.get(key) != found.get(key)]
+def assert_same_light_curves(deployment: Deployment, reference_url: str, packets: Packets) -> None:
+    """Compare the stored light curves with those of an undisturbed run in one process."""
+    undisturbed = undisturbed_light_curves(deployment.settings, reference_url, packets)
+    stored = light_curves(str(deployment.settings.redis_url))
+    differing = [key for key in undisturbed.keys() | stored.keys() if undisturbed.get(key) != stored.get(key)]
     assert not differing, f"{len(differing)} of {len(undisturbed)} objects differ, such as {differing[:3]}"
 
 
