@@ -1,4 +1,4 @@
-"""Spans of batches as OpenTelemetry's."""
+"""Spans of batches, exported by OpenTelemetry."""
 
 from contextlib import AbstractContextManager
 from importlib.metadata import version
@@ -19,12 +19,12 @@ __all__ = ["BatchTracer", "otlp_tracer"]
 
 
 class BatchTracer:
-    """Gives each span to OpenTelemetry; errors that leave a span are recorded in it.
+    """Records spans with OpenTelemetry; an exception that leaves a span is recorded in it.
 
     Parameters
     ----------
     processor
-        Takes the spans that have ended.
+        Receives the spans that have ended.
     worker
         Name of this worker.
     """
@@ -37,23 +37,31 @@ class BatchTracer:
                 SERVICE_INSTANCE_ID: worker,
             }
         )
-        # Ends with the process, and then sends what it still has.
+        # Shuts down with the process, and then exports what is left.
         self._provider = TracerProvider(resource=resource)
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("nightjar")
 
     def span(self, name: str, count: int = 0) -> AbstractContextManager[object]:
-        """Time what is done in the context, as a part of the span around it."""
+        """Return a context that is timed as a child of the current span.
+
+        Parameters
+        ----------
+        name
+            Of the span.
+        count
+            Number of items processed, recorded as an attribute.
+        """
         return self._tracer.start_as_current_span(name, attributes={"nightjar.count": count})
 
 
 def otlp_tracer(endpoint: str, worker: str) -> BatchTracer:
-    """Send spans to a collector, OTLP over HTTP, from a thread of its own; those it does not take are lost.
+    """Return a tracer that sends spans to a collector in the background; rejected spans are lost.
 
     Parameters
     ----------
     endpoint
-        URL, with its path.
+        URL of the collector with its path, OTLP over HTTP.
     worker
         Name of this worker.
     """

@@ -1,4 +1,4 @@
-"""Objects as a table of Arrow: every bit of a state, in columns that any reader of Parquet understands."""
+"""Objects as an Arrow table: every bit of a state, in columns that any reader of Parquet understands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from service.core.state.object_state import ObjectState
 
 __all__ = ["StoredObject", "objects_of", "table_of"]
 
-# How each field of a packed row is called in Arrow.
+# Arrow types of the fields of packed rows.
 ARROW = {"<f8": pa.float64(), "<f4": pa.float32(), "<u8": pa.uint64(), "<i8": pa.int64(), "<u4": pa.uint32()}
 ARROW |= {"|u1": pa.uint8(), "<u2": pa.uint16()}
 
-# Fields of a stored classification; `n_classes` is the length of its vectors, `reserved` says nothing.
-HEAD_NAMES = [name for name in ENTRY_COLUMNS.names or () if name not in {"n_classes", "reserved"}]
+# Scalar fields of a stored classification; `n_classes` is the length of its vectors, `reserved` is unused.
+ENTRY_SCALARS = [name for name in ENTRY_COLUMNS.names or () if name not in {"n_classes", "reserved"}]
 VECTORS = ("raw_probability", "probability")
 
-# Numbers of a state that stand alone, in the order of their columns.
+# Scalars of a state, in the order of their columns.
 SCALARS: dict[str, pa.DataType] = {
     "counter": pa.uint64(),
     "model": pa.uint64(),
@@ -39,16 +39,16 @@ SCALARS: dict[str, pa.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object as it is stored.
+    """One stored object.
 
     Attributes
     ----------
     key
         `service.core.alerts.object_key`.
     state
-        What is stored.
+        Its state.
     expires_at_ms
-        Unix time at which it is forgotten, milliseconds; 0 for never.
+        When it expires, Unix milliseconds; 0 for never.
     """
 
     key: str
@@ -57,13 +57,19 @@ class StoredObject:
 
 
 def table_of(objects: Sequence[StoredObject]) -> pa.Table:
-    """Write objects as a table, one row each."""
-    states = [one.state for one in objects]
-    names = [one.key.partition(":") for one in objects]
+    """Return objects as a table, one row each.
+
+    Parameters
+    ----------
+    objects
+        At least one.
+    """
+    states = [stored.state for stored in objects]
+    names = [stored.key.partition(":") for stored in objects]
     columns: dict[str, Any] = {
         "survey": pa.array([survey for survey, _, _ in names]).dictionary_encode(),
         "object_id": pa.array([object_id for _, _, object_id in names], pa.string()),
-        "expires_at_ms": pa.array([one.expires_at_ms for one in objects], pa.int64()),
+        "expires_at_ms": pa.array([stored.expires_at_ms for stored in objects], pa.int64()),
     }
     for name, kind in SCALARS.items():
         columns[name] = pa.array([getattr(state, name) for state in states], kind)
@@ -72,15 +78,15 @@ def table_of(objects: Sequence[StoredObject]) -> pa.Table:
     columns["light_curve"] = pa.ListArray.from_arrays(
         _offsets([len(state.observations) for state in states]), _struct(rows, OBSERVATION.names or ())
     )
-    # Room for more classes than any entry has is left from a model that had more.
+    # A history may be wider than its entries need, if an earlier model had more classes.
     columns["history_width"] = pa.array([state.history.width for state in states], pa.uint16())
     columns["classifications"] = _histories([state.history for state in states])
     return pa.table(columns)
 
 
 def _histories(histories: Sequence[History]) -> pa.Array:
-    heads = np.concatenate([_heads(history) for history in histories])
-    arrays = [pa.array(np.ascontiguousarray(heads[name])) for name in HEAD_NAMES]
+    scalars = np.concatenate([_entry_scalars(history) for history in histories])
+    arrays = [pa.array(np.ascontiguousarray(scalars[name])) for name in ENTRY_SCALARS]
     for name in VECTORS:
         vectors = [
             vector[:count]
@@ -90,15 +96,15 @@ def _histories(histories: Sequence[History]) -> pa.Array:
             )
         ]
         arrays.append(_lists(vectors, pa.float32()))
-    entries = pa.StructArray.from_arrays(arrays, [*HEAD_NAMES, *VECTORS])
+    entries = pa.StructArray.from_arrays(arrays, [*ENTRY_SCALARS, *VECTORS])
     return pa.ListArray.from_arrays(_offsets([len(history) for history in histories]), entries)
 
 
-def _heads(history: History) -> NDArray[np.void]:
-    heads = np.zeros(len(history), ENTRY_COLUMNS)
+def _entry_scalars(history: History) -> NDArray[np.void]:
+    scalars = np.zeros(len(history), ENTRY_COLUMNS)
     for name in ENTRY_COLUMNS.names or ():
-        heads[name] = history.entries[name]
-    return heads
+        scalars[name] = history.entries[name]
+    return scalars
 
 
 def _struct(rows: NDArray[np.void], names: Sequence[str]) -> pa.StructArray:
@@ -107,7 +113,7 @@ def _struct(rows: NDArray[np.void], names: Sequence[str]) -> pa.StructArray:
 
 def _lists(vectors: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.ListArray:
     values = np.concatenate(vectors) if vectors else np.empty(0, kind.to_pandas_dtype())
-    return pa.ListArray.from_arrays(_offsets([len(one) for one in vectors]), pa.array(values, kind))
+    return pa.ListArray.from_arrays(_offsets([len(vector) for vector in vectors]), pa.array(values, kind))
 
 
 def _offsets(lengths: Sequence[int]) -> pa.Array:
@@ -115,14 +121,19 @@ def _offsets(lengths: Sequence[int]) -> pa.Array:
 
 
 def objects_of(table: pa.Table) -> list[StoredObject]:
-    """Read objects back; each state is the one that was written.
+    """Return the objects of a table; each state equals the one that was written.
 
-    None of its rows is settled: a worker does that again when it next sees the object.
+    Its rows are not divided into archived and recent ones: a worker does that when it next sees the object.
+
+    Parameters
+    ----------
+    table
+        As `table_of` returns it.
 
     Raises
     ------
     KeyError, ValueError, ArrowException
-        The table is none of `table_of`.
+        The table was not written by `table_of`.
     """
     columns = {name: table.column(name).combine_chunks() for name in table.column_names}
     scalars = {name: columns[name].to_pylist() for name in SCALARS}
@@ -131,16 +142,16 @@ def objects_of(table: pa.Table) -> list[StoredObject]:
     histories = _read_histories(columns["classifications"], columns["history_width"].to_pylist())
     surveys, object_ids = columns["survey"].to_pylist(), columns["object_id"].to_pylist()
     expiries = columns["expires_at_ms"].to_pylist()
-    found = []
-    for place in range(len(table)):
-        own = {name: values[place] for name, values in scalars.items()}
-        state = ObjectState(**own, hidden=hidden[place], observations=rows[place], history=histories[place])
-        found.append(StoredObject(f"{surveys[place]}:{object_ids[place]}", state, expiries[place]))
-    return found
+    objects = []
+    for row in range(len(table)):
+        numbers = {name: values[row] for name, values in scalars.items()}
+        state = ObjectState(**numbers, hidden=hidden[row], observations=rows[row], history=histories[row])
+        objects.append(StoredObject(f"{surveys[row]}:{object_ids[row]}", state, expiries[row]))
+    return objects
 
 
 def _slices(lists: pa.ListArray, dtype: np.dtype[Any]) -> list[NDArray[Any]]:
-    """Give the values of each list."""
+    """Return the values of each list."""
     bounds = lists.offsets.to_numpy()
     values = lists.values.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
     return [values[low:high] for low, high in pairwise(bounds)]
@@ -156,18 +167,18 @@ def _rows(lists: pa.ListArray) -> list[NDArray[np.void]]:
 
 def _read_histories(lists: pa.ListArray, widths: Sequence[int]) -> list[History]:
     entries = lists.values
-    heads = {name: entries.field(name).to_numpy() for name in HEAD_NAMES}
+    scalars = {name: entries.field(name).to_numpy() for name in ENTRY_SCALARS}
     vectors = {name: _slices(entries.field(name), np.dtype("<f4")) for name in VECTORS}
     bounds = lists.offsets.to_numpy().tolist()
     histories = []
     for width, low, high in zip(widths, bounds, bounds[1:], strict=False):
-        made = np.zeros(high - low, entry_dtype(width))
-        for name, values in heads.items():
-            made[name] = values[low:high]
-        for place in range(low, high):
-            count = len(vectors["probability"][place])
-            made["n_classes"][place - low] = count
+        packed = np.zeros(high - low, entry_dtype(width))
+        for name, values in scalars.items():
+            packed[name] = values[low:high]
+        for index in range(low, high):
+            count = len(vectors["probability"][index])
+            packed["n_classes"][index - low] = count
             for name in VECTORS:
-                made[name][place - low, :count] = vectors[name][place]
-        histories.append(History(made) if len(made) else History())
+                packed[name][index - low, :count] = vectors[name][index]
+        histories.append(History(packed) if len(packed) else History())
     return histories

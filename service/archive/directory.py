@@ -1,4 +1,4 @@
-"""The directory of an export, where the user may have named one that cannot be used."""
+"""Files and directories of an export; what cannot be written is reported in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,17 @@ __all__ = ["make_directory", "writing"]
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory where it is missing.
+    """Create a directory if it is missing.
+
+    Parameters
+    ----------
+    path
+        Of the directory.
 
     Raises
     ------
     InputError
-        There is something else, or it cannot be made.
+        The path is something else, or the directory cannot be created.
     """
     with writing(path):
         try:
@@ -26,12 +31,17 @@ def make_directory(path: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say in one line that a file or directory cannot be written.
+    """Translate errors of writing a file or directory.
+
+    Parameters
+    ----------
+    path
+        What is written, for the message.
 
     Raises
     ------
     InputError
-        It could not.
+        It cannot be written.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What an export says beside its objects: ``models.json`` and ``filters.json``."""
+"""Models and filters of an export: ``models.json`` and ``filters.json``."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,30 +22,49 @@ Item = TypeVar("Item")
 
 
 def write_models(directory: Path, models: Mapping[int, ModelInfo]) -> None:
-    """Write the models that classifications name, beside those of earlier exports: results stay.
+    """Write the models that classifications name, and keep those of earlier exports: results remain.
+
+    Parameters
+    ----------
+    directory
+        Of the export.
+    models
+        By digest.
 
     Raises
     ------
     InputError
-        It cannot be written, or what was there cannot be read.
+        The file cannot be written, or an existing one cannot be read.
     """
     known = read_models(directory) | dict(models)
     _write(directory / MODELS, [_model_as_json(known[digest]) for digest in sorted(known)])
 
 
 def read_models(directory: Path) -> dict[int, ModelInfo]:
-    """Read the models; none where there is no such file.
+    """Return the models by digest; none if there is no such file.
+
+    Parameters
+    ----------
+    directory
+        Of the export.
 
     Raises
     ------
     InputError
-        The file cannot be read or is none of ours.
+        The file cannot be read or was not written by an export.
     """
     return {model.digest: model for model in _read(directory / MODELS, _read_model)}
 
 
 def write_filters(directory: Path, filters: Sequence[FilterSpec]) -> None:
-    """Write the filters there are now; those of earlier exports that were removed since go.
+    """Write the filters, replacing those of earlier exports.
+
+    Parameters
+    ----------
+    directory
+        Of the export.
+    filters
+        All stored filters.
 
     Raises
     ------
@@ -56,12 +75,17 @@ def write_filters(directory: Path, filters: Sequence[FilterSpec]) -> None:
 
 
 def read_filters(directory: Path) -> list[FilterSpec]:
-    """Read the filters; none where there is no such file.
+    """Return the filters; none if there is no such file.
+
+    Parameters
+    ----------
+    directory
+        Of the export.
 
     Raises
     ------
     InputError
-        The file cannot be read or is none of ours.
+        The file cannot be read or was not written by an export.
     """
     return _read(directory / FILTERS, read_filter)
 
@@ -82,7 +106,7 @@ def _read(path: Path, read: Callable[[dict[str, Any]], Item]) -> list[Item]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is none of an export: {error}") from error
+        raise InputError(f"{path} was not written by an export: {error}") from error
 
 
 def _model_as_json(model: ModelInfo) -> dict[str, Any]:

@@ -10,9 +10,8 @@ __all__ = ["MAX_ATTEMPTS", "Pause", "save_until_current"]
 MAX_ATTEMPTS = 30
 """Whenever a writer loses a race another wins it: so many losses in a row mean that something is wrong."""
 
-Pause = Callable[[int], None]
-"""Waits before the attempt after attempt number 0, 1, ...; longer for later ones, and randomly: otherwise two
-writers of the same objects could collide for ever."""
+Pause = Callable[[], None]
+"""Waits before another attempt, longer each time: `service.backoff.conflict_pause`."""
 
 Pending = TypeVar("Pending", bound=Sized)
 
@@ -34,11 +33,11 @@ def save_until_current(pending: Pending, attempt: Callable[[Pending], Pending], 
     StoreUnavailableError
         Other writers won at each of `MAX_ATTEMPTS` attempts.
     """
-    for number in range(MAX_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         pending = attempt(pending)
         if not pending:
             return
-        pause(number)
+        pause()
     raise StoreUnavailableError(
         f"{len(pending)} objects were changed by other writers at each of {MAX_ATTEMPTS} attempts"
     )

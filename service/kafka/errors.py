@@ -1,10 +1,10 @@
-"""What Kafka's errors mean for a worker; translated here and nowhere else."""
+"""Kafka's errors as the service's own: the one place where they are translated."""
 
 from confluent_kafka import KafkaError, KafkaException
 
 from service.errors import BrokerUnavailableError, FatalError, FencedError, ServiceError, SettingsError
 
-__all__ = ["describe", "may_be_retried", "translate", "translate_configuration"]
+__all__ = ["describe", "is_retriable", "translate", "translate_configuration"]
 
 NOT_ALLOWED = frozenset(
     {
@@ -28,29 +28,29 @@ UNUSABLE = frozenset({KafkaError._INVALID_ARG, KafkaError._NOT_IMPLEMENTED, Kafk
 
 
 def translate(error: KafkaException | KafkaError, doing: str) -> ServiceError:
-    """Say what an error means for the worker.
+    """Return the service's own error for one of librdkafka's.
 
     Parameters
     ----------
     error
-        As librdkafka gave it.
+        As librdkafka raised or returned it.
     doing
-        What failed, for a person: ``commit a transaction``.
+        What failed, for messages: ``commit a transaction``.
 
     Returns
     -------
     FatalError
-        The broker does not allow it, or no retry can help.
+        The broker does not permit it, or no retry can help.
     FencedError
-        The broker has done with this producer: another took its name, its transaction timed out, or its
-        state is lost. A new one may go on from the last commit.
+        The broker accepts nothing more from this producer: another one registered its transactional id, its
+        transaction timed out, or its state is lost. A new producer may continue from the last commit.
     BrokerUnavailableError
-        All else: abort and try the batch again.
+        Everything else: abort and retry the batch.
     """
     cause = _kafka_error(error)
     text = f"cannot {doing}: {describe(cause)}"
     if cause.code() in NOT_ALLOWED:
-        return FatalError(f"Kafka does not allow this worker to {doing}: {describe(cause)}")
+        return FatalError(f"Kafka does not permit this worker to {doing}: {describe(cause)}")
     if cause.fatal() or cause.code() in FENCED:
         return FencedError(text)
     if cause.code() in UNUSABLE:
@@ -59,17 +59,35 @@ def translate(error: KafkaException | KafkaError, doing: str) -> ServiceError:
 
 
 def translate_configuration(error: KafkaException) -> SettingsError:
-    """Say that librdkafka refuses its options."""
+    """Return the service's own error for options that librdkafka rejects.
+
+    Parameters
+    ----------
+    error
+        As the constructor of a client raised it.
+    """
     return SettingsError(f"Kafka options: {describe(_kafka_error(error))}")
 
 
-def may_be_retried(error: KafkaException) -> bool:
-    """Say whether the same call, made again, goes on where it stopped."""
+def is_retriable(error: KafkaException) -> bool:
+    """Return whether the same call, repeated, continues where it stopped.
+
+    Parameters
+    ----------
+    error
+        Raised by a call of a transactional producer.
+    """
     return bool(_kafka_error(error).retriable())
 
 
 def describe(error: KafkaError) -> str:
-    """Give an error's text and name on one line."""
+    """Return an error's text and name on one line.
+
+    Parameters
+    ----------
+    error
+        As librdkafka returned it.
+    """
     return " ".join(f"{error.str()} ({error.name()})".split())
 
 

@@ -1,4 +1,7 @@
-"""Records whose transaction has no end in the log: readers of what is committed wait before them."""
+"""Hanging transactions (KIP-664): records whose transaction has no end in the log.
+
+Readers of committed records wait before the first of them.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -11,21 +14,21 @@ __all__ = ["has_hanging_records"]
 
 
 def has_hanging_records(
-    options: Mapping[str, Any], messages: Sequence[OutgoingMessage], patience: timedelta
+    options: Mapping[str, Any], messages: Sequence[OutgoingMessage], timeout: timedelta
 ) -> bool:
-    """Tell whether any of some messages may be in the log without an end of its transaction.
+    """Return whether any of some messages may be in the log without an end of its transaction.
 
-    Of the messages, bytes and all, what a reader of committed records does not get to see is searched:
-    all that stands behind the first record whose transaction has no end.
+    The search covers what readers of committed records do not get to see: everything from the first record
+    whose transaction has no end. Records are compared by topic and value.
 
     Parameters
     ----------
     options
-        librdkafka options, the brokers among them.
+        librdkafka options, including the brokers.
     messages
         What was produced.
-    patience
-        Longest wait in which nothing comes.
+    timeout
+        Longest wait without progress.
 
     Raises
     ------
@@ -33,10 +36,11 @@ def has_hanging_records(
         The broker does not answer, or a topic does not exist.
     """
     topics = sorted({message.topic for message in messages})
-    shown = offset_ranges(options, topics, isolation="read_committed")
+    committed = offset_ranges(options, topics, isolation="read_committed")
     ranges = {
-        place: range(shown[place].high, end.high) for place, end in offset_ranges(options, topics).items()
+        partition: range(committed[partition].high, extent.high)
+        for partition, extent in offset_ranges(options, topics).items()
     }
     wanted = {(message.topic, message.value) for message in messages}
-    with RangeReader(options, ranges, patience, isolation="read_uncommitted") as reader:
+    with RangeReader(options, ranges, timeout, isolation="read_uncommitted") as reader:
         return any((record.topic, record.value) in wanted for record in reader)

@@ -1,4 +1,4 @@
-"""librdkafka's options: what the guarantees need, what the settings say, what the user adds."""
+"""librdkafka's options: what the guarantees require, what the settings say, what the user adds."""
 
 import logging
 import os
@@ -35,11 +35,11 @@ RESERVED = frozenset(
     }
 )
 
-# The largest message librdkafka can be told to take; the limit that counts is the topic's own.
+# The largest message librdkafka can be configured for; the limit that counts is the topic's own.
 LARGEST_MESSAGE_BYTES = 1_000_000_000
 
 
-# What a consumer would call a mistake.
+# A consumer would reject or warn about these.
 PRODUCER_ONLY = frozenset(
     {
         "transactional.id",
@@ -52,12 +52,17 @@ PRODUCER_ONLY = frozenset(
 
 
 def common_options(settings: Settings) -> Options:
-    """Give what every Kafka client of the service takes: the brokers and the user's own options.
+    """Return the options of every Kafka client of the service: brokers, security, the user's own.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
 
     Raises
     ------
     SettingsError
-        ``kafka_options`` cannot be read, or names an option that the guarantees rest on.
+        ``kafka_options`` cannot be parsed, or sets an option that the guarantees depend on.
     """
     return {
         "bootstrap.servers": settings.bootstrap_servers,
@@ -68,40 +73,62 @@ def common_options(settings: Settings) -> Options:
 
 
 def consumer_options(settings: Settings) -> Options:
-    """Give the options of the consumer of source topics."""
+    """Return the options of the consumer of source topics.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+
+    Raises
+    ------
+    SettingsError
+        As for `common_options`.
+    """
     session_ms = _milliseconds(settings.session_timeout.total_seconds())
     ours = {
         "group.id": settings.group_id,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "isolation.level": "read_committed",
-        # The embedded broker knows no other; the same everywhere, so that tests test what runs.
+        # The embedded broker supports no other; the same everywhere, so that tests test what runs.
         "partition.assignment.strategy": "range",
         "auto.offset.reset": settings.auto_offset_reset,
         "allow.auto.create.topics": False,
         "session.timeout.ms": session_ms,
         "heartbeat.interval.ms": max(session_ms // 6, 100),
-        # The broker answers a fetch after this even where few bytes wait: half a second by default.
+        # The broker answers a fetch after this time even if it has few bytes: half a second by default.
         "fetch.wait.max.ms": 10,
         "queued.max.messages.kbytes": max(settings.fetch_max_bytes // 1024, 1),
-        # The time bounds how long a partition is left alone once its queue was full: 1 s by default.
+        # How long a partition is not fetched after its queue was full: 1 s by default.
         "fetch.queue.backoff.ms": 5,
-        # ZTF opens a topic every night; a pattern finds it within this time.
+        # ZTF creates a topic every night; a pattern finds it within this time.
         "topic.metadata.refresh.interval.ms": 10_000,
     }
     return ours | common_options(settings)
 
 
 def producer_options(settings: Settings) -> Options:
-    """Give the options of the transactional producer of results."""
+    """Return the options of the transactional producer of results.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+
+    Raises
+    ------
+    SettingsError
+        As for `common_options`.
+    """
     ours = {
-        # Stable where the worker's name is: its next start then ends what this one leaves open.
+        # As stable as the worker's name: its next start then aborts what this one leaves open.
         "transactional.id": f"{settings.group_id}-{worker_name(settings)}",
         "transaction.timeout.ms": _milliseconds(settings.transaction_timeout.total_seconds()),
         "enable.idempotence": True,
         "compression.type": "lz4",
-        # A transaction that follows the last one closely is told to wait until that one's markers are
-        # written; at the default of 100 ms this pause was most of a small batch's time.
+        # A transaction that follows closely on another is told to retry until that one's markers are
+        # written; at the default of 100 ms this delay was most of a small batch's time.
         "retry.backoff.ms": 10,
         "delivery.report.only.error": True,
         "message.max.bytes": LARGEST_MESSAGE_BYTES,
@@ -110,19 +137,36 @@ def producer_options(settings: Settings) -> Options:
 
 
 def reading_options(options: Mapping[str, Any]) -> Options:
-    """Give, of a producer's options, those that a consumer takes beside it."""
+    """Return those of a producer's options that a consumer of the same brokers can use.
+
+    Parameters
+    ----------
+    options
+        As `producer_options` returns them.
+    """
     return {name: value for name, value in options.items() if name not in PRODUCER_ONLY}
 
 
 def worker_name(settings: Settings) -> str:
-    """Give this worker's name in its group."""
+    """Return this worker's name in its group.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+    """
     return settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
 
 
 def librdkafka_logger(settings: Settings) -> logging.Logger:
-    """Make the logger of librdkafka's own messages: silent unless we debug.
+    """Return the logger for librdkafka's own messages: silent unless the log level is DEBUG.
 
-    The service says itself, once, when Kafka is away; librdkafka says it for every connection.
+    The service itself reports once when Kafka is away; librdkafka reports it for every connection.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
     """
     logger = logging.getLogger("librdkafka")
     logger.setLevel(logging.DEBUG if settings.log_level == "DEBUG" else logging.CRITICAL + 1)
@@ -130,7 +174,7 @@ def librdkafka_logger(settings: Settings) -> logging.Logger:
 
 
 def _user_options(text: str) -> Mapping[str, str]:
-    r"""Read ``key=value,key=value``; a comma within a value is written ``\,``."""
+    r"""Parse ``key=value,key=value``; a comma within a value is written ``\,``."""
     options: dict[str, str] = {}
     for item in filter(None, (part.strip() for part in re.split(r"(?<!\\),", text))):
         name, separator, value = item.partition("=")
@@ -140,7 +184,7 @@ def _user_options(text: str) -> Mapping[str, str]:
             raise SettingsError("NIGHTJAR_KAFKA_OPTIONS must be key=value, comma-separated")
         if name in RESERVED:
             raise SettingsError(
-                f"NIGHTJAR_KAFKA_OPTIONS must not set {name}: the service's guarantees need it"
+                f"NIGHTJAR_KAFKA_OPTIONS must not set {name}: the service's guarantees depend on it"
             )
         options[name] = value.strip().replace("\\,", ",")
     return options

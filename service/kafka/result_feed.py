@@ -5,37 +5,38 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from service.core.ports.result_feed import FeedChunk, FeedRecord, Positions
+from service.kafka.consumers import groupless_consumer
 from service.kafka.errors import translate
+from service.kafka.records import deliveries, raise_unless_transient
 from service.kafka.topic_ranges import RangeReader, offset_ranges
-from service.kafka.topic_writer import TRANSIENT_CODES, groupless_consumer
 from service.kafka.watchdog import StuckClientWatchdog, close_in_background
 
 __all__ = ["KafkaResultFeed"]
 
 CHUNK = 500
 POLL_S = 0.2
-PATIENCE = timedelta(seconds=30)
-GROWTH_TIMEOUT_S = 2.0
+READ_TIMEOUT = timedelta(seconds=30)
+METADATA_TIMEOUT_S = 2.0
 
 FOLLOWING = {
     "enable.partition.eof": True,
     "isolation.level": "read_committed",
-    # A result is shown within this of its commit.
+    # A result is shown within this time of its commit.
     "fetch.wait.max.ms": 50,
     "auto.offset.reset": "earliest",
 }
 
 
 class KafkaResultFeed:
-    """One topic, read without a group.
+    """One topic, read without a group; a `service.core.ports.result_feed.ResultFeed`.
 
     Parameters
     ----------
     options
-        librdkafka options, the brokers among them: `service.kafka.options.common_options`.
+        librdkafka options, including the brokers: `service.kafka.options.common_options`.
     topic
         The topic of results.
     """
@@ -45,83 +46,109 @@ class KafkaResultFeed:
         self._topic = topic
         self._consumer: Consumer | None = None
         self._followed: frozenset[int] = frozenset()
-        self._silence = StuckClientWatchdog(partial(groupless_consumer, options))
+        self._watchdog = StuckClientWatchdog(partial(groupless_consumer, options))
 
     def check(self) -> None:
-        """Try the options, which says nothing of whether the broker is there.
+        """Validate the options, without contacting the broker.
 
         Raises
         ------
         SettingsError
-            librdkafka refuses them.
+            librdkafka rejects them.
         """
         groupless_consumer({**FOLLOWING, **self._options}).close()
 
     def extents(self) -> dict[int, range]:
-        """Give the offsets that each partition holds."""
-        found = offset_ranges(self._options, [self._topic])
-        return {number: range(extent.low, extent.high) for (_, number), extent in found.items()}
-
-    def open(self, starts: Positions) -> None:
-        """Begin to follow the topic from some positions."""
-        self.close()
-        consumer = groupless_consumer({**FOLLOWING, **self._options})
-        consumer.assign([TopicPartition(self._topic, *place) for place in starts.items()])
-        self._consumer, self._followed = consumer, frozenset(starts)
-
-    def poll(self) -> FeedChunk:
-        """Wait a moment for records."""
-        chunk = FeedChunk()
-        if self._consumer is None:
-            return chunk
-        # One record is waited for, and what came with it is taken along: a burst is one chunk, and a
-        # single result does not wait for others.
-        messages = self._consumer.consume(1, POLL_S)
-        if messages:
-            messages += self._consumer.consume(CHUNK - 1, 0)
-        for message in messages:
-            partition, offset, error = message.partition() or 0, message.offset() or 0, message.error()
-            if error is None:
-                chunk.records.append(FeedRecord(partition, offset, message.value() or b""))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                chunk.ends[partition] = offset
-            elif error.code() not in TRANSIENT_CODES and (error.fatal() or not error.retriable()):
-                raise translate(error, f"read {self._topic}")
-        return chunk
-
-    def has_grown(self) -> bool:
-        """Say whether there are partitions that are not followed; False where the broker does not tell.
+        """Return the offsets that each partition contains.
 
         Raises
         ------
         BrokerUnavailableError
-            It tells others, but not us: begin anew.
+            The broker does not answer, or the topic does not exist.
+        """
+        ranges = offset_ranges(self._options, [self._topic])
+        return {number: range(extent.low, extent.high) for (_, number), extent in ranges.items()}
+
+    def open(self, starts: Positions) -> None:
+        """Start following the topic.
+
+        Parameters
+        ----------
+        starts
+            Partition to the offset of the first record to read.
+        """
+        self.close()
+        consumer = groupless_consumer({**FOLLOWING, **self._options})
+        consumer.assign([TopicPartition(self._topic, *start) for start in starts.items()])
+        self._consumer, self._followed = consumer, frozenset(starts)
+
+    def poll(self) -> FeedChunk:
+        """Return the records that arrive within a moment.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            The broker reports an error that does not pass on its own.
+        """
+        chunk = FeedChunk()
+        if self._consumer is None:
+            return chunk
+        # Wait for one record and take what came with it: a burst is one chunk, and a single result does
+        # not wait for others.
+        messages = self._consumer.consume(1, POLL_S)
+        if messages:
+            messages += self._consumer.consume(CHUNK - 1, 0)
+        for (_topic, number), offset, message in deliveries(messages, raise_unless_transient):
+            if message is not None:
+                chunk.records.append(FeedRecord(number, offset, message.value() or b""))
+            else:
+                chunk.ends[number] = offset
+        return chunk
+
+    def has_grown(self) -> bool:
+        """Return whether the topic has partitions that are not followed; False if no broker answers.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            The broker answers a new client but not this one: call `open` again.
         """
         if self._consumer is None:
             return False
         try:
-            found = self._consumer.list_topics(self._topic, timeout=GROWTH_TIMEOUT_S).topics[self._topic]
+            metadata = self._consumer.list_topics(self._topic, timeout=METADATA_TIMEOUT_S)
         except KafkaException as error:
-            if self._silence.replacement() is not None:
-                left_behind, self._consumer = [self._consumer], None
-                close_in_background(left_behind)
+            if self._watchdog.replacement() is not None:
+                stuck, self._consumer = [self._consumer], None
+                close_in_background(stuck)
                 raise translate(error, f"reach Kafka at {self._options['bootstrap.servers']}") from error
             return False
-        self._silence.record_answer()
-        return bool(found.partitions.keys() - self._followed)
+        self._watchdog.record_answer()
+        return bool(metadata.topics[self._topic].partitions.keys() - self._followed)
 
     def read(self, ranges: Mapping[int, range]) -> Iterator[FeedRecord]:
-        """Read some offsets from end to end."""
+        """Yield the records of some ranges of offsets, independently of what `poll` follows.
+
+        Parameters
+        ----------
+        ranges
+            Partition to offsets.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            The broker does not answer, or a transaction stays open.
+        """
         spans = {(self._topic, partition): span for partition, span in ranges.items()}
         try:
-            with RangeReader(self._options, spans, PATIENCE) as reader:
+            with RangeReader(self._options, spans, READ_TIMEOUT) as reader:
                 for record in reader:
                     yield FeedRecord(record.partition, record.offset, record.value)
         except KafkaException as error:
             raise translate(error, f"read {self._topic}") from error
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Disconnect from the broker."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()

@@ -16,41 +16,46 @@ REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 class SchemaRegistry:
-    """Asks for schemas by id; ids never change their meaning, so who asks may keep the answer for ever.
+    """Fetches schemas by id; an id never changes its meaning, so answers may be cached for ever.
 
     Parameters
     ----------
     url
-        Where the registry's API begins, for instance ``https://usdf-alert-schemas-dev.slac.stanford.edu``;
-        user and password may stand in it.
+        Root of the registry's API, for instance ``https://usdf-alert-schemas-dev.slac.stanford.edu``; may
+        contain user and password.
     timeout
         Longest wait for an answer.
 
     Raises
     ------
     SettingsError
-        The URL is none.
+        The URL is not valid.
     """
 
     def __init__(self, url: str, timeout: timedelta = TIMEOUT) -> None:
         try:
             base = httpx.URL(url.rstrip("/"))
         except httpx.InvalidURL as error:
-            raise SettingsError(f"NIGHTJAR_SCHEMA_REGISTRY_URL is no URL: {error}") from error
+            raise SettingsError(f"NIGHTJAR_SCHEMA_REGISTRY_URL is not a valid URL: {error}") from error
         if base.scheme not in {"http", "https"} or not base.host:
             raise SettingsError("NIGHTJAR_SCHEMA_REGISTRY_URL must begin with http:// or https://")
         self._host = base.host
         self._client = httpx.Client(base_url=base, timeout=timeout.total_seconds(), follow_redirects=True)
 
     def __call__(self, schema_id: int) -> bytes | None:
-        """Give the JSON of a schema, None where the registry does not know the id.
+        """Return the JSON of a schema; None if the registry does not know the id.
+
+        Parameters
+        ----------
+        schema_id
+            As messages carry it.
 
         Raises
         ------
         RegistryUnavailableError
             The registry does not answer, or not with a schema.
         SettingsError
-            The registry refuses us.
+            The registry rejects the credentials.
         """
         try:
             response = self._client.get(f"/schemas/ids/{schema_id}")
@@ -61,11 +66,11 @@ class SchemaRegistry:
         if response.status_code == HTTPStatus.NOT_FOUND:
             return None
         if response.status_code in REFUSALS:
-            raise SettingsError(f"the schema registry at {self._host} refuses us: {response.status_code}")
+            raise SettingsError(f"the schema registry at {self._host} denies access: {response.status_code}")
         return self._schema(response)
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         self._client.close()
 
     def _schema(self, response: httpx.Response) -> bytes:
@@ -75,5 +80,5 @@ class SchemaRegistry:
             return bytes(answer["schema"].encode())
         except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RegistryUnavailableError(
-                f"the schema registry at {self._host} gave no schema but status {response.status_code}"
+                f"the schema registry at {self._host} answered status {response.status_code} without a schema"
             ) from error

@@ -12,17 +12,22 @@ TLS = frozenset({KafkaSecurity.SSL, KafkaSecurity.SASL_SSL})
 
 
 def security_options(settings: Settings) -> dict[str, Any]:
-    """Give librdkafka's options; none where neither encryption nor a login is asked for.
+    """Return librdkafka's options; none if neither encryption nor a login is configured.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
 
     Raises
     ------
     SettingsError
-        Credentials or certificates are given that the chosen protocol would not use, or are missing.
+        Credentials or certificates are set that the chosen protocol would not use, or are missing.
     """
     protocol = settings.kafka_security
     has_login = bool(settings.kafka_username or settings.kafka_password.get_secret_value())
     files = settings.kafka_ca_file, settings.kafka_certificate_file, settings.kafka_key_file
-    # Refused rather than passed over: who sets them believes that they protect something.
+    # Rejected rather than ignored: whoever sets them believes that they protect something.
     if has_login and protocol not in SASL:
         raise SettingsError("NIGHTJAR_KAFKA_USERNAME and _PASSWORD need NIGHTJAR_KAFKA_SECURITY=sasl_ssl")
     if any(files) and protocol not in TLS:

@@ -1,4 +1,4 @@
-"""Topics as they should be: made where they are missing, their settings brought in line where not."""
+"""Topics as they should be: created if missing, their settings updated if they differ."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,21 +18,24 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its own typ
 )
 from confluent_kafka.cimpl import NewTopic
 
+from service.backoff import Backoff
 from service.errors import BrokerUnavailableError, FatalError
+from service.kafka.consumers import QUIET
 from service.kafka.errors import translate_configuration
 from service.kafka.watchdog import close_in_background
 
 __all__ = ["BROKERS_DEFAULT", "Outcome", "TopicAction", "TopicAdmin", "TopicPlan"]
 
 BROKERS_DEFAULT = -1
-"""Stands for the broker's own number of copies of each partition."""
+"""Use the broker's default replication factor."""
 
 REQUEST_TIMEOUT_S = 30.0
 METADATA_TIMEOUT_S = 5.0
-# A broker that is there has answered by then; whoever waits is told that one is not.
-SOON_S = 1.0
-PAUSE_S = 0.5
-PROPAGATION_PAUSE_S = 0.05
+# An available broker answers within this time; after it the user is told that we wait.
+FIRST_TIMEOUT_S = 1.0
+# A broker that is starting, and one whose controller has created a topic a moment ago.
+START_DELAYS = timedelta(milliseconds=500), timedelta(seconds=2)
+PROPAGATION_DELAYS = timedelta(milliseconds=50), timedelta(milliseconds=500)
 
 Result = TypeVar("Result")
 
@@ -40,9 +43,9 @@ Result = TypeVar("Result")
 class TopicAction(StrEnum):
     """What was done about a topic."""
 
-    MADE = "made"
+    CREATED = "created"
     CHANGED = "changed"
-    KEPT = "kept"
+    UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +54,13 @@ class Outcome:
 
     Attributes
     ----------
-    done
-        In one word.
+    action
+        Whether it was created, changed or left unchanged.
     changes
-        Of each setting that was changed the value before, None for none, and after.
+        Setting to its values before (None if it was unset) and after, for each that was changed.
     """
 
-    done: TopicAction
+    action: TopicAction
     changes: Mapping[str, tuple[str | None, str]] = field(default_factory=dict)
 
 
@@ -70,8 +73,8 @@ class TopicPlan:
     name
         Its name.
     partitions
-        How many it gets when it is made; a topic that exists keeps its own, because more of them would
-        send an object's records to another partition than before.
+        Number of partitions if it is created; an existing topic keeps its own, because with more of them
+        an object's records would go to another partition than before.
     config
         Topic settings in Kafka's own names, such as ``retention.ms``.
     """
@@ -82,62 +85,60 @@ class TopicPlan:
 
 
 class TopicAdmin:
-    """Makes and changes topics; every call may be repeated.
+    """Creates and changes topics; every call may be repeated.
 
     Parameters
     ----------
     options
-        librdkafka options, the brokers among them: `service.kafka.options.common_options`.
+        librdkafka options, including the brokers: `service.kafka.options.common_options`.
 
     Raises
     ------
     SettingsError
-        librdkafka refuses its options.
+        librdkafka rejects the options.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._address = str(options["bootstrap.servers"])
-        # Each error is reported by whoever called; librdkafka's own lines would stand between.
-        self._options = {**options, "log_level": 0}
-        self._admin = self._client()
+        self._options = {**options, **QUIET}
+        self._admin = self._new_client()
 
-    def _client(self) -> AdminClient:
+    def _new_client(self) -> AdminClient:
         try:
             return AdminClient(self._options)
         except KafkaException as error:
             raise translate_configuration(error) from error
 
-    def wait(self, patience: timedelta, on_silence: Callable[[], None]) -> None:
+    def wait(self, timeout: timedelta, on_silence: Callable[[], None]) -> None:
         """Wait until the broker answers.
 
         Parameters
         ----------
-        patience
-            How long at most.
+        timeout
+            Longest wait.
         on_silence
-            Called once where it does not answer soon.
+            Called once if it does not answer at the first attempt.
 
         Raises
         ------
         BrokerUnavailableError
-            It did not within `patience`.
+            It did not answer in time.
         """
-        deadline = time.monotonic() + patience.total_seconds()
-        timeout_s = SOON_S
+        deadline = time.monotonic() + timeout.total_seconds()
+        backoff = Backoff(*START_DELAYS)
         while True:
             try:
-                self._topics(timeout_s)
+                self._topics(METADATA_TIMEOUT_S if backoff.failures else FIRST_TIMEOUT_S)
                 return
             except BrokerUnavailableError:
                 if time.monotonic() > deadline:
                     raise
-            if timeout_s == SOON_S:
+            if not backoff.failures:
                 on_silence()
-            timeout_s = METADATA_TIMEOUT_S
-            time.sleep(PAUSE_S)
+            time.sleep(backoff.next_s())
 
     def partitions(self) -> dict[str, int]:
-        """Give the number of partitions of every topic there is.
+        """Return the number of partitions of every existing topic.
 
         Raises
         ------
@@ -153,9 +154,9 @@ class TopicAdmin:
             raise self._unavailable(error) from error
 
     def ensure(self, plans: Sequence[TopicPlan], *, replication: int) -> dict[str, Outcome]:
-        """Make the topics that are missing and change the settings that differ.
+        """Create the topics that are missing and change the settings that differ.
 
-        It returns when the brokers name those that were made: they hear of them from their controller, a
+        It returns when the brokers know the new topics and their leaders: the controller informs them a
         moment after it has answered.
 
         Parameters
@@ -163,7 +164,7 @@ class TopicAdmin:
         plans
             The topics, each once.
         replication
-            Copies of each partition of a topic that is made.
+            Replication factor of new topics.
 
         Returns
         -------
@@ -173,37 +174,38 @@ class TopicAdmin:
         Raises
         ------
         BrokerUnavailableError
-            The broker does not answer, or does not name what was made.
+            The broker does not answer, or a new topic has no leader in time.
         FatalError
-            The broker refuses: no right to, fewer brokers than copies, a value it does not take.
+            The broker refuses: no permission, fewer brokers than replicas, an invalid value.
         """
-        made = self._make(plans, replication)
-        self._await_leaders(made)
-        changed = self._change([plan for plan in plans if plan.config and plan.name not in made])
-        outcomes = {plan.name: Outcome(TopicAction.KEPT) for plan in plans}
+        created = self._create(plans, replication)
+        self._await_leaders(created)
+        changed = self._change([plan for plan in plans if plan.config and plan.name not in created])
+        outcomes = {plan.name: Outcome(TopicAction.UNCHANGED) for plan in plans}
         outcomes |= {name: Outcome(TopicAction.CHANGED, changes) for name, changes in changed.items()}
-        return outcomes | {name: Outcome(TopicAction.MADE) for name in made}
+        return outcomes | {name: Outcome(TopicAction.CREATED) for name in created}
 
-    def _make(self, plans: Sequence[TopicPlan], replication: int) -> set[str]:
+    def _create(self, plans: Sequence[TopicPlan], replication: int) -> set[str]:
         new = [NewTopic(plan.name, plan.partitions, replication, config=dict(plan.config)) for plan in plans]
-        made = set()
+        created = set()
         for name, future in self._admin.create_topics(new, request_timeout=REQUEST_TIMEOUT_S).items():
             try:
-                self._result(future, f"make topic {name}")
-                made.add(name)
-            except _ExistsError:
+                self._result(future, f"create topic {name}")
+                created.add(name)
+            except _TopicExistsError:
                 continue
-        return made
+        return created
 
     def _await_leaders(self, names: set[str]) -> None:
         deadline = time.monotonic() + REQUEST_TIMEOUT_S
-        while missing := names - {name for name, topic in self._topics().items() if _is_led(topic)}:
+        backoff = Backoff(*PROPAGATION_DELAYS)
+        while missing := names - {name for name, topic in self._topics().items() if _has_leaders(topic)}:
             if time.monotonic() > deadline:
                 raise BrokerUnavailableError(
-                    f"made {', '.join(sorted(missing))}, but for {REQUEST_TIMEOUT_S:.0f} s the broker at "
-                    f"{self._address} has named no leader for it"
+                    f"created {', '.join(sorted(missing))}, but after {REQUEST_TIMEOUT_S:.0f} s the broker "
+                    f"at {self._address} still reports no leader"
                 )
-            time.sleep(PROPAGATION_PAUSE_S)
+            time.sleep(backoff.next_s())
 
     def _change(self, plans: Sequence[TopicPlan]) -> dict[str, dict[str, tuple[str | None, str]]]:
         current = self._configs([plan.name for plan in plans])
@@ -214,7 +216,7 @@ class TopicAdmin:
         }
         if changes:
             resources = [
-                _change_of(name, {key: new for key, (_, new) in different.items()})
+                _alteration(name, {key: new for key, (_, new) in different.items()})
                 for name, different in changes.items()
             ]
             for resource, future in self._admin.incremental_alter_configs(resources).items():
@@ -238,23 +240,23 @@ class TopicAdmin:
         except KafkaException as error:
             reason: KafkaError = error.args[0]
             if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
-                raise _ExistsError from None
+                raise _TopicExistsError from None
             if reason.retriable() or reason.code() in {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}:
                 raise self._unavailable(error) from error
             raise FatalError(f"Kafka refuses to {what}: {reason.str()}") from error
 
     def _unavailable(self, error: KafkaException) -> BrokerUnavailableError:
-        # It may be this client that has lost its way: the next call is a new one's.
-        left_behind, self._admin = [self._admin], self._client()
-        close_in_background(left_behind)
+        # This client may be stuck: the next call uses a new one.
+        stuck, self._admin = [self._admin], self._new_client()
+        close_in_background(stuck)
         return BrokerUnavailableError(f"no answer from Kafka at {self._address}: {error.args[0].str()}")
 
 
-class _ExistsError(Exception):
-    """The topic to be made is there already."""
+class _TopicExistsError(Exception):
+    """The topic to be created already exists."""
 
 
-def _is_led(topic: TopicMetadata) -> bool:
+def _has_leaders(topic: TopicMetadata) -> bool:
     return bool(topic.partitions) and all(part.leader >= 0 for part in topic.partitions.values())
 
 
@@ -264,7 +266,7 @@ def _differences(
     return {key: (current.get(key), value) for key, value in wanted.items() if current.get(key) != value}
 
 
-def _change_of(name: str, values: Mapping[str, str]) -> ConfigResource:
+def _alteration(name: str, values: Mapping[str, str]) -> ConfigResource:
     entries = [
         ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in values.items()
     ]

@@ -1,4 +1,4 @@
-"""Stretches of topics, read once from end to end: for tools that judge what a topic holds."""
+"""Ranges of offsets, read once from end to end: for tools that examine what a topic contains."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,32 +6,42 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
+from service.core.ports.messages import MessagePosition, Partition
 from service.errors import BrokerUnavailableError
+from service.kafka.consumers import METADATA_TIMEOUT_S, groupless_consumer, partitions_of
 from service.kafka.errors import translate
-from service.kafka.topic_writer import (
-    METADATA_TIMEOUT_S,
-    TRANSIENT_CODES,
-    TopicRecord,
-    groupless_consumer,
-    to_topic_record,
-)
+from service.kafka.records import Delivery, TopicRecord, deliveries, raise_unless_transient
 
-__all__ = ["OffsetRange", "Partition", "RangeReader", "cluster_id", "offset_ranges", "offsets_at"]
+__all__ = [
+    "Isolation",
+    "OffsetRange",
+    "RangeReader",
+    "cluster_id",
+    "log_ends",
+    "offset_ranges",
+    "offsets_at",
+]
 
 CHUNK = 500
 POLL_S = 0.2
 
-Partition = tuple[str, int]
-"""(topic, partition)"""
-
 Isolation = Literal["read_committed", "read_uncommitted"]
+"""Which records a reader is shown: those of committed transactions, or all."""
 
 
 @dataclass(frozen=True, slots=True)
 class OffsetRange:
-    """What a partition holds: offsets from `low` to before `high`."""
+    """Offsets that a partition contains.
+
+    Attributes
+    ----------
+    low
+        The first offset.
+    high
+        The offset after the last one.
+    """
 
     low: int
     high: int
@@ -40,32 +50,32 @@ class OffsetRange:
 def offset_ranges(
     options: Mapping[str, Any], topics: Sequence[str], *, isolation: Isolation = "read_uncommitted"
 ) -> dict[Partition, OffsetRange]:
-    """Ask where the partitions of some topics begin and end.
+    """Return where the partitions of some topics begin and end.
 
     Parameters
     ----------
     options
-        librdkafka options, the brokers among them: `service.kafka.options.common_options`.
+        librdkafka options, including the brokers: `service.kafka.options.common_options`.
     topics
         Existing topics.
     isolation
-        Of whom: a reader of committed records is told of an end before the first open transaction.
+        For a reader of committed records a partition ends before its first open transaction.
 
     Raises
     ------
     BrokerUnavailableError
         The broker does not answer, or a topic does not exist.
     """
+    address = options["bootstrap.servers"]
     consumer = groupless_consumer({**options, "isolation.level": isolation})
     try:
-        found: dict[Partition, OffsetRange] = {}
-        for topic in topics:
-            for number in _partitions(consumer, topic):
-                place = TopicPartition(topic, number)
-                found[topic, number] = OffsetRange(*consumer.get_watermark_offsets(place, METADATA_TIMEOUT_S))
-        return found
+        partitions = [part for topic in topics for part in partitions_of(consumer, topic, address)]
+        return {
+            part: OffsetRange(*consumer.get_watermark_offsets(TopicPartition(*part), METADATA_TIMEOUT_S))
+            for part in partitions
+        }
     except KafkaException as error:
-        raise translate(error, f"reach Kafka at {options['bootstrap.servers']}") from error
+        raise translate(error, f"reach Kafka at {address}") from error
     finally:
         consumer.close()
 
@@ -73,7 +83,16 @@ def offset_ranges(
 def offsets_at(
     options: Mapping[str, Any], partitions: Sequence[Partition], unix_ms: int
 ) -> dict[Partition, int | None]:
-    """Ask for the first offset written at a time or later; None where there is none.
+    """Return the first offset written at or after a time; None where there is none.
+
+    Parameters
+    ----------
+    options
+        As for `offset_ranges`.
+    partitions
+        (topic, partition) of interest.
+    unix_ms
+        The time, Unix milliseconds.
 
     Raises
     ------
@@ -84,15 +103,58 @@ def offsets_at(
     try:
         asked = [TopicPartition(topic, number, unix_ms) for topic, number in partitions]
         answers = consumer.offsets_for_times(asked, METADATA_TIMEOUT_S)
-        return {(one.topic, one.partition): one.offset if one.offset >= 0 else None for one in answers}
+        return {
+            (answer.topic, answer.partition): answer.offset if answer.offset >= 0 else None
+            for answer in answers
+        }
     except KafkaException as error:
         raise translate(error, "find the offsets of a time") from error
     finally:
         consumer.close()
 
 
+def log_ends(options: Mapping[str, Any], starts: Mapping[Partition, int]) -> dict[Partition, int]:
+    """Return where partitions end, open transactions included, by reading to the ends.
+
+    For brokers that do not report them; others answer `offset_ranges` faster.
+
+    Parameters
+    ----------
+    options
+        As for `offset_ranges`.
+    starts
+        Offset of each partition at which to start.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        The ends were not reached in time.
+    """
+    ours = {"enable.partition.eof": True, "isolation.level": "read_uncommitted", "fetch.wait.max.ms": 50}
+    consumer = groupless_consumer({**ours, **options})
+    ends: dict[Partition, int] = {}
+    deadline = time.monotonic() + METADATA_TIMEOUT_S
+    try:
+        consumer.assign([TopicPartition(*partition, offset) for partition, offset in starts.items()])
+        while ends.keys() != starts.keys():
+            for delivery in deliveries(consumer.consume(CHUNK, POLL_S), raise_unless_transient):
+                if delivery.message is None:
+                    ends[delivery.partition] = delivery.offset
+            if time.monotonic() > deadline:
+                topic, number = min(starts.keys() - ends.keys())
+                raise BrokerUnavailableError(f"the end of {topic}:{number} could not be read")
+        return ends
+    finally:
+        consumer.close()
+
+
 def cluster_id(options: Mapping[str, Any]) -> str:
-    """Ask for the name that the cluster has given itself; empty where it has none.
+    """Return the id of the cluster; empty if it has none.
+
+    Parameters
+    ----------
+    options
+        As for `offset_ranges`.
 
     Raises
     ------
@@ -108,17 +170,10 @@ def cluster_id(options: Mapping[str, Any]) -> str:
         consumer.close()
 
 
-def _partitions(consumer: Consumer, topic: str) -> Sequence[int]:
-    found = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
-    if found.error is not None or not found.partitions:
-        raise BrokerUnavailableError(f"topic {topic} does not exist")
-    return sorted(found.partitions)
-
-
 class RangeReader:
-    """Reads the records of some ranges of offsets, and ends.
+    """Reads the records of some ranges of offsets, then ends.
 
-    A reader of committed records waits, where a transaction is open within a range, for its end.
+    A reader of committed records waits for the end of each transaction that is open within a range.
 
     Parameters
     ----------
@@ -126,22 +181,22 @@ class RangeReader:
         As for `offset_ranges`.
     ranges
         What to read; empty ranges cost nothing.
-    patience
-        Longest wait in which nothing comes.
+    timeout
+        Longest wait without progress.
     isolation
-        Which records it gives.
+        Which records to return.
 
     Attributes
     ----------
     read_offsets
-        How far it has come, of the sum of the ranges' lengths.
+        Progress, as part of the sum of the ranges' lengths.
     """
 
     def __init__(
         self,
         options: Mapping[str, Any],
         ranges: Mapping[Partition, range],
-        patience: timedelta,
+        timeout: timedelta,
         *,
         isolation: Isolation = "read_committed",
     ) -> None:
@@ -149,69 +204,63 @@ class RangeReader:
             "enable.partition.eof": True,
             "isolation.level": isolation,
             "fetch.wait.max.ms": 50,
-            # Of a range whose beginning expires while we read, we read what is left.
+            # If the beginning of a range expires while we read, we read what remains.
             "auto.offset.reset": "earliest",
         }
-        self._patience_s = patience.total_seconds()
-        self._next = {place: span.start for place, span in ranges.items() if span}
-        self._stops = {place: span.stop for place, span in ranges.items() if span}
+        self._timeout_s = timeout.total_seconds()
+        self._next_offsets = {partition: span.start for partition, span in ranges.items() if span}
+        self._stops = {partition: span.stop for partition, span in ranges.items() if span}
         self.read_offsets = 0
         self._consumer = groupless_consumer({**ours, **options})
-        starts = [TopicPartition(*place, offset) for place, offset in self._next.items()]
+        starts = [TopicPartition(*partition, offset) for partition, offset in self._next_offsets.items()]
         self._consumer.assign(starts)
 
     def __iter__(self) -> Iterator[TopicRecord]:
-        """Give every record.
+        """Yield every record.
 
         Raises
         ------
         BrokerUnavailableError
-            Nothing came for too long: no broker answers, or a transaction stays open.
+            No progress within the timeout: no broker answers, or a transaction stays open.
         """
-        heard_s = time.monotonic()
+        progress_s = time.monotonic()
         while self._stops:
             before = self.read_offsets
-            for message in self._consumer.consume(CHUNK, POLL_S):
-                record = self._take(message)
-                if record is not None:
-                    yield record
+            for delivery in deliveries(self._consumer.consume(CHUNK, POLL_S), raise_unless_transient):
+                if self._advance(delivery) and delivery.message is not None:
+                    yield TopicRecord.from_message(delivery.message)
             if self.read_offsets > before:
-                heard_s = time.monotonic()
-            elif time.monotonic() - heard_s > self._patience_s:
-                topic, number = min(self._stops)
-                place = f"{topic}:{number}:{self._next[topic, number]}"
+                progress_s = time.monotonic()
+            elif time.monotonic() - progress_s > self._timeout_s:
+                partition = min(self._stops)
+                position = MessagePosition(*partition, self._next_offsets[partition])
                 raise BrokerUnavailableError(
-                    f"nothing more came from {place} for {self._patience_s:g} s: "
+                    f"nothing more came from {position} for {self._timeout_s:g} s: "
                     "no broker answers, or a transaction is open there"
                 )
 
-    def _take(self, message: Message) -> TopicRecord | None:
-        """Note how far a message brings us; gives its record if that is asked for."""
-        place, error = (message.topic() or "", message.partition() or 0), message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            if error.code() not in TRANSIENT_CODES and (error.fatal() or not error.retriable()):
-                raise translate(error, f"read {place[0]}")
-            return None
-        stop, offset = self._stops.get(place), message.offset() or 0
+    def _advance(self, delivery: Delivery) -> bool:
+        """Record the progress that a delivery means; return whether it lies within its range."""
+        partition, offset = delivery.partition, delivery.offset
+        stop = self._stops.get(partition)
         if stop is None:
-            return None  # fetched ahead
-        # The end of a partition is told as the offset of the record to come.
-        reached = offset if error is not None else offset + 1
-        self.read_offsets += max(min(reached, stop) - self._next[place], 0)
-        self._next[place] = max(reached, self._next[place])
+            return False  # fetched ahead
+        reached = offset if delivery.message is None else offset + 1
+        self.read_offsets += max(min(reached, stop) - self._next_offsets[partition], 0)
+        self._next_offsets[partition] = max(reached, self._next_offsets[partition])
         if reached >= stop:
-            del self._stops[place]
-            self._consumer.incremental_unassign([TopicPartition(*place)])
-        return to_topic_record(message) if error is None and offset < stop else None
+            del self._stops[partition]
+            self._consumer.incremental_unassign([TopicPartition(*partition)])
+        return offset < stop
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Disconnect from the broker."""
         self._consumer.close()
 
     def __enter__(self) -> Self:
-        """Use it in a with statement."""
+        """Return the reader, which is already open."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Leave the broker."""
+        """Disconnect from the broker."""
         self.close()

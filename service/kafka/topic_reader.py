@@ -1,4 +1,4 @@
-"""Topics as they grow, read without a group."""
+"""Topics followed as they grow, without a group."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,15 +8,9 @@ from typing import Any, Self
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, TopicPartition
 
-from service.errors import BrokerUnavailableError
-from service.kafka.errors import translate
-from service.kafka.topic_writer import (
-    METADATA_TIMEOUT_S,
-    TRANSIENT_CODES,
-    TopicRecord,
-    groupless_consumer,
-    to_topic_record,
-)
+from service.core.ports.messages import Partition
+from service.kafka.consumers import groupless_consumer, partitions_of
+from service.kafka.records import TopicRecord, deliveries, raise_unless_transient
 from service.kafka.watchdog import ANSWER_TIMEOUT, QUIET_AFTER, StuckClientWatchdog, close_in_background
 
 __all__ = ["TopicReader"]
@@ -28,11 +22,16 @@ class TopicReader:
     Parameters
     ----------
     options
-        librdkafka options, the brokers among them: `service.kafka.options.common_options`.
+        librdkafka options, including the brokers: `service.kafka.options.common_options`.
     topics
         Existing topics.
     from_beginning
-        Start with the oldest record rather than with the next one to come.
+        Start with the oldest record instead of the next one to be written.
+
+    Attributes
+    ----------
+    waiting
+        Whether the broker failed to answer when it was last polled.
 
     Raises
     ------
@@ -43,92 +42,92 @@ class TopicReader:
     def __init__(
         self, options: Mapping[str, Any], topics: Sequence[str], *, from_beginning: bool = False
     ) -> None:
-        self._address = options["bootstrap.servers"]
         ours = {
             "enable.partition.eof": True,
             "isolation.level": "read_committed",
             "fetch.wait.max.ms": 50,
         }
         make = partial(groupless_consumer, {**ours, **options})
-        self._silence = StuckClientWatchdog(make)
-        self._heard_s = time.monotonic()
+        self._watchdog = StuckClientWatchdog(make)
+        self._last_message_s = time.monotonic()
         self._consumer = make()
-        self.waiting = False  # for a broker that does not answer
+        self.waiting = False
         start = OFFSET_BEGINNING if from_beginning else OFFSET_END
         try:
-            partitions = [part for topic in topics for part in self._partitions(topic)]
-            self._next = dict.fromkeys(partitions, start)
+            address = options["bootstrap.servers"]
+            partitions = [p for topic in topics for p in partitions_of(self._consumer, topic, address)]
+            self._next_offsets: dict[Partition, int] = dict.fromkeys(partitions, start)
             self._assign()
         except BaseException:
             self._consumer.close()
             raise
-        self._unfinished = set(partitions)
-
-    def _partitions(self, topic: str) -> list[tuple[str, int]]:
-        try:
-            found = self._consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            raise translate(error, f"reach Kafka at {self._address}") from error
-        if found.error is not None or not found.partitions:
-            raise BrokerUnavailableError(f"topic {topic} does not exist")
-        return [(topic, number) for number in found.partitions]
+        self._not_at_end = set(partitions)
 
     @property
     def at_end(self) -> bool:
         """Whether every partition has been read to its end at least once."""
-        return not self._unfinished
+        return not self._not_at_end
 
     def read(self, timeout: timedelta, *, limit: int = 500) -> Iterator[TopicRecord]:
-        """Give the records that are there, or that come within `timeout`.
+        """Yield the records that are available, or that arrive within `timeout`.
+
+        Parameters
+        ----------
+        timeout
+            Longest wait for the first record.
+        limit
+            Largest number of records.
 
         Raises
         ------
         BrokerUnavailableError
-            The broker reports an error that does not pass by itself.
+            The broker reports an error that does not pass on its own.
         """
         messages = self._consumer.consume(limit, timeout.total_seconds())
         if messages:
-            self._heard_s = time.monotonic()
-        elif time.monotonic() - self._heard_s > QUIET_AFTER.total_seconds():
-            self._heard_s = time.monotonic()
+            self._last_message_s = time.monotonic()
+        elif time.monotonic() - self._last_message_s > QUIET_AFTER.total_seconds():
+            self._last_message_s = time.monotonic()
             self._replace_if_stuck()
-        for message in messages:
-            error = message.error()
-            self.waiting = error is not None and error.code() in TRANSIENT_CODES
-            place = message.topic() or "", message.partition() or 0
-            if error is None:
-                self._next[place] = (message.offset() or 0) + 1
-                yield to_topic_record(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._next[place] = message.offset() or 0
-                self._unfinished.discard(place)
-            elif not self.waiting and (error.fatal() or not error.retriable()):
-                raise translate(error, "read")
+        for delivery in deliveries(messages, self._on_error):
+            self.waiting = False
+            if delivery.message is not None:
+                self._next_offsets[delivery.partition] = delivery.offset + 1
+                yield TopicRecord.from_message(delivery.message)
+            else:
+                self._next_offsets[delivery.partition] = delivery.offset
+                self._not_at_end.discard(delivery.partition)
+
+    def _on_error(self, topic: str, error: KafkaError) -> None:
+        raise_unless_transient(topic, error)
+        self.waiting = True
 
     def _assign(self) -> None:
-        self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._next.items()])
+        self._consumer.assign(
+            [TopicPartition(*partition, offset) for partition, offset in self._next_offsets.items()]
+        )
 
     def _replace_if_stuck(self) -> None:
-        """Go on with a new client where ours gets no answer and a new one does."""
+        """Continue with a new client if the old one gets no answer and the new one does."""
         try:
             self._consumer.list_topics(timeout=ANSWER_TIMEOUT.total_seconds())
         except KafkaException:
-            successor = self._silence.replacement()
-            if successor is not None:
-                left_behind, self._consumer = [self._consumer], successor
-                close_in_background(left_behind)
+            replacement = self._watchdog.replacement()
+            if replacement is not None:
+                stuck, self._consumer = [self._consumer], replacement
+                close_in_background(stuck)
                 self._assign()
         else:
-            self._silence.record_answer()
+            self._watchdog.record_answer()
 
     def close(self) -> None:
-        """Leave the broker."""
+        """Disconnect from the broker."""
         self._consumer.close()
 
     def __enter__(self) -> Self:
-        """Use it in a with statement."""
+        """Return the reader, which is already open."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Leave the broker."""
+        """Disconnect from the broker."""
         self.close()

@@ -1,52 +1,22 @@
-"""Whole topics for tools: write messages and know where each landed; ask and read without a group."""
+"""A producer for tools that reports where each message was written."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Producer,
-    TopicPartition,
-)
-from confluent_kafka import Message as KafkaMessage
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from service.core.ports.messages import MessagePosition
 from service.errors import BrokerUnavailableError, ServiceError
+from service.kafka.consumers import QUIET
 from service.kafka.errors import translate, translate_configuration
 from service.kafka.options import LARGEST_MESSAGE_BYTES
 
-__all__ = [
-    "METADATA_TIMEOUT_S",
-    "TRANSIENT_CODES",
-    "Position",
-    "TopicRecord",
-    "TopicWriter",
-    "committed_positions",
-    "groupless_consumer",
-    "to_topic_record",
-]
+__all__ = ["TopicWriter"]
 
 DELIVERY_TIMEOUT = timedelta(minutes=2)
-METADATA_TIMEOUT_S = 10.0
 POLL_S = 0.1
-GROUP_ID = "nightjar-tools"  # librdkafka wants one; nothing is ever committed to it
-
-# A tool reports each error itself, in one line; librdkafka's own lines would stand between its output.
-QUIET = {"log_level": 0}
-
-# librdkafka goes on trying by itself after these.
-TRANSIENT_CODES = {
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._TRANSPORT,
-    KafkaError._RESOLVE,
-    KafkaError._TIMED_OUT,
-}
-
-# (topic, partition, offset)
-Position = tuple[str, int, int]
 
 
 @dataclass(slots=True)
@@ -56,13 +26,23 @@ class TopicWriter:
     Parameters
     ----------
     options
-        librdkafka options, the brokers among them: `service.kafka.options.common_options`.
+        librdkafka options, including the brokers: `service.kafka.options.common_options`.
     on_delivered
         Called with each message's tag and position.
+
+    Attributes
+    ----------
+    delivered
+        Number of messages that the broker has acknowledged.
+
+    Raises
+    ------
+    SettingsError
+        librdkafka rejects the options.
     """
 
     options: Mapping[str, Any]
-    on_delivered: Callable[[int, Position], None] = lambda _tag, _position: None
+    on_delivered: Callable[[int, MessagePosition], None] = lambda _tag, _position: None
     delivered: int = 0
     _failure: ServiceError | None = None
     _producer: Producer = field(init=False)
@@ -80,7 +60,16 @@ class TopicWriter:
             raise translate_configuration(error) from error
 
     def write(self, topic: str, value: bytes, tag: int) -> None:
-        """Hand over one message without a key, as the surveys send theirs; waits while the queue is full.
+        """Enqueue one message without a key, as the surveys send theirs; block while the queue is full.
+
+        Parameters
+        ----------
+        topic
+            An existing topic.
+        value
+            The message.
+        tag
+            Passed to `on_delivered`.
 
         Raises
         ------
@@ -88,7 +77,7 @@ class TopicWriter:
             An earlier message could not be delivered.
         """
 
-        def delivered(error: KafkaError | None, message: KafkaMessage) -> None:
+        def delivered(error: KafkaError | None, message: Message) -> None:
             self._record(error, message, tag)
 
         while True:
@@ -103,7 +92,18 @@ class TopicWriter:
         self._producer.poll(0)
 
     def poll(self, timeout: timedelta) -> None:
-        """Wait and meanwhile learn of deliveries."""
+        """Process delivery reports.
+
+        Parameters
+        ----------
+        timeout
+            Longest wait for the first one.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            A message could not be delivered.
+        """
         self._producer.poll(timeout.total_seconds())
         self._raise_failure()
 
@@ -113,104 +113,21 @@ class TopicWriter:
         Raises
         ------
         BrokerUnavailableError
-            It does not take them.
+            A message could not be delivered.
         """
         left = self._producer.flush(DELIVERY_TIMEOUT.total_seconds() + 1)
         self._raise_failure()
         if left:
             raise BrokerUnavailableError(f"Kafka did not take {left} messages")
 
-    def _record(self, error: KafkaError | None, message: KafkaMessage, tag: int) -> None:
+    def _record(self, error: KafkaError | None, message: Message, tag: int) -> None:
         if error is not None:
             self._failure = self._failure or translate(error, f"send to {message.topic()}")
             return
         self.delivered += 1
-        self.on_delivered(tag, (message.topic() or "", message.partition() or 0, message.offset() or 0))
+        position = MessagePosition(message.topic() or "", message.partition() or 0, message.offset() or 0)
+        self.on_delivered(tag, position)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-
-@dataclass(frozen=True, slots=True)
-class TopicRecord:
-    """One message as it lies in its topic."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    value: bytes
-    headers: Mapping[str, bytes]
-    key: bytes | None = None
-
-
-def to_topic_record(message: KafkaMessage) -> TopicRecord:
-    """Read a message that carries no error."""
-    headers = message.headers() or []
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return TopicRecord(
-        topic=message.topic() or "",
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        timestamp_ms=message.timestamp()[1],
-        value=message.value() or b"",
-        headers={name: value.encode() if isinstance(value, str) else value or b"" for name, value in pairs},
-        key=message.key(),
-    )
-
-
-def committed_positions(
-    options: Mapping[str, Any], group_id: str, partitions: Sequence[tuple[str, int]]
-) -> dict[tuple[str, int], int]:
-    """Ask how far a consumer group has come.
-
-    Parameters
-    ----------
-    options
-        librdkafka options, the brokers among them: `service.kafka.options.common_options`.
-    group_id
-        The group.
-    partitions
-        (topic, partition) of interest.
-
-    Returns
-    -------
-    dict
-        Offset of the next message of each partition; 0 where nothing was committed.
-
-    Raises
-    ------
-    BrokerUnavailableError
-        The broker does not answer.
-    """
-    consumer = groupless_consumer(options, group_id)
-    try:
-        asked = [TopicPartition(topic, number) for topic, number in partitions]
-        found = consumer.committed(asked, timeout=METADATA_TIMEOUT_S)
-        return {(part.topic, part.partition): max(part.offset, 0) for part in found}
-    except KafkaException as error:
-        raise translate(error, f"ask how far group {group_id} is") from error
-    finally:
-        consumer.close()
-
-
-def groupless_consumer(options: Mapping[str, Any], group_id: str = GROUP_ID) -> Consumer:
-    """Make a consumer that joins no group and commits nothing.
-
-    Parameters
-    ----------
-    options
-        librdkafka options, the brokers among them.
-    group_id
-        Whose positions it can ask for.
-
-    Raises
-    ------
-    SettingsError
-        librdkafka refuses its options.
-    """
-    try:
-        return Consumer({**options, **QUIET, "group.id": group_id, "enable.auto.commit": False})
-    except KafkaException as error:
-        raise translate_configuration(error) from error

@@ -1,8 +1,8 @@
-"""Clients that have lost their way: noticing it, and turning away from them.
+"""Clients that stay disconnected although a broker answers: detecting and replacing them.
 
-librdkafka 2.16 may never find back to a broker that is there. It forgets all brokers where one that has
-just come back names none in its answer, before it has registered itself (its issue 5301), and it can hold
-on to a group's coordinator that is gone (5511). Only a new client tells such a loss from an outage.
+librdkafka 2.16 may never reconnect to a broker that is available. It forgets all brokers if one that has
+just restarted lists none in its metadata, before it has registered itself (issue 5301), and it can hold on
+to a group coordinator that is gone (issue 5511). Only a new client can tell such a loss from an outage.
 """
 
 import time
@@ -22,9 +22,9 @@ ANSWER_TIMEOUT = timedelta(seconds=2)
 """Long enough for a broker that is alive, short enough to notice a request to stop."""
 
 QUIET_AFTER = timedelta(seconds=10)
-"""Where nothing comes for so long, it is asked whether a broker is there: not every loss is told."""
+"""After this long without a message a broker is asked for an answer: not every loss is reported."""
 
-# A client is given so long to find back by itself.
+# Time for a client to reconnect on its own.
 STUCK_AFTER = timedelta(seconds=10)
 
 
@@ -32,12 +32,12 @@ Client = TypeVar("Client", bound=Consumer | Producer)
 
 
 class StuckClientWatchdog(Generic[Client]):
-    """How long a client has gone without an answer.
+    """Tracks how long a client has gone without an answer.
 
     Parameters
     ----------
     make
-        Makes another client like it.
+        Creates another client like it.
     """
 
     def __init__(self, make: Callable[[], Client]) -> None:
@@ -45,13 +45,17 @@ class StuckClientWatchdog(Generic[Client]):
         self._since_s: float | None = None
 
     def record_answer(self) -> None:
-        """Note an answer."""
+        """Record that the client got an answer."""
         self._since_s = None
 
     def replacement(self) -> Client | None:
-        """Note that no answer came; where that has lasted, give a new client if one is answered.
+        """Record that no answer came; return a new client if the old one is stuck.
 
-        Where it is not either the broker is away, and the time begins anew.
+        Returns
+        -------
+        Consumer, Producer or None
+            A new client, once the old one has gone without answers for some time and the new one gets one.
+            If the new one gets none either, the broker is away and the time starts again.
         """
         now_s = time.monotonic()
         if self._since_s is None:
@@ -65,10 +69,16 @@ class StuckClientWatchdog(Generic[Client]):
         except KafkaException:
             close_in_background(made)
             return None
-        log.warning("leaving a Kafka client that lost its way")
+        log.warning("replacing an unresponsive Kafka client")
         return made[0]
 
 
 def close_in_background(clients: list[Any]) -> None:
-    """Let go of the clients in a list, to which nothing else refers; their end may take long, or for ever."""
+    """Close clients in a thread, because closing a stuck client may take long or never end.
+
+    Parameters
+    ----------
+    clients
+        Holds the only references to the clients: they close when the list is cleared.
+    """
     Thread(target=clients.clear, daemon=True).start()

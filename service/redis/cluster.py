@@ -1,7 +1,7 @@
-"""Redis Cluster: each key's commands go to the node that has its slot, to all nodes in one round trip.
+"""Redis Cluster: each command goes to the node that has its key's slot, to all nodes in one round trip.
 
-redis-py keeps the map of slots and the connections. Its own pipeline is not used: it tries again by itself
-where a reply was lost, one command at a time, and it cannot wait for replicas on the connection that wrote.
+redis-py maintains the slot map and the connections. Its own pipeline is not used: when a reply is lost it
+retries on its own, one command at a time, and it cannot wait for replicas on the connection that wrote.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,38 +29,38 @@ from service.redis.connection import Command, Credentials, require_replicas
 __all__ = ["CLUSTER_SCHEMES", "ClusterConnection", "route"]
 
 CLUSTER_SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
-"""Schemes of a cluster's URL, and those that redis-py knows them by."""
+"""Schemes of a cluster's URL, and redis-py's names for them."""
 
 DEFAULT_PORT = 6379
 
-# While slots move, a command may be sent on a few times before it arrives: to the new node, back to the
-# old one that a stale map still names, and on again.
-MOST_REDIRECTIONS = 5
+# While slots migrate, a command may be redirected a few times before it arrives: to the new node, back to
+# the old one that a stale map still names, and on again.
+MAX_REDIRECTIONS = 5
 
-# Where the key stands in a command that does not begin with it.
-KEY_PLACES = {"EVALSHA": 3, "EVAL": 3}
+# Index of the key in a command whose first argument is not the key.
+KEY_INDEX = {"EVALSHA": 3, "EVAL": 3}
 
 
 class ClusterConnection:
-    """A cluster of Redis servers; the map of slots is read when it is first needed.
+    """A cluster of Redis servers; the slot map is read when it is first needed.
 
     Parameters
     ----------
     url
         ``redis+cluster://`` or ``rediss+cluster://`` (TLS), with any number of nodes separated by commas;
-        those that answer name the others.
+        those that answer report the others.
     access
-        Used where the URL carries no name or password.
+        Used if the URL contains no name or password.
     timeout_s
         Longest wait for a connection and for one reply.
 
     Raises
     ------
     ValueError
-        The URL cannot be used.
+        Unsupported Redis URL.
     """
 
-    objects_per_command = 1  # two objects have their keys in two slots
+    objects_per_command = 1  # the keys of two objects are in two slots
 
     def __init__(self, url: str, *, access: Credentials, timeout_s: float) -> None:
         self._url, self._nodes = read_url(url)
@@ -77,7 +77,7 @@ class ClusterConnection:
 
     @property
     def client(self) -> RedisCluster:
-        """The client, with a map of slots that is as good as we know."""
+        """The client, with a slot map that is not known to be stale."""
         with self._lock:
             if self._client is not None and self._is_stale:
                 self._refresh(self._client)
@@ -86,7 +86,7 @@ class ClusterConnection:
             return self._client
 
     def _refresh(self, client: RedisCluster) -> None:
-        """Read the map anew; where no node that we know answers, begin again from those of the URL."""
+        """Reload the slot map; if no known node answers, start again from the nodes of the URL."""
         self._is_stale = False
         try:
             client.nodes_manager.initialize()
@@ -99,22 +99,22 @@ class ClusterConnection:
             url=self._url,
             startup_nodes=[_node(host, port) for host, port in self._nodes],
             retry=Retry(NoBackoff(), 1),
-            # The API can serve the objects of the nodes that are there.
+            # The API can serve the objects of the nodes that are available.
             require_full_coverage=False,
             protocol=2,
             **self._options,
         )
 
     def get_many(self, keys: Sequence[str]) -> list[Any]:
-        """Read many values; by one command each, since one for several would have to stay within a slot."""
+        """Return many values, by one command each: the keys of one command must be in one slot."""
         return self._read_all([("GET", key) for key in keys])
 
     def get_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
-        """Read pairs of values, by one command for each pair."""
-        return [tuple(both) for both in self._read_all([("MGET", *pair) for pair in pairs])]
+        """Return pairs of values, by one command for each pair."""
+        return [tuple(values) for values in self._read_all([("MGET", *pair) for pair in pairs])]
 
     def _read_all(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands of which none may fail."""
+        """Send commands and raise the first error among the replies."""
         replies = self.send(commands)
         for reply in replies:
             if isinstance(reply, Exception):
@@ -124,7 +124,14 @@ class ClusterConnection:
     def send(self, commands: Sequence[Command], *, replicas: int = 0) -> list[Any]:
         """Send many commands, to all nodes before the first reply is read.
 
-        A command that a node redirects was not executed there and is sent on.
+        A command that a node redirects was not executed there and is sent to the node that it names.
+
+        Parameters
+        ----------
+        commands
+            Each is sent once, redirections aside.
+        replicas
+            As for `service.redis.connection.Connection.send`.
         """
         client = self.client
         replies: list[Any] = [None] * len(commands)
@@ -132,17 +139,17 @@ class ClusterConnection:
             route_of: dict[ClusterNode, list[int]] = {}
             for index, command in enumerate(commands):
                 route_of.setdefault(route(client, command), []).append(index)
-            self._round(commands, route_of, replies, replicas)
-            for _ in range(MOST_REDIRECTIONS):
-                if not self._redirected(client, commands, replies, replicas):
+            self._round_trip(commands, route_of, replies, replicas)
+            for _ in range(MAX_REDIRECTIONS):
+                if not self._resend_redirected(client, commands, replies, replicas):
                     break
         except (RedisError, RedisClusterException):
-            self._is_stale = True  # a node may have failed, and another taken its place
+            self._is_stale = True  # a node may have failed and been replaced
             raise
         self._is_stale |= any(isinstance(reply, (AskError, ClusterDownError)) for reply in replies)
         return replies
 
-    def _round(
+    def _round_trip(
         self,
         commands: Sequence[Command],
         route_of: dict[ClusterNode, list[int]],
@@ -150,12 +157,12 @@ class ClusterConnection:
         replicas: int,
         prefix: Sequence[Command] = (),
     ) -> None:
-        """Send each node its commands, then read the replies of each."""
+        """Send all nodes their commands, then read the replies of each."""
         suffix: list[Command] = [("WAIT", replicas, self._wait_ms)] if replicas else []
         with ExitStack() as stack:
             connections = []
             for node, members in route_of.items():
-                connection = stack.enter_context(borrowed(node.redis_connection))
+                connection = stack.enter_context(pooled_connection(node.redis_connection))
                 sent = [*prefix, *(commands[index] for index in members), *suffix]
                 connection.send_packed_command(connection.pack_commands(sent))
                 connections.append((connection, members))
@@ -167,10 +174,10 @@ class ClusterConnection:
                 if replicas:
                     require_replicas(_read(connection), replicas)
 
-    def _redirected(
+    def _resend_redirected(
         self, client: RedisCluster, commands: Sequence[Command], replies: list[Any], replicas: int
     ) -> bool:
-        """Send on what was redirected; whether there was anything."""
+        """Resend redirected commands; return whether there were any."""
         moved: dict[ClusterNode, list[int]] = {}
         asked: list[tuple[ClusterNode, int]] = []
         for index, reply in enumerate(replies):
@@ -181,28 +188,28 @@ class ClusterConnection:
             elif isinstance(reply, AskError):
                 asked.append((self._node_of(client, reply), index))
         if moved:
-            self._round(commands, moved, replies, replicas)
-        # ASKING holds for the one command behind it.
+            self._round_trip(commands, moved, replies, replicas)
+        # ASKING applies only to the command that follows it.
         for node, index in asked:
-            self._round(commands, {node: [index]}, replies, replicas, prefix=[("ASKING",)])
+            self._round_trip(commands, {node: [index]}, replies, replicas, prefix=[("ASKING",)])
         return bool(moved or asked)
 
     def _node_of(self, client: RedisCluster, reply: AskError) -> ClusterNode:
         nodes: Any = client.nodes_manager
         if reply.node_addr not in {(node.host, node.port) for node in nodes.nodes_cache.values()}:
-            nodes.initialize()  # it has joined since we read the map
-        found: ClusterNode | None = nodes.get_node(host=reply.host, port=reply.port)
-        if found is None:
+            nodes.initialize()  # it has joined since the map was read
+        node: ClusterNode | None = nodes.get_node(host=reply.host, port=reply.port)
+        if node is None:
             raise reply
-        return found
+        return node
 
     def servers(self) -> list[Redis]:
-        """Give a client of each node that has slots."""
+        """Return a client of each node that has slots."""
         client: Any = self.client
         return [client.get_redis_connection(node) for node in client.get_primaries()]
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         with self._lock:
             if self._client is not None:
                 self._client.close()
@@ -210,61 +217,84 @@ class ClusterConnection:
 
 
 def read_url(url: str) -> tuple[str, list[tuple[str, int]]]:
-    """Take a cluster's URL apart.
+    """Parse a cluster's URL.
+
+    Parameters
+    ----------
+    url
+        As for `ClusterConnection`.
 
     Returns
     -------
     str
-        The URL of its first node, as redis-py reads it.
+        The URL of the first node, as redis-py expects it.
     list of (str, int)
         Host and port of every node.
 
     Raises
     ------
     ValueError
-        It has no nodes, a port that is none, or a database, of which a cluster has only number 0.
+        The URL has no nodes, an invalid port, or a database other than number 0, a cluster's only one.
     """
     parts = urlsplit(url)
     credentials, at, hosts = parts.netloc.rpartition("@")
     nodes = [_read_node(text) for text in hosts.split(",") if text]
     if not nodes:
-        raise ValueError("it names no node")
+        raise ValueError("it names no nodes")
     if parts.path.strip("/") not in {"", "0"}:
-        raise ValueError("a cluster has no databases but number 0")
+        raise ValueError("a cluster has only database 0")
     host, port = nodes[0]
     first = f"{credentials}{at}{f'[{host}]' if ':' in host else host}:{port}"
     return urlunsplit((CLUSTER_SCHEMES[parts.scheme], first, "/0", parts.query, "")), nodes
 
 
 def _node(host: str, port: int) -> ClusterNode:
-    made: Any = ClusterNode  # which has no types
-    node: ClusterNode = made(host, port)
+    untyped: Any = ClusterNode  # its constructor has no type hints
+    node: ClusterNode = untyped(host, port)
     return node
 
 
 def _read_node(text: str) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     if not parts.hostname:
-        raise ValueError(f"{text} is no node")
+        raise ValueError(f"{text} is not host:port")
     return parts.hostname, parts.port or DEFAULT_PORT
 
 
 def route(client: RedisCluster, command: Command) -> ClusterNode:
-    """Give the node that has a command's key.
+    """Return the node that has a command's key.
+
+    Parameters
+    ----------
+    client
+        Of the cluster.
+    command
+        As it will be sent.
 
     Raises
     ------
     SlotNotCoveredError
-        No node has it at present.
+        No node has the slot at present.
     """
-    key = command[KEY_PLACES.get(command[0], 1)]
+    key = command[KEY_INDEX.get(command[0], 1)]
     slot = key_slot(key if isinstance(key, bytes) else key.encode())
     return client.nodes_manager.get_node_from_slot(slot)
 
 
 @contextmanager
-def borrowed(server: Redis | None) -> Iterator[Any]:
-    """Take a connection out of a node's pool, and put it back."""
+def pooled_connection(server: Redis | None) -> Iterator[Any]:
+    """Take a connection from a node's pool for the duration of the context.
+
+    Parameters
+    ----------
+    server
+        The node's client; None before the cluster's client has connected to it.
+
+    Raises
+    ------
+    RedisClusterException
+        There is no client.
+    """
     if server is None:
         raise RedisClusterException("a node has no connections yet")
     pool: Any = server.connection_pool
@@ -272,14 +302,14 @@ def borrowed(server: Redis | None) -> Iterator[Any]:
     try:
         yield connection
     except BaseException:
-        connection.disconnect()  # there may be replies in it that nobody will read
+        connection.disconnect()  # it may contain replies that will not be read
         raise
     finally:
         pool.release(connection)
 
 
 def _read(connection: Any) -> Any:
-    """Read one reply; a server's error is one too."""
+    """Read one reply; an error reply is returned as an exception."""
     try:
         return connection.read_response(disable_decoding=True)
     except ResponseError as error:

@@ -1,20 +1,20 @@
 -- Write the values of n objects, each unless another writer changed it since it was read.
--- KEYS     the objects; behind them their summaries where ARGV[3] says so; then their settled rows where
---          any of ARGV[4] is not '-'; all keys of an object are on one node
--- ARGV     1: expiry in milliseconds; 2: n; 3: '1' if there are summaries; 4: for each object one letter,
---          what becomes of its settled rows: '-' there are none, k they stay, s they are set, a some are
---          appended, d they go; then for each object its new value and the counter of the value that was
---          read, which is bytes 8 to 15, zeros where there was none; then the new summaries; then the
---          settled rows of those objects that have s or a, in order
+-- KEYS     the objects; then their summaries if ARGV[3] says so; then their archived rows if any of
+--          ARGV[4] is not '-'; all keys of an object are on one node
+-- ARGV     1: expiry in milliseconds; 2: n; 3: '1' if there are summaries; 4: one letter per object for
+--          its archived rows: '-' there are none, k keep, s set, a append, d delete; then for each object
+--          its new value and the counter of the value that was read, which is bytes 8 to 15, or zeros if
+--          there was none; then the new summaries; then the archived rows of those objects that have s or
+--          a, in order
 -- Returns for each object 1 if written, 0 if the race was lost.
-local expiry, n, settled = ARGV[1], tonumber(ARGV[2]), ARGV[4]
+local expiry, n, actions = ARGV[1], tonumber(ARGV[2]), ARGV[4]
 local summaries = ARGV[3] == '1' and n or 0
 local rows = 4 + 2 * n + summaries
 local written = {}
 for i = 1, n do
-  local letter = string.sub(settled, i, i)
-  local brings = letter == 's' or letter == 'a'
-  if brings then
+  local action = string.sub(actions, i, i)
+  local has_rows = action == 's' or action == 'a'
+  if has_rows then
     rows = rows + 1
   end
   local counter = redis.call('GETRANGE', KEYS[i], 8, 15)
@@ -26,14 +26,14 @@ for i = 1, n do
     if summaries > 0 then
       redis.call('SET', KEYS[n + i], ARGV[4 + 2 * n + i], 'PX', expiry)
     end
-    if letter ~= '-' then
+    if action ~= '-' then
       local key = KEYS[n + summaries + i]
-      if letter == 's' then
+      if action == 's' then
         redis.call('SET', key, ARGV[rows], 'PX', expiry)
-      elseif letter == 'd' then
+      elseif action == 'd' then
         redis.call('UNLINK', key)
       else
-        if letter == 'a' then
+        if action == 'a' then
           redis.call('APPEND', key, ARGV[rows])
         end
         redis.call('PEXPIRE', key, expiry)

@@ -1,4 +1,4 @@
-"""How commands reach Redis: one server here, a cluster in `service.redis.cluster`."""
+"""Connections to Redis: to one server here, to a cluster in `service.redis.cluster`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,27 +6,27 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from redis import Redis, RedisCluster
-from redis.exceptions import TimeoutError  # noqa: A004  its own name
+from redis.exceptions import TimeoutError  # noqa: A004  redis-py's name
 
 __all__ = ["Command", "Connection", "Credentials", "ServerConnection", "require_replicas"]
 
 Command = tuple[Any, ...]
-"""A command's name and arguments, as they are sent; it names one key, or several of one hash tag where
+"""A command's name and arguments, as sent; it names one key, or several of one hash tag if
 `Connection.objects_per_command` is 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who we are to Redis, and how we know that it is Redis.
+    """How the service and Redis authenticate each other.
 
     Attributes
     ----------
     username, password
-        Used where the URL carries none; empty for none.
+        Used if the URL contains none; empty for none.
     ca_file
-        PEM file of whom to trust; None for whom the system trusts.
+        PEM file of the trusted certificate authorities; None for those of the system.
     certificate_file, key_file
-        PEM files of our own certificate, where the server asks for one.
+        PEM files of the client certificate, if the server requires one.
     """
 
     username: str = ""
@@ -36,12 +36,17 @@ class Credentials:
     key_file: Path | None = None
 
     def options(self, url: str) -> dict[str, Any]:
-        """Give redis-py's options for a server or a cluster.
+        """Return redis-py's options for a server or a cluster.
+
+        Parameters
+        ----------
+        url
+            Its scheme says whether to encrypt.
 
         Raises
         ------
         ValueError
-            There are certificates, and the URL says not to encrypt.
+            There are certificates, but the URL's scheme is not encrypted.
         """
         login = {"username": self.username or None, "password": self.password or None}
         files = {
@@ -49,23 +54,23 @@ class Credentials:
             "ssl_certfile": self.certificate_file,
             "ssl_keyfile": self.key_file,
         }
-        given = {name: str(path) for name, path in files.items() if path}
+        certificates = {name: str(path) for name, path in files.items() if path}
         if not url.startswith("rediss"):
-            if given:
+            if certificates:
                 raise ValueError("certificates need rediss:// instead of redis://")
             return login
-        return login | given | {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+        return login | certificates | {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 
 
 class Connection(Protocol):
-    """A way to one server or to many; safe to be shared between threads, raises redis-py's own errors.
+    """A connection to one server or many; safe to share between threads, raises redis-py's own errors.
 
     Attributes
     ----------
     address
         For messages; never with a password.
     objects_per_command
-        Of how many objects one command may name the keys.
+        Largest number of objects whose keys one command may name.
     """
 
     address: str
@@ -73,28 +78,40 @@ class Connection(Protocol):
 
     @property
     def client(self) -> Redis | RedisCluster:
-        """For commands one at a time, in whichever way the client sends them."""
+        """The client, for single commands."""
 
     def get_many(self, keys: Sequence[str]) -> list[Any]:
-        """Read many values, None for each that is not stored, in one round trip."""
+        """Return many values in one round trip; None for each that is not stored.
+
+        Parameters
+        ----------
+        keys
+            Shape (n,).
+        """
 
     def get_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
-        """Read pairs of values, each pair of one hash tag and as of one moment."""
+        """Return pairs of values, each pair as of one moment.
+
+        Parameters
+        ----------
+        pairs
+            Keys; those of a pair have the same hash tag.
+        """
 
     def send(self, commands: Sequence[Command], *, replicas: int = 0) -> list[Any]:
-        """Send many commands in one round trip; what a server answers with an error is an exception there.
+        """Send many commands in one round trip; an error reply is returned as an exception.
 
         Parameters
         ----------
         commands
             Each is sent once.
         replicas
-            Come back only when so many replicas have what was written.
+            Number of replicas that must have received the writes before this returns.
 
         Returns
         -------
         list
-            Shape (n,), replies as they come: integers, bytes, None, lists, or exceptions.
+            Shape (n,), unprocessed replies: integers, bytes, None, lists, or exceptions.
 
         Raises
         ------
@@ -103,10 +120,10 @@ class Connection(Protocol):
         """
 
     def servers(self) -> list[Redis]:
-        """Give a client of each server that holds a part of the keys."""
+        """Return a client of each server that holds a part of the keys."""
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
 
 
 class ServerConnection:
@@ -115,11 +132,11 @@ class ServerConnection:
     Parameters
     ----------
     client
-        Gives bytes, not strings, and does not retry.
+        Returns bytes, not strings, and does not retry.
     """
 
-    # Each command and each reply has its price; with so many Redis serves nobody else for half a
-    # millisecond.
+    # Each command and each reply has an overhead; with this many objects Redis is busy for half a
+    # millisecond, during which it serves no other client.
     objects_per_command = 50
 
     def __init__(self, client: Redis) -> None:
@@ -129,12 +146,12 @@ class ServerConnection:
         self._wait_ms = round(1000 * (options.get("socket_timeout") or 2.0) / 2)
 
     def get_many(self, keys: Sequence[str]) -> list[Any]:
-        """Read many values by one command."""
+        """Return many values by one command."""
         values: list[Any] = self.client.mget(keys)
         return values
 
     def get_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
-        """Read pairs of values by one command."""
+        """Return pairs of values by one command."""
         values = self.get_many([key for pair in pairs for key in pair])
         return list(zip(values[::2], values[1::2], strict=True))
 
@@ -151,23 +168,30 @@ class ServerConnection:
         return list(replies)
 
     def servers(self) -> list[Redis]:
-        """Give the one client."""
+        """Return the one client."""
         return [self.client]
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         self.client.close()
 
 
 def require_replicas(reply: Any, replicas: int) -> None:
-    """Check what a server answered to WAIT.
+    """Check a server's reply to WAIT.
+
+    Parameters
+    ----------
+    reply
+        Number of replicas that received the writes, or an exception.
+    replicas
+        Number of replicas required.
 
     Raises
     ------
     TimeoutError
-        Fewer replicas than asked for have what was written.
+        Fewer replicas than required have received the writes.
     """
     if isinstance(reply, Exception):
         raise reply
     if reply < replicas:
-        raise TimeoutError(f"{reply} of {replicas} replicas have what was written")
+        raise TimeoutError(f"{reply} of {replicas} replicas have received the writes")

@@ -37,17 +37,17 @@ _STATES: tuple[tuple[type[Exception], str], ...] = (
     (BusyLoadingError, "is loading its data"),
     (ReadOnlyError, "is a read-only replica"),
     (OutOfMemoryError, "is out of memory"),
-    (ClusterDownError, "is without a node for some objects"),
-    (SlotNotCoveredError, "is without a node for some objects"),
+    (ClusterDownError, "has no node for some objects"),
+    (SlotNotCoveredError, "has no node for some objects"),
     (AskError, "is moving objects between its nodes"),
     (TryAgainError, "is moving objects between its nodes"),
-    (ResponseError, "refuses a command"),
+    (ResponseError, "rejects a command"),
     (RedisError, "cannot be reached"),
 )
 
 
 def translate(error: Exception, address: str) -> ServiceError:
-    """Give the service's own error for one of redis-py's.
+    """Return the service's own error for one of redis-py's.
 
     Parameters
     ----------
@@ -56,26 +56,34 @@ def translate(error: Exception, address: str) -> ServiceError:
     address
         Host and port, for the message; never with a password.
     """
-    # A cluster's client says only that no node will do; why stands behind it.
+    # A cluster's client says only that no node can be used; the reason is the error's cause.
     cause = error.__cause__ if isinstance(error, RedisClusterException) else None
-    # What the server says about a wrong database number, which is in the URL.
+    # "DB index" is in the server's answer to a wrong database number, which is part of the URL.
     if isinstance(error, _CREDENTIALS) or isinstance(cause, _CREDENTIALS) or "DB index" in str(error):
         return SettingsError(
-            f"Redis at {address} refuses us; see NIGHTJAR_REDIS_URL and NIGHTJAR_REDIS_PASSWORD: {error}"
+            f"Redis at {address} denies access; check NIGHTJAR_REDIS_URL and NIGHTJAR_REDIS_PASSWORD: {error}"
         )
     if isinstance(error, ClusterCrossSlotError):
         return SettingsError(
-            f"Redis at {address} is a cluster: NIGHTJAR_REDIS_URL begins with redis+cluster://"
+            f"Redis at {address} is a cluster: NIGHTJAR_REDIS_URL must begin with redis+cluster://"
         )
     if "Cluster mode is not enabled" in str(error):
-        return SettingsError(f"Redis at {address} is no cluster: NIGHTJAR_REDIS_URL begins with redis://")
+        return SettingsError(
+            f"Redis at {address} is not a cluster: NIGHTJAR_REDIS_URL must begin with redis://"
+        )
     state = next((words for kind, words in _STATES if isinstance(error, kind)), "cannot be reached")
     return StoreUnavailableError(f"Redis at {address} {state}: {error}")
 
 
 @contextmanager
 def translated(address: str) -> Iterator[None]:
-    """Translate every error that redis-py raises within."""
+    """Translate every error that redis-py raises in the context.
+
+    Parameters
+    ----------
+    address
+        As for `translate`.
+    """
     try:
         yield
     except (RedisError, RedisClusterException) as error:

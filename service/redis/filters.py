@@ -14,31 +14,44 @@ FILTERS_KEY = "nj:filters"
 
 
 class RedisFilters:
-    """Filters in Redis; safe to be shared between threads.
+    """Filters in Redis; safe to share between threads.
 
     Parameters
     ----------
-    link
+    connection
         To a server or a cluster.
     """
 
-    def __init__(self, link: Connection) -> None:
-        self._link = link
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def all(self) -> list[FilterSpec]:
-        """Read every filter, by name."""
-        with translated(self._link.address):
-            stored: Any = self._link.client.hgetall(FILTERS_KEY)
-        return sorted(
-            (read_filter(orjson.loads(value)) for value in stored.values()), key=lambda one: one.name
-        )
+        """Return every filter, sorted by name."""
+        with translated(self._connection.address):
+            stored: Any = self._connection.client.hgetall(FILTERS_KEY)
+        filters = (read_filter(orjson.loads(value)) for value in stored.values())
+        return sorted(filters, key=lambda spec: spec.name)
 
     def put(self, spec: FilterSpec) -> bool:
-        """Write a filter; whether it is new."""
-        with translated(self._link.address):
-            return bool(self._link.client.hset(FILTERS_KEY, spec.name, orjson.dumps(write_filter(spec))))
+        """Store a filter; return whether it is new.
+
+        Parameters
+        ----------
+        spec
+            Replaces a filter of the same name.
+        """
+        with translated(self._connection.address):
+            return bool(
+                self._connection.client.hset(FILTERS_KEY, spec.name, orjson.dumps(write_filter(spec)))
+            )
 
     def remove(self, name: str) -> bool:
-        """Take a filter away; whether there was one."""
-        with translated(self._link.address):
-            return bool(self._link.client.hdel(FILTERS_KEY, name))
+        """Remove a filter; return whether it existed.
+
+        Parameters
+        ----------
+        name
+            Of the filter.
+        """
+        with translated(self._connection.address):
+            return bool(self._connection.client.hdel(FILTERS_KEY, name))

@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 
-from service.core.ports.messages import OutgoingMessage
+from service.core.ports.messages import SOURCE_HEADER, OutgoingMessage, Partition
 from service.errors import InputError, RejectionCode
+from service.kafka.records import TopicRecord, source_of
 from service.kafka.sink import KafkaSink
-from service.kafka.topic_ranges import Partition
-from service.kafka.topic_writer import TopicRecord
 from service.settings import Settings
 from service.tools.audit.topic_extents import true_extents
-from service.tools.source_header import SOURCE_HEADER, source_of
 from service.wiring.tools import KafkaClients, connected_sink, fail_fast
 
 __all__ = ["REPLAYED_HEADER", "DeadLetterReplay"]
@@ -74,7 +72,7 @@ class DeadLetterReplay:
             }
 
     def _committed(self, code: str) -> dict[Partition, int]:
-        return self.clients.committed_positions(self._group(code), list(self._ends))
+        return self.clients.committed_offsets(self._group(code), list(self._ends))
 
     def due(self) -> Counter[tuple[str, str]]:
         """Count the letters to send by error class and destination.
@@ -126,7 +124,7 @@ class DeadLetterReplay:
         for letter in batch:
             self._positions[_class_of(letter)][letter.topic, letter.partition] = letter.offset + 1
         for code in {_class_of(letter) for letter in batch}:
-            progress = self.clients.group_positions(self._group(code), self._positions[code])
+            progress = self.clients.group_offsets(self._group(code), self._positions[code])
             sink.send_offsets(progress, fail_fast)
         sink.commit(fail_fast)
 
@@ -143,7 +141,7 @@ class DeadLetterReplay:
                     yield letter
 
     def _destination(self, letter: TopicRecord) -> str:
-        return self.topic or source_of(letter)[0]
+        return self.topic or source_of(letter).topic
 
     def _message(self, letter: TopicRecord) -> OutgoingMessage:
         headers = [(REPLAYED_HEADER, letter.headers[SOURCE_HEADER])]

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from service.backoff import Backoff
 from service.core.records.published import Filter, Record, parse_record
 from service.core.taxonomy import CLASS_IDS
 from service.errors import BrokerUnavailableError, InputError
@@ -16,7 +17,8 @@ from service.wiring.tools import KafkaClients
 __all__ = ["check_classes", "matching_records", "open_reader", "record_line", "result_text"]
 
 POLL = timedelta(milliseconds=200)
-RETRY_PAUSE_S = 1.0
+INITIAL_DELAY = timedelta(seconds=0.5)
+MAXIMUM_DELAY = timedelta(seconds=5)
 CLASSES_SHOWN = 3
 
 
@@ -65,17 +67,16 @@ def open_reader(
     BrokerUnavailableError
         The broker does not answer or the topic does not exist, and `on_wait` is None.
     """
-    is_waiting = False
+    backoff = Backoff(INITIAL_DELAY, MAXIMUM_DELAY)
     while True:
         try:
             return clients.topic_reader([topic], from_beginning=from_beginning)
         except BrokerUnavailableError as error:
             if on_wait is None:
                 raise
-            if not is_waiting:
+            if not backoff.failures:
                 on_wait(error)
-            is_waiting = True
-            time.sleep(RETRY_PAUSE_S)
+            time.sleep(backoff.next_s())
 
 
 def matching_records(

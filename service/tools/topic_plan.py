@@ -90,7 +90,7 @@ def outcome_lines(
         changed = [f"{key} {old or 'unset'} -> {new}, " for key, (old, new) in outcome.changes.items()]
         differs = count != plan.partitions
         note = f", kept; {plan.partitions} requested" if differs else ""
-        yield f"{outcome.done} {plan.name}: {''.join(changed)}{count} partitions{note}"
+        yield f"{outcome.action} {plan.name}: {''.join(changed)}{count} partitions{note}"
         any_differs = any_differs or differs
     if any_differs:
         yield PARTITIONS_KEPT

@@ -6,21 +6,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from service.backoff import Backoff
+from service.core.ports.messages import MessagePosition, Partition
 from service.errors import TransientError
-from service.kafka.group_offsets import group_positions
+from service.kafka.group_offsets import GroupOffsets, committed_offsets, group_offsets
 from service.kafka.options import common_options, librdkafka_logger, producer_options
 from service.kafka.sink import KafkaSink
-from service.kafka.source import Positions
 from service.kafka.topic_admin import BROKERS_DEFAULT, TopicAdmin, TopicPlan
-from service.kafka.topic_ranges import Partition, RangeReader
+from service.kafka.topic_ranges import RangeReader
 from service.kafka.topic_reader import TopicReader
-from service.kafka.topic_writer import Position, TopicWriter, committed_positions
+from service.kafka.topic_writer import TopicWriter
 from service.settings import Settings
 
 __all__ = ["KafkaClients", "connected_sink", "fail_fast", "kafka_clients"]
 
 SINK_TIMEOUT = timedelta(minutes=1)
-RETRY_PAUSE_S = 0.2
+INITIAL_DELAY = timedelta(milliseconds=200)
+MAXIMUM_DELAY = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class KafkaClients:
         return TopicAdmin(self.options)
 
     def topic_writer(
-        self, on_delivered: Callable[[int, Position], None] = lambda _tag, _position: None
+        self, on_delivered: Callable[[int, MessagePosition], None] = lambda _tag, _position: None
     ) -> TopicWriter:
         """Make a producer that sends messages unchanged.
 
@@ -119,7 +121,7 @@ class KafkaClients:
         admin.ensure([TopicPlan(topic, partitions, {})], replication=BROKERS_DEFAULT)
         return True
 
-    def committed_positions(self, group_id: str, partitions: Sequence[Partition]) -> dict[Partition, int]:
+    def committed_offsets(self, group_id: str, partitions: Sequence[Partition]) -> dict[Partition, int]:
         """Return the offset of the next message of each partition for a group; 0 where it committed none.
 
         Parameters
@@ -134,9 +136,9 @@ class KafkaClients:
         BrokerUnavailableError
             The broker does not answer.
         """
-        return committed_positions(self.options, group_id, partitions)
+        return committed_offsets(self.options, group_id, partitions)
 
-    def group_positions(self, group_id: str, positions: Mapping[Partition, int]) -> Positions:
+    def group_offsets(self, group_id: str, positions: Mapping[Partition, int]) -> GroupOffsets:
         """Return positions of a group without members, for `KafkaSink.send_offsets`.
 
         Parameters
@@ -146,7 +148,7 @@ class KafkaClients:
         positions
             Offset of the next message by (topic, partition).
         """
-        return group_positions(self.options, group_id, positions)
+        return group_offsets(self.options, group_id, positions)
 
 
 def kafka_clients(settings: Settings, brokers: str = "") -> KafkaClients:
@@ -191,6 +193,7 @@ def connected_sink(settings: Settings, clients: KafkaClients, name: str) -> Kafk
     named = settings.model_copy(update={"worker_id": name})
     options = producer_options(named) | {"bootstrap.servers": clients.options["bootstrap.servers"]}
     sink = KafkaSink(options, SINK_TIMEOUT, librdkafka_logger(named))
+    backoff = Backoff(INITIAL_DELAY, MAXIMUM_DELAY)
     deadline = time.monotonic() + SINK_TIMEOUT.total_seconds()
     while True:
         try:
@@ -198,7 +201,7 @@ def connected_sink(settings: Settings, clients: KafkaClients, name: str) -> Kafk
         except TransientError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(RETRY_PAUSE_S)
+            time.sleep(backoff.next_s())
         else:
             return sink
 

@@ -140,7 +140,7 @@ def _shadow_classifier(
     bundles = load_shadow_bundles(settings)
     if not bundles:
         return None
-    return ShadowClassifier(bundles, policy, publisher, objects, settings.history_length, clock.pause)
+    return ShadowClassifier(bundles, policy, publisher, objects, settings.history_length, clock)
 
 
 def _tracer(settings: Settings) -> Tracer:

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 import structlog
 
+from service.backoff import conflict_pause
 from service.core.alerts import DecodedBatch
 from service.core.classification import Classification
 from service.core.compare_and_set import save_until_current
@@ -123,7 +124,9 @@ class BatchProcessor:
         batch = self._decode(messages)
         # Another worker may hold alerts of the same objects: those that it saved first are processed again.
         save_until_current(
-            batch.alerts_by_object(), lambda pending: self._process_objects(batch, pending), self._clock.pause
+            batch.alerts_by_object(),
+            lambda pending: self._process_objects(batch, pending),
+            conflict_pause(self._clock.sleep),
         )
         return self._publish(batch)
 

@@ -1,7 +1,6 @@
 """The worker's loop: poll a batch, process it, commit its results with its offsets."""
 
 import gc
-import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from service.backoff import Backoff
 from service.core.ports.messages import MessageSink, MessageSource, SourceMessage
 from service.errors import TransientError
 from service.worker.metrics import WorkerMetrics
@@ -21,9 +21,9 @@ __all__ = ["Worker"]
 
 log = structlog.get_logger(__name__)
 
-FIRST_PAUSE = timedelta(milliseconds=100)
+INITIAL_DELAY = timedelta(milliseconds=100)
 # Short enough to resume soon after the end of an outage.
-LONGEST_PAUSE = timedelta(seconds=2)
+MAXIMUM_DELAY = timedelta(seconds=2)
 LAG_INTERVAL = timedelta(seconds=1)
 GARBAGE_THRESHOLD = 100_000  # allocations minus deallocations that trigger a collection
 
@@ -84,7 +84,7 @@ class Worker:
         self._outage = Outage(metrics)
         self._holds_a_batch = False
         self._uncommitted: UncommittedBatch | None = None
-        self._pause = FIRST_PAUSE
+        self._backoff = Backoff(INITIAL_DELAY, MAXIMUM_DELAY)
         self._lag_reported_s = 0.0
 
     def run(self) -> None:
@@ -173,9 +173,7 @@ class Worker:
     def _wait_after(self, error: TransientError) -> None:
         """Pause, longer after each failure since the last commit."""
         self._outage.record_failure(error, holds_a_batch=self._holds_a_batch)
-        # With jitter, so that the workers of a group do not all reconnect at once.
-        self._stop.wait(self._pause.total_seconds() * random.uniform(0.5, 1.0))  # noqa: S311
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._stop.wait(self._backoff.next_s())
 
     def _back_to_last_commit(self) -> None:
         self._sink.reset()
@@ -196,7 +194,7 @@ class Worker:
     def _record_commit(self) -> None:
         """Count the batch that was committed."""
         self._holds_a_batch = False
-        self._pause = FIRST_PAUSE
+        self._backoff.reset()
         if self._uncommitted is None:
             return
         messages, result, started_s = self._uncommitted

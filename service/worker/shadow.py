@@ -9,16 +9,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from service.backoff import conflict_pause
 from service.core.abstention import AbstentionPolicy
 from service.core.alerts import AlertBatch, Survey, object_key
 from service.core.classification import Classification
 from service.core.classifier import ObjectClassifier
-from service.core.compare_and_set import Pause
 from service.core.models.bundle import Bundle
 from service.core.point_in_time import classify_at
 from service.core.ports.messages import OutgoingMessage
 from service.core.ports.store import ModelInfo, ObjectStore
 from service.core.state.shadow_history import add_results
+from service.worker.clock import Clock
 from service.worker.context import Batch
 from service.worker.object_update import ObjectUpdate
 from service.worker.publish import Publisher
@@ -41,8 +42,8 @@ class ShadowClassifier:
         The store of objects; results are kept in its `for_model`.
     history_length
         Results kept per object.
-    pause
-        Waits between attempts where another worker changed the same objects.
+    clock
+        Time.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class ShadowClassifier:
         publisher: Publisher,
         store: ObjectStore,
         history_length: int,
-        pause: Pause,
+        clock: Clock,
     ) -> None:
         unique = {bundle.digest: bundle for bundle in bundles.values()}
         self._by_digest = {digest: ObjectClassifier(bundle) for digest, bundle in unique.items()}
@@ -62,7 +63,7 @@ class ShadowClassifier:
         self._publisher = publisher
         self._store = store
         self._history_length = history_length
-        self._pause = pause
+        self._clock = clock
 
     def prepare(self) -> None:
         """Register the models, and compile what they need where the cache on disk does not have it.
@@ -151,7 +152,7 @@ class ShadowClassifier:
             self._store.for_model(digest),
             {key: list(by_alert.values()) for key, by_alert in by_object.items()},
             self._history_length,
-            self._pause,
+            conflict_pause(self._clock.sleep),
         )
         by_alert = {(key, result.alert_id): result for key, of_key in stored.items() for result in of_key}
         return {i: by_alert[key, results[i].alert_id] for i, key in keys.items()}

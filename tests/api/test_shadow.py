@@ -1,11 +1,12 @@
+import time
 from dataclasses import replace
 
 import httpx
 
+from service.backoff import conflict_pause
 from service.core.ports.store import ModelInfo
 from service.core.state.shadow_history import add_results
 from service.redis.store import RedisStore
-from service.worker.clock import SystemClock
 from tests.api.test_objects import KEY, get, problem
 from tests.support.bundles import random_bundle
 from tests.support.objects import classification, object_state, put
@@ -21,7 +22,9 @@ def test_results_of_other_models_stand_beside_and_not_among_those_of_the_one_at_
         replace(classification(number, bundle.digest, [0.25, 0.75]), mjd_tai=60000.0 + number)
         for number in (7, 5)
     )
-    add_results(store.for_model(bundle.digest), {KEY: [late, early]}, limit=10, pause=SystemClock().pause)
+    add_results(
+        store.for_model(bundle.digest), {KEY: [late, early]}, limit=10, pause=conflict_pause(time.sleep)
+    )
 
     answer = get(client, f"/v1/objects/{KEY}/others")
 

@@ -71,9 +71,9 @@ def test_topics_are_made_with_partitions_retention_and_room_for_the_largest_mess
 def test_second_run_changes_only_what_differs(broker: Broker) -> None:
     variables = names()
     topic = variables["NIGHTJAR_LSST_TOPICS"]
-    assert f"made {topic}: 3 partitions\n" in run(broker, "--partitions=3", **variables)
+    assert f"created {topic}: 3 partitions\n" in run(broker, "--partitions=3", **variables)
 
-    assert f"kept {topic}: 3 partitions\n" in run(broker, "--partitions=3", **variables)
+    assert f"unchanged {topic}: 3 partitions\n" in run(broker, "--partitions=3", **variables)
 
     changed = run(broker, "--partitions=4", "--source-retention=P2D", **variables)
     assert (
@@ -83,7 +83,7 @@ def test_second_run_changes_only_what_differs(broker: Broker) -> None:
     assert changed.splitlines()[-1].startswith(
         "The number of partitions of an existing topic is not changed: "
     )
-    assert f"kept {variables['NIGHTJAR_OUTPUT_TOPIC']}" in changed
+    assert f"unchanged {variables['NIGHTJAR_OUTPUT_TOPIC']}" in changed
     wait_until(lambda: int(config(broker, topic)["retention.ms"]) == 2 * DAY_MS, "the change")
     assert partitions(broker)[topic] == 3
 
@@ -134,7 +134,7 @@ def test_more_copies_than_brokers_is_said_in_one_line(apache_kafka: Broker) -> N
     done = nightjar("topics", "--replication=3", timeout_s=60, **variables)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("nightjar: Kafka refuses to make topic ")
+    assert line.startswith("nightjar: Kafka refuses to create topic ")
 
 
 @pytest.mark.parametrize("command", ["topics", "audit"])

@@ -1,4 +1,4 @@
-"""Embedded servers start, answer, survive or lose data as they say, and leave nothing behind."""
+"""Embedded servers start, answer, keep or lose data as documented, and clean up."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ def test_broker_returns_what_was_produced(broker: Broker, unique_topic: TopicFac
     )
 
 
-def test_creating_a_topic_twice_keeps_it(broker: Broker, unique_topic: TopicFactory) -> None:
+def test_creating_an_existing_topic_keeps_it(broker: Broker, unique_topic: TopicFactory) -> None:
     topic = unique_topic(broker, partitions=2)
     produce(broker.bootstrap_servers, topic, [b"kept"])
 
@@ -49,7 +49,7 @@ def test_creating_a_topic_twice_keeps_it(broker: Broker, unique_topic: TopicFact
     assert [r.value for r in read_topic(broker.bootstrap_servers, topic)] == [b"kept"]
 
 
-def test_killed_broker_comes_back_on_its_port_with_its_data_where_durable(own_broker: Broker) -> None:
+def test_killed_broker_restarts_on_its_port_and_with_its_data_if_durable(own_broker: Broker) -> None:
     address = own_broker.bootstrap_servers
     create_topics(address, {"t": 1})
     produce(address, "t", [b"before"])
@@ -64,14 +64,14 @@ def test_killed_broker_comes_back_on_its_port_with_its_data_where_durable(own_br
         assert [r.value for r in read_topic(address, "t")] == [b"before"]
 
 
-def test_restart_without_data_forgets_topics(own_broker: Broker) -> None:
+def test_restart_without_data_deletes_topics(own_broker: Broker) -> None:
     create_topics(own_broker.bootstrap_servers, {"t": 1})
     own_broker.restart(keep_data=False)
     assert "t" not in topic_names(own_broker.bootstrap_servers)
 
 
 @pytest.mark.parametrize("append_only", [True, False])
-def test_killed_redis_keeps_data_only_where_it_writes_them(append_only: bool) -> None:
+def test_killed_redis_keeps_data_only_with_an_append_only_file(append_only: bool) -> None:
     with EmbeddedRedis(append_only=append_only) as server, Redis.from_url(server.url) as client:
         client.set("k", "v")
         server.kill()
@@ -90,7 +90,7 @@ def test_paused_redis_answers_only_after_it_resumes(own_redis: EmbeddedRedis) ->
         assert client.ping()
 
 
-def test_redis_refuses_writes_beyond_its_memory_limit() -> None:
+def test_redis_rejects_writes_beyond_its_memory_limit() -> None:
     with EmbeddedRedis(max_memory_bytes=2**22) as server, Redis.from_url(server.url) as client:
         client.set("small", b"x")
         with pytest.raises(OutOfMemoryError):
@@ -105,16 +105,16 @@ def test_closed_server_leaves_no_process_port_or_directory() -> None:
     assert not accepts_connections(port)
 
 
-def test_server_that_cannot_start_says_why_with_the_end_of_its_log() -> None:
+def test_server_that_cannot_start_reports_the_end_of_its_log() -> None:
     class Broken(EmbeddedRedis):
         def _command(self) -> list[str]:
             return [*super()._command(), "--no-such-option", "1"]
 
-    with pytest.raises(FatalError, match=r"(?s)ended at its start with exit code 1.*no-such-option"):
+    with pytest.raises(FatalError, match=r"(?s)ended during startup with exit code 1.*no-such-option"):
         Broken().start()
 
 
-def test_server_that_never_answers_is_killed_after_its_time() -> None:
+def test_server_that_never_answers_is_killed_after_the_timeout() -> None:
     class Mute(EmbeddedRedis):
         def _command(self) -> list[str]:
             return ["sleep", "60"]
@@ -136,14 +136,14 @@ def test_port_taken_by_another_program_is_replaced() -> None:
             assert second.running
 
 
-def test_missing_program_is_named(tmp_path: Path) -> None:
+def test_missing_program_is_reported(tmp_path: Path) -> None:
     child = ChildProcess("thing", ["/no/such/program"], tmp_path / "log")
     child.start()
     wait_until(lambda: not child.running, "it ends")
     assert "/no/such/program: No such file or directory" in child.output()
 
 
-def test_child_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
+def test_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     child = ChildProcess(
         "stubborn", ["bash", "-c", "trap '' TERM; echo up; sleep 60 & wait; wait"], tmp_path / "log"
     )
@@ -179,7 +179,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def test_free_ports_lie_below_those_of_outgoing_connections() -> None:
+def test_free_ports_are_below_those_of_outgoing_connections() -> None:
     first_outgoing = 32_768
     kernel_range = Path("/proc/sys/net/ipv4/ip_local_port_range")
     if kernel_range.exists():
@@ -187,14 +187,14 @@ def test_free_ports_lie_below_those_of_outgoing_connections() -> None:
     assert max(free_port() for _ in range(50)) < first_outgoing
 
 
-def test_no_free_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_free_port_is_returned_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     few = [free_port() for _ in range(20)]
     monkeypatch.setattr(processes, "PORTS", few)
     with pytest.raises(FatalError, match="no free port"):
         free_port()
 
 
-def test_missing_kafka_installation_says_which_setting_to_set(tmp_path: Path) -> None:
+def test_missing_kafka_installation_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="set NIGHTJAR_KAFKA_HOME"):
         find_kafka(tmp_path)
 

@@ -15,14 +15,14 @@ REPLICATED = {
     "transaction.state.log.min.isr": "2",
     "group.min.session.timeout.ms": "1000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
-    # By default a broker is missed after it was silent for 9 s.
+    # By default a silent broker is removed after 9 s.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
 }
 
 
 class Cluster(ApacheKafka):
-    """The first broker, which is the controller too, and two that join it.
+    """The first broker, which is also the controller, and two that join it.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Cluster(ApacheKafka):
         self.followers = [Follower(self, number) for number in (2, 3)]
 
     def start(self) -> None:
-        """Start all three, the first first."""
+        """Start all three, the controller first."""
         super().start()
         for follower in self.followers:
             follower.start()
@@ -53,9 +53,9 @@ class Follower(ApacheKafka):
     Parameters
     ----------
     first
-        The cluster's first broker, which is started before.
+        The cluster's first broker, already started.
     number
-        Its own in the cluster.
+        Its node id in the cluster.
     """
 
     def __init__(self, first: ApacheKafka, number: int) -> None:

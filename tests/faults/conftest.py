@@ -1,4 +1,4 @@
-"""A broker that tests may kill, and services upon it; long forms by ``NIGHTJAR_LONG_TESTS=1``."""
+"""A broker that tests may kill, and services that use it; long forms with ``NIGHTJAR_LONG_TESTS=1``."""
 
 import os
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from service.embedded.broker import ApacheKafka, Broker, EmbeddedBroker, find_ka
 from service.errors import InputError
 from tests.conftest import ROOT
 
-# Services under test are made as in the integration tests.
+# Deployments are created as in the integration tests.
 from tests.integration.conftest import deploy, models
 
 __all__ = ["deploy", "models"]
 
-# So that a member's silence and a transaction's age are noticed within a second or two.
-IMPATIENT = {
+# So that silent members and old transactions are noticed within a second or two.
+SHORT_INTERVALS = {
     "group.min.session.timeout.ms": "1000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 }
@@ -23,20 +23,20 @@ IMPATIENT = {
 
 @pytest.fixture(scope="session")
 def fault_broker() -> Iterator[Broker]:
-    """Run Apache Kafka where there is one, else the embedded broker; tests leave it running."""
+    """Run Apache Kafka if it is installed, else the embedded broker; tests leave it running."""
     try:
         kafka_home = find_kafka(ROOT / os.environ.get("NIGHTJAR_KAFKA_HOME", "../shared/kafka"))
     except InputError:
-        found: Broker = EmbeddedBroker()
+        broker: Broker = EmbeddedBroker()
     else:
-        found = ApacheKafka(kafka_home, IMPATIENT)
-    with found:
-        yield found
+        broker = ApacheKafka(kafka_home, SHORT_INTERVALS)
+    with broker:
+        yield broker
 
 
 @pytest.fixture
 def durable_broker(fault_broker: Broker) -> Broker:
-    """Give the broker, if it keeps its data when it is killed."""
+    """Return the broker if it keeps its data when it is killed."""
     if not fault_broker.durable:
         pytest.skip("the embedded broker holds its data in memory: set NIGHTJAR_KAFKA_HOME")
     return fault_broker
@@ -44,13 +44,13 @@ def durable_broker(fault_broker: Broker) -> Broker:
 
 @pytest.fixture
 def fencing_broker(fault_broker: Broker) -> Broker:
-    """Give the broker, if it ends the transactions of the silent and shuts them out of their group."""
+    """Return the broker if it aborts the transactions of silent workers and fences them."""
     if not fault_broker.hides_aborted:
-        pytest.skip("the embedded broker waits for a frozen worker for ever: set NIGHTJAR_KAFKA_HOME")
+        pytest.skip("the embedded broker waits forever for a frozen worker: set NIGHTJAR_KAFKA_HOME")
     return fault_broker
 
 
 @pytest.fixture
-def alone_url(redis_url: str) -> str:
-    """Give a database for the undisturbed run."""
+def reference_url(redis_url: str) -> str:
+    """Return the URL of a database for the undisturbed run."""
     return redis_url.removesuffix("/0") + "/1"

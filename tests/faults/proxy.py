@@ -1,4 +1,4 @@
-"""A bad connection: a TCP proxy that delays what passes, and cuts connections when asked to."""
+"""A bad connection: a TCP proxy that delays replies and cuts connections on request."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ CHUNK = 2**16
 
 
 class Proxy:
-    """Forwards connections to a port of this machine, as a context manager.
+    """Forwards connections to a local port, as a context manager.
 
     Parameters
     ----------
@@ -24,11 +24,11 @@ class Proxy:
     Attributes
     ----------
     port
-        Where it listens.
+        The port it listens on.
     delay_s
-        By how much everything that the server sends is held back.
+        Delay of everything that the server sends.
     n_cut
-        Connections cut so far.
+        Number of connections cut so far.
     """
 
     def __init__(self, target: int) -> None:
@@ -42,7 +42,7 @@ class Proxy:
         self.n_cut = 0
 
     def cut(self) -> None:
-        """End every connection, whatever is under way; half of a reply may have been sent."""
+        """Close every connection, possibly in the middle of a reply."""
         with self._lock:
             connections, self._open = self._open, set()
         for connection in connections:
@@ -83,13 +83,13 @@ class Proxy:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Start listening."""
         self._acceptor.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Cut all connections."""
         with self._listener:
-            self._listener.shutdown(socket.SHUT_RDWR)  # a thread that accepts is not woken by closing
+            self._listener.shutdown(socket.SHUT_RDWR)  # closing does not wake a thread that accepts
             self._acceptor.join()
         self.cut()

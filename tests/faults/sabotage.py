@@ -1,7 +1,7 @@
-"""A worker that kills or freezes itself at a chosen instant of its loop, run as a program.
+"""A worker that kills or freezes itself at a chosen point of its loop, run as a program.
 
 ``python -m tests.faults.sabotage INSTANT COUNT SIGNAL``, with the settings in the environment: an instant
-is ``before`` or ``after`` a step, or ``amid`` the writing to the store, of which half is then done.
+is ``before`` or ``after`` a step, or ``amid`` the write to the store, half of which is then done.
 """
 
 import os
@@ -39,7 +39,7 @@ INSTANTS = (
 def start_saboteur(
     deployment: Deployment, name: str, instant: str, number: signal.Signals, *, count: int = 3
 ) -> ChildProcess:
-    """Start a worker of a deployment that will send itself a signal."""
+    """Start a worker of a deployment that sends a signal to itself."""
     plain = worker_process(deployment.settings, deployment.directory, name)
     command = [sys.executable, "-m", "tests.faults.sabotage", instant, str(count), number.name]
     worker = ChildProcess(name, command, plain.log_path, plain.environment | {"PYTHONPATH": str(ROOT)})
@@ -49,7 +49,7 @@ def start_saboteur(
 
 
 class Saboteur:
-    """Sends a signal to its own process when an instant comes for the n-th time, once."""
+    """Sends a signal to its own process when a point of the loop is reached for the n-th time, once."""
 
     def __init__(self, instant: str, count: int, number: signal.Signals) -> None:
         self._when, _, self._step = instant.partition(" ")
@@ -57,15 +57,15 @@ class Saboteur:
         self._signal = number
 
     def tamper(self, worker: Worker) -> Worker:
-        """Put itself into a worker, whose parts are its own business otherwise."""
+        """Wrap a step of a worker, through its private attributes."""
         processor: Any = worker._processor
         part: Any = processor._store if self._step == "save" else worker._sink
-        # What is produced is to be in the broker's log, as part of it would be in a large batch.
-        settle = worker._sink._producer.flush if self._step == "produce" else lambda: None  # type: ignore[attr-defined]
-        setattr(part, self._step, self._wrapped(getattr(part, self._step), settle))
+        # The records must be in the broker's log, as some of a large batch would be.
+        flush = worker._sink._producer.flush if self._step == "produce" else lambda: None  # type: ignore[attr-defined]
+        setattr(part, self._step, self._wrapped(getattr(part, self._step), flush))
         return worker
 
-    def _wrapped(self, step: Callable[..., Any], settle: Callable[[], Any]) -> Callable[..., Any]:
+    def _wrapped(self, step: Callable[..., Any], flush: Callable[[], Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             if self._when == "before":
                 self._strike()
@@ -74,7 +74,7 @@ class Saboteur:
                 self._strike()
             result = step(*arguments)
             if self._when == "after":
-                settle()
+                flush()
                 self._strike()
             elif self._when == "amid":
                 self._left -= 1
@@ -89,7 +89,7 @@ class Saboteur:
 
 
 def main(instant: str, count: str, name: str) -> None:
-    """Run the worker as its command does."""
+    """Run the worker as `nightjar worker` does."""
     settings = read_settings()
     configure_logging(settings.log_level, json=settings.log_json)
     stop = Event()

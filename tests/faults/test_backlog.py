@@ -1,4 +1,4 @@
-"""A worker that is far behind works off what waits without needing more memory the longer it lasts."""
+"""A worker with a large backlog processes it in constant memory."""
 
 import statistics
 import time
@@ -19,25 +19,25 @@ from tests.support.kafka import produce
 from tests.support.service import worker_process
 
 PARTITIONS = 4
-# Each object comes back twelve times; a packet has some 4 kB.
+# Each object has twelve alerts; a packet has some 4 kB.
 N_OBJECTS, N_ALERTS = 500, 12
-# Of the long form, whose 504,000 alerts take the broker 2 GB of disk, and of the short one.
+# Of the long form, whose 504,000 alerts need 2 GB of the broker's disk, and of the short one.
 MANY, FEW = 84, 2
-# Until then the worker's queue of fetched messages fills up and its arrays reach their size.
+# During these alerts the worker's queue of fetched messages fills and its arrays reach their size.
 WARM_UP = 5_000
 EDGE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a worker has done and needs for it."""
+    """A worker's progress and memory."""
 
     alerts: int
     rss_bytes: int
 
 
 @pytest.mark.timeout(1800)
-def test_worker_that_is_far_behind_needs_no_more_memory_as_it_goes_on(
+def test_memory_of_a_worker_with_a_large_backlog_does_not_grow(
     fault_broker: Broker,
     redis_url: str,
     settings_factory: SettingsFactory,
@@ -56,7 +56,7 @@ def test_worker_that_is_far_behind_needs_no_more_memory_as_it_goes_on(
     count = N_OBJECTS * N_ALERTS * copies
     worker = worker_process(settings, tmp_path)
     worker.start()
-    samples = followed(fault_broker, settings, worker, count)
+    samples = sample_until_done(fault_broker, settings, worker, count)
     assert worker.stop() == 0
 
     warm = [sample for sample in samples if sample.alerts >= WARM_UP]
@@ -68,14 +68,14 @@ def test_worker_that_is_far_behind_needs_no_more_memory_as_it_goes_on(
     assert largest < 1.2 * early
 
 
-def followed(broker: Broker, settings: Settings, worker: ChildProcess, count: int) -> list[Sample]:
-    """Watch a worker until it has committed so many alerts."""
-    places = [TopicPartition("backlog", number) for number in range(PARTITIONS)]
+def sample_until_done(broker: Broker, settings: Settings, worker: ChildProcess, count: int) -> list[Sample]:
+    """Sample a worker until it has committed `count` alerts."""
+    partitions = [TopicPartition("backlog", number) for number in range(PARTITIONS)]
     process = psutil.Process(worker.pid)
     samples: list[Sample] = []
     with follower(broker, settings.group_id) as watcher:
         while not samples or samples[-1].alerts < count:
             assert worker.running, worker.output()
-            samples.append(Sample(committed(watcher, places), process.memory_info().rss))
+            samples.append(Sample(committed(watcher, partitions), process.memory_info().rss))
             time.sleep(0.1)
     return samples

@@ -1,4 +1,4 @@
-"""Redis killed, emptied, full, read-only or slow: nothing is lost, and light curves are as if nothing was."""
+"""Redis killed, emptied, full, read-only or slow: nothing is lost, and light curves are unaffected."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from service.embedded.redis import EmbeddedRedis
 from service.redis.store import RedisStore
 from service.settings import Settings
 from service.wiring.decoding import decoder
-from tests.faults.proof import BRISK, assert_exactly_once, assert_same_light_curves, lsst
+from tests.faults.proof import SHORT_TIMEOUTS, assert_exactly_once, assert_same_light_curves, lsst
 from tests.faults.proxy import Proxy
 from tests.integration.conftest import DeploymentFactory
 from tests.integration.deployment import Deployment
@@ -24,16 +24,16 @@ from tests.support.crowd import crowd
 from tests.support.kafka import wait_until
 
 PACKETS = lsst(crowd(70))
-# Long enough for every worker to be in mid-batch when Redis goes.
+# Small, so that every worker is in the middle of a batch when Redis fails.
 BATCH = 10
 
 
-def spread(index: int) -> int:
+def by_partition(index: int) -> int:
     return index % 4
 
 
 def last_of_each_object() -> list[bool]:
-    """Say of each packet whether it is the last of its object."""
+    """Return for each packet whether it is the last one of its object."""
     alerts = decoder(Settings()).decode([RawMessage(value, Survey.LSST) for _, value in PACKETS]).alerts
     last = dict(zip(alerts.object_id, alerts.message.tolist(), strict=True))
     is_last = np.zeros(len(PACKETS), np.bool_)
@@ -41,13 +41,13 @@ def last_of_each_object() -> list[bool]:
     return is_last.tolist()
 
 
-def test_killed_redis_that_keeps_a_file_has_lost_nothing(
+def test_killed_redis_with_an_append_only_file_loses_nothing(
     fault_broker: Broker, own_redis: EmbeddedRedis, redis_url: str, deploy: DeploymentFactory
 ) -> None:
-    deployment = deploy(fault_broker, own_redis.url, batch_size=BATCH, **BRISK)
+    deployment = deploy(fault_broker, own_redis.url, batch_size=BATCH, **SHORT_TIMEOUTS)
     for number in range(2):
         deployment.start_worker(f"worker-{number}")
-    deployment.send(PACKETS, spread)
+    deployment.send(PACKETS, by_partition)
 
     for part in (0.15, 0.45, 0.75):
         deployment.wait_until_committed(int(part * len(PACKETS)))
@@ -55,30 +55,30 @@ def test_killed_redis_that_keeps_a_file_has_lost_nothing(
         own_redis.start()
     deployment.wait_until_done()
 
-    assert_exactly_once(deployment, workers=2)
+    assert_exactly_once(deployment)
     assert_same_light_curves(deployment, redis_url, PACKETS)
 
 
-def test_objects_of_a_redis_that_lost_its_data_come_back_from_their_packets(
+def test_objects_of_a_redis_that_lost_its_data_are_rebuilt_from_packets(
     fault_broker: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     flags = last_of_each_object()
     earlier = [packet for packet, is_last in zip(PACKETS, flags, strict=True) if not is_last]
     last = [packet for packet, is_last in zip(PACKETS, flags, strict=True) if is_last]
     with EmbeddedRedis() as forgetful:
-        deployment = deploy(fault_broker, forgetful.url, batch_size=BATCH, **BRISK)
+        deployment = deploy(fault_broker, forgetful.url, batch_size=BATCH, **SHORT_TIMEOUTS)
         deployment.start_worker()
-        deployment.send(earlier, spread)
+        deployment.send(earlier, by_partition)
         deployment.wait_until_committed(len(earlier) // 2)
         forgetful.kill()
         forgetful.start()
         deployment.wait_until_done()
-        deployment.send(last, spread)
+        deployment.send(last, by_partition)
         deployment.wait_until_done()
 
         assert_exactly_once(deployment)
         assert_same_light_curves(deployment, redis_url, PACKETS)
-        # Whoever reads a result there finds the name of its model too.
+        # The models that results refer to are stored again too.
         assert stored_models(forgetful.url) == stored_models(redis_url)
 
 
@@ -91,77 +91,79 @@ def stored_models(url: str) -> set[str]:
 
 
 def full(client: Redis) -> Iterator[str]:
-    """Let no more memory be used; gives what the worker should say."""
+    """Allow no more memory; yield what the worker should log."""
     client.config_set("maxmemory", client.info("memory")["used_memory"])
     yield "is out of memory"
     client.config_set("maxmemory", 0)
 
 
 def read_only(client: Redis) -> Iterator[str]:
-    """Make it a replica of nothing, as in the middle of a failover."""
+    """Make it a replica of an absent master, as in the middle of a failover."""
     client.replicaof(LOOPBACK, 1)
     yield "is a read-only replica"
     client.replicaof("NO", "ONE")
 
 
 @pytest.mark.parametrize("refuse", [full, read_only])
-def test_redis_that_refuses_writes_is_waited_for(
+def test_worker_waits_for_a_redis_that_rejects_writes(
     fault_broker: Broker,
     redis_server: EmbeddedRedis,
     redis_url: str,
-    alone_url: str,
+    reference_url: str,
     deploy: DeploymentFactory,
     refuse: Callable[[Redis], Iterator[str]],
     long_form: bool,
 ) -> None:
     if refuse is read_only and not long_form:
-        pytest.skip("a full one alone: set NIGHTJAR_LONG_TESTS=1")
-    deployment = deploy(fault_broker, redis_url, batch_size=BATCH, **BRISK)
+        pytest.skip("only a full one: set NIGHTJAR_LONG_TESTS=1")
+    deployment = deploy(fault_broker, redis_url, batch_size=BATCH, **SHORT_TIMEOUTS)
     worker = deployment.start_worker()
-    deployment.send(PACKETS[:300], spread)
+    deployment.send(PACKETS[:300], by_partition)
     deployment.wait_until_done()
 
     with Redis.from_url(redis_server.url) as client, contextmanager(refuse)(client) as reason:
-        deployment.send(PACKETS[300:], spread)
-        deployment.wait_until_said(worker, reason)
+        deployment.send(PACKETS[300:], by_partition)
+        deployment.wait_until_logged(worker, reason)
         assert deployment.committed() < len(PACKETS)
     deployment.wait_until_done()
 
     assert_exactly_once(deployment)
-    assert_same_light_curves(deployment, alone_url, PACKETS)
+    assert_same_light_curves(deployment, reference_url, PACKETS)
     assert "Traceback" not in worker.output()
 
 
-def test_slow_redis_whose_connections_are_cut_costs_time_and_nothing_else(
+def test_slow_redis_with_broken_connections_costs_only_time(
     fault_broker: Broker,
     redis_server: EmbeddedRedis,
     redis_url: str,
-    alone_url: str,
+    reference_url: str,
     deploy: DeploymentFactory,
 ) -> None:
     with Proxy(redis_server.ports[0]) as proxy:
         url = redis_url.replace(str(redis_server.ports[0]), str(proxy.port))
-        deployment = deploy(fault_broker, url, batch_size=BATCH, redis_timeout=timedelta(seconds=1), **BRISK)
+        deployment = deploy(
+            fault_broker, url, batch_size=BATCH, redis_timeout=timedelta(seconds=1), **SHORT_TIMEOUTS
+        )
         for number in range(2):
             deployment.start_worker(f"worker-{number}")
-        deployment.send(PACKETS[:400], spread)
+        deployment.send(PACKETS[:400], by_partition)
         proxy.delay_s = 0.03
         for part in range(1, 6):
             deployment.wait_until_committed(part * 60)
             proxy.cut()
         deployment.wait_until_done()
         proxy.delay_s = 1.5  # longer than a worker waits for a reply
-        deployment.send(PACKETS[400:], spread)
-        wait_until(lambda: said_by_any(deployment, "does not answer in time"), "a worker to wait")
+        deployment.send(PACKETS[400:], by_partition)
+        wait_until(lambda: any_logged(deployment, "does not answer in time"), "a worker to wait")
         assert deployment.committed() < len(PACKETS)
         proxy.delay_s = 0.0
         deployment.wait_until_done()
 
     deployment.settings = deployment.settings.model_copy(update={"redis_url": redis_url})
     assert proxy.n_cut > 0
-    assert_exactly_once(deployment, workers=2)
-    assert_same_light_curves(deployment, alone_url, PACKETS)
+    assert_exactly_once(deployment)
+    assert_same_light_curves(deployment, reference_url, PACKETS)
 
 
-def said_by_any(deployment: Deployment, text: str) -> bool:
+def any_logged(deployment: Deployment, text: str) -> bool:
     return any(text in worker.output() for worker in deployment.workers)

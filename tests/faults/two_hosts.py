@@ -1,9 +1,9 @@
-"""Four workers on two hosts, a Redis Cluster, and what happens to them; run as a program by the tests.
+"""Four workers on two hosts with a Redis Cluster, and faults; run as a program by the tests.
 
-``unshare --net --mount python -m tests.faults.two_hosts [NUMBER_OF_OBJECTS]``, as root. Within the network
-of its own that it is started in, Kafka and Redis listen on a hub's address; each host is a network namespace
-with a cable to the hub. A master of the cluster is killed, then a cable is pulled, then plugged in again.
-Prints one line of JSON: what the audit found, and what took how long.
+``unshare --net --mount python -m tests.faults.two_hosts [NUMBER_OF_OBJECTS]``, as root. In its
+network namespace Kafka and Redis listen on a hub's address; each host is another namespace with a link to the
+hub. A master of the cluster is killed, then a link is taken down, then up again. Prints one line of JSON: the
+audit's totals and how long each phase took.
 """
 
 import json
@@ -25,22 +25,22 @@ from service.embedded.redis import EmbeddedRedis
 from service.errors import FatalError
 from service.settings import Settings
 from tests.conftest import ROOT
-from tests.faults.proof import BRISK, assert_exactly_once, assert_same_light_curves, audit, lsst
+from tests.faults.proof import SHORT_TIMEOUTS, assert_exactly_once, assert_same_light_curves, audit, lsst
 from tests.integration.deployment import Deployment
 from tests.support.crowd import crowd
 from tests.support.models import model_settings
 from tests.support.redis_cluster import EmbeddedRedisCluster
 from tests.support.service import worker_process
 
-# Of a block that is nobody's: what is sent here never leaves the namespaces.
+# Private addresses: packets never leave the namespaces.
 HUB = "10.213.0.1"
 HOSTS = {"host-a": "10.213.1", "host-b": "10.213.2"}
 PARTITIONS = 8
-PATIENCE_S = 240.0
-# What is sent before anything happens, after a master died, while a host is away, and when it is back.
+TIMEOUT_S = 240.0
+# Alerts sent before any fault, after the failover, while a host is cut off, and when it is back.
 PARTS = (0.0, 0.4, 0.7, 0.95, 1.0)
 
-IMPATIENT = {
+SHORT_INTERVALS = {
     "group.min.session.timeout.ms": "1000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 }
@@ -62,8 +62,8 @@ def ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
 
 
-def lay_cables() -> None:
-    """Make the hub's address and the hosts, each with a cable."""
+def create_network() -> None:
+    """Create the hub's address and the hosts, each with a link."""
     Path("/run/netns").mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "none", "/run/netns"], check=True)
     ip("link", "set", "lo", "up")
@@ -82,7 +82,7 @@ def lay_cables() -> None:
 
 @contextmanager
 def cut_off(name: str) -> Iterator[None]:
-    """Pull a host's cable: what is sent is lost, and nobody is told."""
+    """Take a host's link down: packets are lost without an error."""
     ip("link", "set", f"to-{name}", "down")
     try:
         yield
@@ -102,14 +102,14 @@ def start_workers(deployment: Deployment) -> None:
 
 
 def wait_for(deployment: Deployment, part: float) -> float:
-    """Wait until a part of what was sent is committed; gives how long it took, seconds."""
+    """Wait until a part of the alerts sent is committed; return the seconds it took."""
     started_s = time.monotonic()
-    deployment.wait_until_committed(int(part * deployment.sent.total()), timeout_s=PATIENCE_S)
+    deployment.wait_until_committed(int(part * deployment.sent.total()), timeout_s=TIMEOUT_S)
     return round(time.monotonic() - started_s, 1)
 
 
 def disturb(deployment: Deployment, cluster: EmbeddedRedisCluster, packets: Any) -> dict[str, float]:
-    """Send all, and let one thing after the other happen meanwhile; gives what took how long, seconds."""
+    """Send all alerts while one fault follows the other; return the seconds of each phase."""
     parts = [packets[int(low * len(packets)) : int(high * len(packets))] for low, high in pairwise(PARTS)]
 
     def send(part: int) -> None:
@@ -121,8 +121,8 @@ def disturb(deployment: Deployment, cluster: EmbeddedRedisCluster, packets: Any)
     cluster.fail_over(cluster.masters[0])
     times["failover_s"] = round(time.monotonic() - failed_s, 1)
     send(1)
-    # It comes back as a replica, as whoever runs the cluster would see to; until then nobody has a copy of
-    # its slots, and workers that are told to wait for one wait.
+    # It restarts as a replica, as an operator would ensure; until then its slots have no copy, and workers
+    # that require one wait.
     cluster.masters[0].start()
     times["recovered_s"] = wait_for(deployment, 0.7)
     with cut_off("host-b"):
@@ -133,13 +133,13 @@ def disturb(deployment: Deployment, cluster: EmbeddedRedisCluster, packets: Any)
 
 
 def main(n_objects: int) -> dict[str, Any]:
-    """Do it all."""
-    lay_cables()
+    """Run everything; return the report."""
+    create_network()
     kafka_home = find_kafka((ROOT / os.environ.get("NIGHTJAR_KAFKA_HOME", "../shared/kafka")).resolve())
     packets = lsst(crowd(n_objects))
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = stack.enter_context(HubKafka(kafka_home, IMPATIENT))
+        broker = stack.enter_context(HubKafka(kafka_home, SHORT_INTERVALS))
         cluster = stack.enter_context(EmbeddedRedisCluster(addresses=[HUB]))
         alone = stack.enter_context(EmbeddedRedis())
         topics = {survey: survey.value for survey in Survey}
@@ -153,8 +153,8 @@ def main(n_objects: int) -> dict[str, Any]:
             lsst_topics=("lsst",),
             elasticc_topics=("elasticc",),
             batch_size=10,
-            session_timeout=BRISK["session_timeout"],
-            transaction_timeout=BRISK["transaction_timeout"],
+            session_timeout=SHORT_TIMEOUTS["session_timeout"],
+            transaction_timeout=SHORT_TIMEOUTS["transaction_timeout"],
             ztf_model=models["ztf_model"],
             lsst_model=models["lsst_model"],
         )
@@ -163,7 +163,7 @@ def main(n_objects: int) -> dict[str, Any]:
         stack.callback(deployment.close)
         start_workers(deployment)
         times = disturb(deployment, cluster, packets)
-        assert_exactly_once(deployment, workers=len(deployment.workers))
+        assert_exactly_once(deployment)
         # The server of the undisturbed run has no replica.
         deployment.settings = settings.model_copy(update={"redis_wait_replicas": 0})
         assert_same_light_curves(deployment, alone.url, packets)

@@ -1,4 +1,4 @@
-"""Deployments on the brokers that tests share, and their end."""
+"""Deployments on brokers that the tests share."""
 
 import os
 import uuid
@@ -20,27 +20,27 @@ DeploymentFactory = Callable[..., Deployment]
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Write a model for each survey; the settings that name them."""
+    """Write a model for each survey; return the settings that name them."""
     return model_settings(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")
 def best_broker(request: pytest.FixtureRequest) -> Broker:
-    """Run the longest tests once: on Apache Kafka where there is one, else on the embedded broker."""
+    """Return one broker for the longest tests: Apache Kafka if installed, else the embedded one."""
     try:
         find_kafka(ROOT / os.environ.get("NIGHTJAR_KAFKA_HOME", "../shared/kafka"))
     except InputError:
-        found: Broker = request.getfixturevalue("embedded_broker")
+        broker: Broker = request.getfixturevalue("embedded_broker")
     else:
-        found = request.getfixturevalue("apache_kafka")
-    return found
+        broker = request.getfixturevalue("apache_kafka")
+    return broker
 
 
 @pytest.fixture
 def deploy(
     settings_factory: SettingsFactory, models: dict[str, str], tmp_path: Path
 ) -> Iterator[DeploymentFactory]:
-    """Make deployments; their workers end with the test.
+    """Yield a factory of deployments; their workers stop with the test.
 
     ``deploy(broker, redis_url, partitions=4, **settings)``.
     """

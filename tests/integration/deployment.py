@@ -1,4 +1,4 @@
-"""A whole service under test: topics on a real broker, worker processes, and what came out."""
+"""A whole service under test: topics on a real broker, worker processes, and results."""
 
 import time
 from collections import Counter
@@ -23,8 +23,8 @@ __all__ = ["Deployment", "undisturbed_light_curves"]
 
 Packets = Iterable[tuple[Survey, bytes]]
 
-# What a broker that has just started says of its groups.
-NOT_YET_KNOWN = {
+# Errors of a broker that has just started, about its groups.
+GROUP_NOT_LOADED = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
@@ -41,13 +41,13 @@ class Deployment:
     broker
         A running broker.
     settings
-        Of every worker but for its name.
+        Of every worker, except its name.
     topics
-        Where each survey's alerts go.
+        Of each survey's alerts.
     directory
-        Of logs.
+        Of the logs.
     partitions
-        Of each of those topics.
+        Number of partitions of each source topic.
     """
 
     broker: Broker
@@ -64,7 +64,7 @@ class Deployment:
         return self.broker.bootstrap_servers
 
     def send(self, packets: Packets, partition: Callable[[int], int] | None = None) -> None:
-        """Send packets to their survey's topic and wait until the broker has them."""
+        """Send packets to the topics of their surveys and wait until the broker has them."""
         by_survey: dict[Survey, list[bytes]] = {}
         for survey, value in packets:
             by_survey.setdefault(survey, []).append(value)
@@ -73,27 +73,27 @@ class Deployment:
             self.sent[survey] += len(values)
 
     def start_worker(self, name: str = "worker", **changes: Any) -> ChildProcess:
-        """Start a worker; `changes` are settings of its own."""
+        """Start a worker; `changes` override settings."""
         worker = worker_process(self.settings.model_copy(update=changes), self.directory, name)
         worker.start()
         self.workers.append(worker)
         return worker
 
-    def wait_until_said(self, worker: ChildProcess, text: str, *, timeout_s: float = 60.0) -> None:
-        """Wait until a worker's log says something."""
+    def wait_until_logged(self, worker: ChildProcess, text: str, *, timeout_s: float = 60.0) -> None:
+        """Wait until a worker's log contains a text."""
 
-        def said() -> bool:
+        def logged() -> bool:
             assert worker.running or text in worker.output(), worker.output()
             return text in worker.output()
 
-        wait_until(said, f"{worker.name} to say {text!r}", timeout_s=timeout_s)
+        wait_until(logged, f"{worker.name} to log {text!r}", timeout_s=timeout_s)
 
     def wait_until_done(self, *, timeout_s: float = 90.0) -> None:
         """Wait until every message sent is committed."""
         self.wait_until_committed(self.sent.total(), timeout_s=timeout_s)
 
     def wait_until_committed(self, count: int, *, timeout_s: float = 90.0) -> None:
-        """Wait until so many of the messages sent are committed."""
+        """Wait until `count` of the messages sent are committed."""
         deadline = time.monotonic() + timeout_s
         while (committed := self.committed()) < count:
             logs = "\n".join(worker.output() for worker in self.workers)
@@ -102,20 +102,20 @@ class Deployment:
             time.sleep(0.1)
 
     def committed(self) -> int:
-        """Count the messages that the group has committed."""
+        """Return the number of messages that the group has committed."""
         if self._watcher is None:
             self._watcher = Consumer(
                 {"bootstrap.servers": self.servers, "group.id": self.settings.group_id, "log_level": 0}
             )
-        places = [
+        partitions = [
             TopicPartition(topic, partition)
             for topic in self.topics.values()
             for partition in range(self.partitions)
         ]
         try:
-            return sum(max(place.offset, 0) for place in self._watcher.committed(places, timeout=30))
+            return sum(max(part.offset, 0) for part in self._watcher.committed(partitions, timeout=30))
         except KafkaException as error:
-            if error.args[0].code() not in NOT_YET_KNOWN:
+            if error.args[0].code() not in GROUP_NOT_LOADED:
                 raise
             return 0
 
@@ -128,47 +128,47 @@ class Deployment:
         return read_topic(self.servers, self.settings.rejected_topic)
 
     def answers(self) -> dict[tuple[bytes, bytes], bytes]:
-        """Map (source, record in it) to the result without timestamps, each once.
+        """Return (source, record) to result without timestamps.
 
-        A broker that shows the records of aborted transactions shows some results twice: then they must
-        be the same, as its subscribers, who drop them by their source, rely on.
+        A broker that shows the records of aborted transactions shows some results twice: they must be
+        equal, because subscribers drop repetitions by their source header.
         """
-        found: dict[tuple[bytes, bytes], bytes] = {}
+        answers: dict[tuple[bytes, bytes], bytes] = {}
         for record in self.results():
-            place = record.headers["source"], record.headers.get("record", b"")
+            alert = record.headers["source"], record.headers.get("record", b"")
             answer = without_timestamps(record.value)
-            if place in found:
-                assert not self.broker.hides_aborted, f"{place} is answered twice"
-                assert found[place] == answer, f"{place} is answered in two ways"
-            found[place] = answer
-        return found
+            if alert in answers:
+                assert not self.broker.hides_aborted, f"{alert} is answered twice"
+                assert answers[alert] == answer, f"{alert} is answered in two ways"
+            answers[alert] = answer
+        return answers
 
     def close(self) -> None:
-        """End what still runs."""
+        """Stop what still runs."""
         for worker in self.workers:
             worker.kill()
         if self._watcher is not None:
             self._watcher.close()
 
     def statuses(self) -> Counter[str]:
-        """Count results by status."""
+        """Return the number of results by status."""
         return Counter(record_of(record)["status"] for record in self.results())
 
 
 def undisturbed_light_curves(settings: Settings, redis_url: str, packets: Packets) -> dict[str, bytes]:
-    """Process packets one after the other in this process; the light curves that come of it."""
-    alone = settings.model_copy(update={"redis_url": redis_url})
+    """Process packets sequentially in this process; return the resulting light curves."""
+    reference = settings.model_copy(update={"redis_url": redis_url})
     topics = {
         Survey.ZTF: settings.ztf_topics[0],
         Survey.LSST: settings.lsst_topics[0],
         Survey.ELASTICC: settings.elasticc_topics[0],
     }
-    made = batch_processor(alone, object_store(alone))
-    made.prepare()
+    processor = batch_processor(reference, object_store(reference))
+    processor.prepare()
     messages = [
         SourceMessage(topics[survey], 0, offset, 0, None, value)
         for offset, (survey, value) in enumerate(packets)
     ]
     for begin in range(0, len(messages), 100):
-        made.process(messages[begin : begin + 100])
+        processor.process(messages[begin : begin + 100])
     return light_curves(redis_url)

@@ -1,10 +1,11 @@
-"""What can never be an alert lands in the dead-letter topic as it came, and the stream goes on."""
+"""What can never be decoded becomes a dead letter with its original bytes, and the stream continues."""
 
 import gzip
 import os
 from collections import Counter
 
 from service.core.alerts import Survey
+from service.core.ports.messages import MessagePosition
 from service.decoding.decoder import Decoder, RawMessage
 from service.embedded.broker import Broker
 from service.errors import RejectionCode
@@ -19,7 +20,7 @@ ZTF = next(value for survey, value in VALID if survey is Survey.ZTF)
 LSST = next(value for survey, value in VALID if survey is Survey.LSST)
 MAX_MESSAGE_BYTES = 100_000
 
-# Avro writes lengths as zigzag varints: this one says 1 GB.
+# Avro writes lengths as zigzag varints: this one means 1 GB.
 ONE_GIGABYTE = b"\x80\x80\x80\x80\x08"
 
 Broken = dict[str, tuple[Survey, bytes, set[RejectionCode]]]
@@ -51,9 +52,9 @@ BROKEN: Broken = {
 
 
 def flipped(reference: Decoder, packet: bytes, survey: Survey, count: int) -> list[bytes]:
-    """Give packets with one bit flipped, of those that are then no alerts any more.
+    """Return packets with one flipped bit that can no longer be decoded.
 
-    A flip within a number gives another number, which nobody can tell from a right one.
+    A flip within a number results in another valid number, which cannot be detected.
     """
     variants = []
     for position in range(4, len(packet), max(len(packet) // 400, 1)):
@@ -62,10 +63,10 @@ def flipped(reference: Decoder, packet: bytes, survey: Survey, count: int) -> li
         variants.append(bytes(variant))
     rejected = reference.decode([RawMessage(variant, survey) for variant in variants]).rejected
     assert len(rejected) >= count
-    return [variants[one.message] for one in rejected[:: len(rejected) // count]][:count]
+    return [variants[rejection.message] for rejection in rejected[:: len(rejected) // count]][:count]
 
 
-def test_broken_messages_become_dead_letters_and_the_stream_goes_on(
+def test_broken_messages_become_dead_letters_and_the_stream_continues(
     broker: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     reference = decoder(Settings(max_message_bytes=MAX_MESSAGE_BYTES))
@@ -81,9 +82,9 @@ def test_broken_messages_become_dead_letters_and_the_stream_goes_on(
 
     letters = deployment.dead_letters()
     assert Counter(letter.value for letter in letters) == Counter(value for _survey, value in broken)
-    assert len(deployment.answers()) == len(broken)  # of the valid ones in between
+    assert len(deployment.answers()) == len(broken)  # the valid ones in between
     for letter in letters:
-        assert_explains_itself(letter)
+        assert_headers_are_complete(letter)
     for name, (_survey, value, codes) in BROKEN.items():
         (code,) = {letter.headers["error_class"].decode() for letter in letters if letter.value == value}
         assert code in codes, name
@@ -91,19 +92,19 @@ def test_broken_messages_become_dead_letters_and_the_stream_goes_on(
     assert worker.stop() == 0
 
 
-def assert_explains_itself(letter: Record) -> None:
+def assert_headers_are_complete(letter: Record) -> None:
     """Check the headers; the cause is a sentence, not a traceback."""
-    topic, partition, offset = letter.headers["source"].decode().rsplit(":", 2)
-    assert topic
-    assert int(partition) < 4
-    assert int(offset) >= 0
+    source = MessagePosition.parse(letter.headers["source"])
+    assert source.topic
+    assert source.partition < 4
+    assert source.offset >= 0
     message = letter.headers["error_message"].decode()
     assert 10 < len(message) < 500
     assert "Traceback" not in message
     assert letter.headers["service_version"].decode()[0].isdigit()
 
 
-def test_topic_of_nothing_but_broken_messages_is_drained(
+def test_topic_of_only_broken_messages_is_consumed(
     embedded_broker: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     noise = [(Survey.LSST, os.urandom(1 + index)) for index in range(300)]

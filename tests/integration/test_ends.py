@@ -1,4 +1,4 @@
-"""How a worker ends: on request, by a crash, or because another took its place."""
+"""How a worker ends: on request, by a crash, or fenced by another one with its name."""
 
 import itertools
 import time
@@ -22,65 +22,65 @@ from tests.support.service import light_curves, record_of, without_timestamps
 from tests.support.streams import simulated_packets
 
 PACKETS = simulated_packets()
-# Hundreds of transactions: long enough for a test to step in.
+# Hundreds of transactions: long enough for a test to intervene.
 SMALL = 2
 
 
-def spread(index: int) -> int:
+def by_partition(index: int) -> int:
     return index * 7 % 4
 
 
-def test_request_to_end_in_mid_stream_is_followed_at_once_and_loses_nothing(
+def test_worker_stopped_in_mid_stream_stops_promptly_and_loses_nothing(
     broker: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     deployment = deploy(broker, redis_url, batch_size=SMALL)
-    deployment.send(PACKETS, spread)
+    deployment.send(PACKETS, by_partition)
     first = deployment.start_worker()
     deployment.wait_until_committed(20)
 
-    assert first.stop() == 0  # or it is killed
-    assert deployment.committed() < len(PACKETS)  # it was in mid-stream indeed
+    assert first.stop() == 0  # otherwise it was killed
+    assert deployment.committed() < len(PACKETS)  # it was in fact in mid-stream
     deployment.start_worker()
     deployment.wait_until_done()
 
     assert len(deployment.answers()) == len(PACKETS) == len(deployment.results())
-    alone = redis_url.removesuffix("/0") + "/1"
-    assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, alone, PACKETS)
+    reference_url = redis_url.removesuffix("/0") + "/1"
+    assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, reference_url, PACKETS)
 
 
-def test_request_to_end_is_followed_while_redis_is_away(
+def test_worker_stops_while_redis_is_down(
     embedded_broker: Broker, own_redis: EmbeddedRedis, deploy: DeploymentFactory
 ) -> None:
     deployment = deploy(embedded_broker, own_redis.url)
     worker = deployment.start_worker()
-    deployment.wait_until_said(worker, "ready")
+    deployment.wait_until_logged(worker, "ready")
     own_redis.kill()
-    deployment.send(PACKETS[:10], spread)
-    deployment.wait_until_said(worker, "waiting")
+    deployment.send(PACKETS[:10], by_partition)
+    deployment.wait_until_logged(worker, "waiting")
 
     assert worker.stop() == 0
 
 
-def test_request_to_end_is_followed_while_the_broker_is_away(
+def test_worker_stops_while_the_broker_is_down(
     rough_broker: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     deployment = deploy(rough_broker, redis_url, batch_size=SMALL)
-    deployment.send(PACKETS, spread)
+    deployment.send(PACKETS, by_partition)
     worker = deployment.start_worker()
     deployment.wait_until_committed(20)
 
     rough_broker.pause()
-    deployment.wait_until_said(worker, "waiting")
+    deployment.wait_until_logged(worker, "waiting")
 
     assert worker.stop() == 0
     rough_broker.resume()
 
 
-def test_results_stored_by_a_worker_that_crashed_before_its_commit_are_repeated_to_the_byte(
+def test_results_stored_before_a_crash_are_published_byte_for_byte(
     broker: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     deployment = deploy(broker, redis_url)
-    deployment.send(PACKETS, spread)
+    deployment.send(PACKETS, by_partition)
     made = crash_before_commit(deployment.settings.model_copy(update={"worker_id": "worker"}))
     assert deployment.committed() == 0
     before = light_curves(redis_url)
@@ -93,30 +93,30 @@ def test_results_stored_by_a_worker_that_crashed_before_its_commit_are_repeated_
     assert {without_timestamps(record.value) for record in repeated} == set(made)
     for record in repeated:
         assert record_of(record)["timestamps"]["classified"] == made[without_timestamps(record.value)]
-    alone = redis_url.removesuffix("/0") + "/1"
-    assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, alone, PACKETS)
+    reference_url = redis_url.removesuffix("/0") + "/1"
+    assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, reference_url, PACKETS)
     assert before.keys() <= light_curves(redis_url).keys()
 
 
 def crash_before_commit(settings: Settings) -> dict[bytes, int]:
-    """Do all that a worker does up to the commit, and then neither commit nor abort.
+    """Do what a worker does up to the commit, then neither commit nor abort.
 
     Returns
     -------
     dict
-        Each result, without its timestamps, to the time at which it was made.
+        Each result, without its timestamps, to the time of its classification.
     """
     logger, topics = librdkafka_logger(settings), source_topics(settings)
     limits = BatchLimits(settings.batch_size, settings.fetch_max_bytes, settings.batch_wait)
     source = KafkaSource(consumer_options(settings), topics.subscription, limits, logger)
     sink = KafkaSink(producer_options(settings), settings.transaction_timeout / 2, logger)
-    made = batch_processor(settings, object_store(settings))
-    made.prepare()
-    patiently(sink.connect)  # the broker may not take up transactions at once
+    processor = batch_processor(settings, object_store(settings))
+    processor.prepare()
+    patiently(sink.connect)  # the broker may not be ready for transactions at once
     source.open()
     while not (messages := patiently(source.poll)):
         pass
-    result = made.process(messages)
+    result = processor.process(messages)
     sink.begin()
     sink.produce(result.outgoing)
     sink.send_offsets(source.positions(), fail_fast)
@@ -125,11 +125,11 @@ def crash_before_commit(settings: Settings) -> dict[bytes, int]:
     return {without_timestamps(value): orjson.loads(value)["timestamps"]["classified"] for value in values}
 
 
-def test_worker_killed_again_and_again_in_mid_stream_loses_and_repeats_nothing(
+def test_worker_killed_repeatedly_in_mid_stream_loses_and_repeats_nothing(
     best_broker: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     deployment = deploy(best_broker, redis_url, batch_size=SMALL)
-    deployment.send(PACKETS, spread)
+    deployment.send(PACKETS, by_partition)
 
     for goal in (20, 80):
         worker = deployment.start_worker("worker")
@@ -139,12 +139,12 @@ def test_worker_killed_again_and_again_in_mid_stream_loses_and_repeats_nothing(
     deployment.wait_until_done()
 
     assert len(deployment.answers()) == len(PACKETS)
-    alone = redis_url.removesuffix("/0") + "/1"
-    assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, alone, PACKETS)
+    reference_url = redis_url.removesuffix("/0") + "/1"
+    assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, reference_url, PACKETS)
 
 
-# The embedded broker's group may wait for ever for a leader that left while the group was forming.
-def test_of_two_workers_of_one_name_one_gives_up_and_says_why(
+# The embedded broker's group may wait forever for a leader that left while the group was forming.
+def test_one_of_two_workers_with_the_same_name_exits_with_the_reason(
     apache_kafka: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     deployment = deploy(apache_kafka, redis_url, batch_size=SMALL)
@@ -154,7 +154,7 @@ def test_of_two_workers_of_one_name_one_gives_up_and_says_why(
     while all(twin.running for twin in twins):
         assert time.monotonic() < deadline, "\n".join(twin.output() for twin in twins)
         at = next(begin) % len(PACKETS)
-        deployment.send(PACKETS[at : at + 8], spread)
+        deployment.send(PACKETS[at : at + 8], by_partition)
         time.sleep(0.1)
     (loser,) = [twin for twin in twins if not twin.running]
     (winner,) = [twin for twin in twins if twin.running]

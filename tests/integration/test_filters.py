@@ -53,21 +53,22 @@ def publish(settings: Settings, epochs: slice) -> list[bytes]:
 
 
 def alerts_of(records: list[Record], *, are_once: bool = True) -> set[tuple[str, int]]:
-    """Name the alerts; `are_once` is False where aborted records are shown, as they come again."""
-    found = [(record_of(one)["object_id"], record_of(one)["alert_id"]) for one in records]
-    assert len(set(found)) == len({(*alert, one.value) for alert, one in zip(found, records, strict=True)})
-    assert len(set(found)) == len(found) or not are_once
-    return set(found)
+    """Return the alerts; `are_once` is False if the broker shows aborted records, which are repeated."""
+    alerts = [(record_of(record)["object_id"], record_of(record)["alert_id"]) for record in records]
+    distinct = {(*alert, record.value) for alert, record in zip(alerts, records, strict=True)}
+    assert len(set(alerts)) == len(distinct)
+    assert len(set(alerts)) == len(alerts) or not are_once
+    return set(alerts)
 
 
-def test_each_match_is_published_once_whatever_happens_to_the_process(
+def test_each_match_is_published_once_although_the_process_is_killed(
     broker: Broker, settings: Settings, store: RedisStore, tmp_path: Path
 ) -> None:
     are_once = broker.hides_aborted
     name = f"new-ia-{uuid.uuid4().hex[:8]}"
     first = FilterSpec(name, Criteria(class_name="Ia"), first_time=True)
     every = FilterSpec(f"{name}-all", Criteria(class_name="Ia"))
-    put_all(store, {f"ztf:{one}": object_after(EPOCHS) for one in OBJECTS})
+    put_all(store, {f"ztf:{object_id}": object_after(EPOCHS) for object_id in OBJECTS})
     store.filters.put(first)
     store.filters.put(every)
     published = publish(settings, slice(0, 10))
@@ -76,10 +77,10 @@ def test_each_match_is_published_once_whatever_happens_to_the_process(
     try:
         servers = settings.bootstrap_servers
         wait_for_records(servers, every.topic, 40, timeout_s=90)
-        process.kill()  # in the midst of it
+        process.kill()  # while it publishes
         published += publish(settings, slice(10, None))
         process.start()
-        expected = {(one, n) for one in OBJECTS for n in range(1, 16) if n % 5 not in {1, 4}}
+        expected = {(object_id, n) for object_id in OBJECTS for n in range(1, 16) if n % 5 not in {1, 4}}
         wait_until(
             lambda: alerts_of(read_topic(servers, every.topic), are_once=are_once) >= expected,
             "every match",
@@ -87,16 +88,16 @@ def test_each_match_is_published_once_whatever_happens_to_the_process(
         )
         records = read_topic(servers, every.topic)
         assert alerts_of(records, are_once=are_once) == expected
-        assert {one.value for one in records} <= set(published)
-        assert {one.headers["filter"] for one in records} == {every.name.encode()}
-        assert all(one.headers["source"].startswith(settings.output_topic.encode()) for one in records)
+        assert {record.value for record in records} <= set(published)
+        assert {record.headers["filter"] for record in records} == {every.name.encode()}
+        assert all(r.headers["source"].startswith(settings.output_topic.encode()) for r in records)
         firsts = read_topic(servers, first.topic)
-        assert alerts_of(firsts, are_once=are_once) == {(one, 2) for one in OBJECTS}
+        assert alerts_of(firsts, are_once=are_once) == {(object_id, 2) for object_id in OBJECTS}
     finally:
         process.stop()
 
 
-def test_the_topic_of_a_new_filter_is_made_also_where_nothing_comes(
+def test_topic_of_a_new_filter_is_created_without_any_result(
     settings: Settings, store: RedisStore, tmp_path: Path
 ) -> None:
     spec = FilterSpec(f"quiet-{uuid.uuid4().hex[:8]}", Criteria(class_name="Ia"))
@@ -106,24 +107,24 @@ def test_the_topic_of_a_new_filter_is_made_also_where_nothing_comes(
         wait_until(lambda: "partitions assigned" in process.output(), "it waits for results")
         assert spec.topic not in process.output()
         store.filters.put(spec)
-        wait_until(lambda: spec.topic in process.output(), "the topic to be made")
+        wait_until(lambda: spec.topic in process.output(), "the topic to be created")
     finally:
         process.stop()
 
 
-def test_filters_come_and_go_while_the_process_runs(
+def test_filters_are_added_and_removed_while_the_process_runs(
     settings: Settings, store: RedisStore, tmp_path: Path
 ) -> None:
     servers = settings.bootstrap_servers
     spec = FilterSpec(f"bright-{uuid.uuid4().hex[:8]}", Criteria(max_magnitude=23.5))
-    put_all(store, {f"ztf:{one}": object_after(EPOCHS) for one in OBJECTS})
+    put_all(store, {f"ztf:{object_id}": object_after(EPOCHS) for object_id in OBJECTS})
     process = filter_process(settings, tmp_path, "filter")
     process.start()
     try:
         store.filters.put(spec)
         publish(settings, slice(0, 3))
         records = wait_for_records(servers, spec.topic, 2 * len(OBJECTS), timeout_s=90)
-        assert alerts_of(records) == {(one, n) for one in OBJECTS for n in (2, 3)}
+        assert alerts_of(records) == {(object_id, n) for object_id in OBJECTS for n in (2, 3)}
         store.filters.remove(spec.name)
         last = FilterSpec(f"{spec.name}-after", Criteria(min_detections=6))
         store.filters.put(last)

@@ -1,4 +1,4 @@
-"""Redis or the broker away, at the start or in mid-stream: the worker waits, says so once, loses nothing."""
+"""Redis or the broker down, at startup or in mid-stream: the worker waits, logs it once, loses nothing."""
 
 import re
 import time
@@ -19,74 +19,76 @@ from tests.support.streams import simulated_packets
 PACKETS = simulated_packets()[:240]
 FIRST, SECOND = PACKETS[:120], PACKETS[120:]
 
-# Longer than every timeout of the client, and than several pauses of the worker.
-AWAY_S = 20.0
+# Longer than every timeout of the client, and than several retries of the worker.
+OUTAGE_S = 20.0
 
 
-def spread(index: int) -> int:
+def by_partition(index: int) -> int:
     return index * 7 % 4
 
 
 def assert_nothing_is_lost_or_repeated(deployment: Deployment, redis_url: str) -> None:
-    """Compare with a run in this process that nothing disturbed."""
+    """Compare with an undisturbed run in this process."""
     assert len(deployment.answers()) == len(PACKETS)
     assert deployment.dead_letters() == []
     undisturbed = undisturbed_light_curves(deployment.settings, redis_url, PACKETS)
     assert light_curves(str(deployment.settings.redis_url)) == undisturbed
 
 
-def assert_said_once(worker: ChildProcess, *, times: int = 1) -> None:
-    wait_until_it_goes_on(worker)
-    assert said(worker).count("waiting") == times, worker.output()
+def assert_waiting_logged_once(worker: ChildProcess, *, times: int = 1) -> None:
+    wait_until_recovered(worker)
+    assert events(worker).count("waiting") == times, worker.output()
     assert "Traceback" not in worker.output()
 
 
-def said(worker: ChildProcess) -> list[str]:
-    """List what it has said, without causes: theirs are words of librdkafka, which waits too."""
+def events(worker: ChildProcess) -> list[str]:
+    """Return the events that it has logged, without causes, which may contain the same words."""
     return re.findall(r"\] (\S.*?) +\[service\.", worker.output())
 
 
-def wait_until_it_goes_on(worker: ChildProcess) -> None:
-    """Wait until it says that it no longer waits: others see what it commits before it does."""
+def wait_until_recovered(worker: ChildProcess) -> None:
+    """Wait until it logs that it no longer waits, which is after its results are visible."""
 
-    def goes_on() -> bool:
-        last = [event for event in said(worker) if event in {"waiting", "recovered", "ready"}][-1:]
+    def has_recovered() -> bool:
+        last = [event for event in events(worker) if event in {"waiting", "recovered", "ready"}][-1:]
         return last != ["waiting"]
 
-    wait_until(goes_on, f"{worker.name} to go on")
+    wait_until(has_recovered, f"{worker.name} to recover")
 
 
-def test_no_redis_at_the_start(
+def test_worker_waits_for_redis_at_startup(
     embedded_broker: Broker, own_redis: EmbeddedRedis, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     own_redis.stop()
     deployment = deploy(embedded_broker, own_redis.url)
-    deployment.send(PACKETS, spread)
+    deployment.send(PACKETS, by_partition)
     worker = deployment.start_worker()
-    deployment.wait_until_said(worker, "waiting")
+    deployment.wait_until_logged(worker, "waiting")
     time.sleep(2)
 
     own_redis.start()
     deployment.wait_until_done()
 
-    assert_said_once(worker)
+    assert_waiting_logged_once(worker)
     assert_nothing_is_lost_or_repeated(deployment, redis_url)
     assert worker.stop() == 0
 
 
-@pytest.mark.parametrize("rough_broker", ["kafka"], indirect=True)  # the other forgets its topics
-def test_no_broker_at_the_start(rough_broker: Broker, redis_url: str, deploy: DeploymentFactory) -> None:
+@pytest.mark.parametrize("rough_broker", ["kafka"], indirect=True)  # the other one loses its topics
+def test_worker_waits_for_the_broker_at_startup(
+    rough_broker: Broker, redis_url: str, deploy: DeploymentFactory
+) -> None:
     deployment = deploy(rough_broker, redis_url)
-    deployment.send(PACKETS, spread)
+    deployment.send(PACKETS, by_partition)
     rough_broker.stop()
     worker = deployment.start_worker()
-    deployment.wait_until_said(worker, "waiting")
+    deployment.wait_until_logged(worker, "waiting")
     time.sleep(2)
 
     rough_broker.start()
     deployment.wait_until_done()
 
-    assert_said_once(worker)
+    assert_waiting_logged_once(worker)
     assert_nothing_is_lost_or_repeated(deployment, redis_url.removesuffix("/0") + "/1")
     assert worker.stop() == 0
 
@@ -102,7 +104,7 @@ def redis_frozen(redis: EmbeddedRedis) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("disturb", [redis_killed, redis_frozen])
-def test_redis_away_in_mid_stream(
+def test_redis_outage_in_mid_stream_loses_and_repeats_nothing(
     broker: Broker,
     own_redis: EmbeddedRedis,
     redis_url: str,
@@ -113,18 +115,18 @@ def test_redis_away_in_mid_stream(
         pytest.skip("one kind of outage on each broker is enough")
     deployment = deploy(broker, own_redis.url, batch_size=20, redis_timeout=timedelta(seconds=1))
     worker = deployment.start_worker()
-    deployment.send(FIRST, spread)
+    deployment.send(FIRST, by_partition)
     deployment.wait_until_done()
 
-    come_back = disturb(own_redis)
-    deployment.send(SECOND, spread)
-    deployment.wait_until_said(worker, "waiting")
-    time.sleep(AWAY_S)
-    come_back()
+    restore = disturb(own_redis)
+    deployment.send(SECOND, by_partition)
+    deployment.wait_until_logged(worker, "waiting")
+    time.sleep(OUTAGE_S)
+    restore()
     deployment.wait_until_done()
 
-    wait_until(lambda: "recovered" in said(worker), "the worker to say that it recovered")
-    assert_said_once(worker)
+    wait_until(lambda: "recovered" in events(worker), "the worker to log that it recovered")
+    assert_waiting_logged_once(worker)
     assert_nothing_is_lost_or_repeated(deployment, redis_url)
     assert worker.stop() == 0
 
@@ -139,37 +141,39 @@ def broker_frozen(broker: Broker) -> Callable[[], None]:
     return broker.resume
 
 
-def test_broker_away_in_mid_stream(rough_broker: Broker, redis_url: str, deploy: DeploymentFactory) -> None:
-    # Small batches, so that the broker goes while one is on its way.
+def test_broker_outage_in_mid_stream_loses_and_repeats_nothing(
+    rough_broker: Broker, redis_url: str, deploy: DeploymentFactory
+) -> None:
+    # Small batches, so that the broker fails while one is in flight.
     deployment = deploy(rough_broker, redis_url, batch_size=5)
-    deployment.send(PACKETS, spread)
+    deployment.send(PACKETS, by_partition)
     worker = deployment.start_worker()
     deployment.wait_until_committed(20)
 
-    come_back = broker_killed(rough_broker) if rough_broker.durable else broker_frozen(rough_broker)
-    time.sleep(AWAY_S)
-    come_back()
+    restore = broker_killed(rough_broker) if rough_broker.durable else broker_frozen(rough_broker)
+    time.sleep(OUTAGE_S)
+    restore()
     deployment.wait_until_done()
 
     assert worker.running
-    wait_until_it_goes_on(worker)
-    assert said(worker).count("waiting") <= 1, worker.output()
+    wait_until_recovered(worker)
+    assert events(worker).count("waiting") <= 1, worker.output()
     assert_nothing_is_lost_or_repeated(deployment, redis_url.removesuffix("/0") + "/1")
     assert worker.stop() == 0
 
 
-# The embedded broker lets transactions last for ever.
+# The embedded broker never times transactions out.
 @pytest.mark.parametrize("rough_broker", ["kafka"], indirect=True)
-def test_broker_frozen_for_longer_than_a_transaction_may_last(
+def test_broker_frozen_longer_than_the_transaction_timeout_loses_and_repeats_nothing(
     rough_broker: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     deployment = deploy(rough_broker, redis_url, batch_size=5, transaction_timeout=timedelta(seconds=2))
-    deployment.send(PACKETS, spread)
+    deployment.send(PACKETS, by_partition)
     worker = deployment.start_worker()
     deployment.wait_until_committed(20)
 
     rough_broker.pause()
-    time.sleep(AWAY_S)
+    time.sleep(OUTAGE_S)
     rough_broker.resume()
     deployment.wait_until_done()
 

@@ -1,4 +1,4 @@
-"""Every alert that goes in comes out once, and what comes out is right."""
+"""Every alert is answered once, and the answers are right."""
 
 import uuid
 from collections import Counter
@@ -29,7 +29,7 @@ SIMULATED = simulated_packets()[:300]
 
 
 def alert_ids(packets: Sequence[tuple[Survey, bytes]]) -> Counter[int]:
-    """Decode packets in this process: each alert in them."""
+    """Decode packets in this process; return their alert ids."""
     batch = decoder(Settings()).decode([RawMessage(value, survey) for survey, value in packets])
     assert not batch.rejected
     return Counter(batch.alerts.alert_id.tolist())
@@ -40,14 +40,14 @@ def answered_ids(deployment: Deployment) -> Counter[int]:
 
 
 def answers_by_alert(deployment: Deployment) -> dict[int, set[bytes]]:
-    """Give all the answers there are to each alert, without timestamps."""
-    found: dict[int, set[bytes]] = {}
+    """Return all answers to each alert, without timestamps."""
+    answers: dict[int, set[bytes]] = {}
     for record in deployment.results():
-        found.setdefault(record_of(record)["alert_id"], set()).add(without_timestamps(record.value))
-    return found
+        answers.setdefault(record_of(record)["alert_id"], set()).add(without_timestamps(record.value))
+    return answers
 
 
-def test_every_real_alert_is_answered_once_and_the_same_again_when_it_is_replayed(
+def test_every_real_alert_is_answered_once_and_replay_repeats_the_answer(
     broker: Broker, redis_url: str, deploy: DeploymentFactory, shared: Path
 ) -> None:
     packets = real_packets(shared)
@@ -73,7 +73,7 @@ def test_every_real_alert_is_answered_once_and_the_same_again_when_it_is_replaye
 
 
 def assert_sequence_is_the_union_of_its_packets(redis_url: str, shared: Path) -> None:
-    """Count one object's measurements by fastavro's own reading, apart from our decoder."""
+    """Compare one object's measurements with those that fastavro reads, independently of our decoder."""
     measurements: set[tuple[str, int]] = set()
     paths = sorted((shared / "alerts/ztf/3.3/sequence-ZTF21abiuvdk").glob("*.avro"))
     assert len(paths) > 10
@@ -107,7 +107,7 @@ def test_every_simulated_alert_is_answered_once(
 
 
 def assert_metrics_agree(deployment: Deployment) -> None:
-    """Consumed is the sum of the outcomes on each partition, and all of it is what was sent."""
+    """Check that consumed is the sum of the outcomes of each partition, and in total what was sent."""
     metrics = read_metrics(deployment.settings.metrics_port)
     consumed: Counter[tuple[str, str]] = Counter()
     outcomes: Counter[tuple[str, str]] = Counter()
@@ -119,14 +119,14 @@ def assert_metrics_agree(deployment: Deployment) -> None:
     assert consumed.total() == deployment.sent.total()
 
 
-def test_two_workers_on_the_same_objects_build_the_light_curves_that_one_builds(
+def test_two_workers_build_the_same_light_curves_as_one(
     broker: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
-    # Small batches in turn on both workers' partitions: most objects are in both workers' hands at once.
+    # Small batches, alternating between both workers' partitions: both process most objects at once.
     deployment = deploy(broker, redis_url, batch_size=10)
     workers = [deployment.start_worker(name) for name in ("one", "two")]
     for worker in workers:
-        deployment.wait_until_said(worker, "ready")
+        deployment.wait_until_logged(worker, "ready")
     deployment.send(SIMULATED, partition=lambda index: index * 7 % 4)
     deployment.wait_until_done()
 
@@ -134,11 +134,11 @@ def test_two_workers_on_the_same_objects_build_the_light_curves_that_one_builds(
     assert len(deployment.answers()) == len(SIMULATED)
     assert all("partitions assigned" in worker.output() for worker in workers)
     assert [worker.stop() for worker in workers] == [0, 0]
-    alone = redis_url.removesuffix("/0") + "/1"
-    assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, alone, SIMULATED)
+    reference_url = redis_url.removesuffix("/0") + "/1"
+    assert light_curves(redis_url) == undisturbed_light_curves(deployment.settings, reference_url, SIMULATED)
 
 
-def test_avro_output_and_descs_topic_hold_the_same_alerts(
+def test_avro_output_and_desc_topic_contain_the_same_alerts(
     embedded_broker: Broker, redis_url: str, deploy: DeploymentFactory
 ) -> None:
     desc_topic = f"desc-{uuid.uuid4().hex}"

@@ -1,4 +1,4 @@
-"""Topics that come and go while a worker runs: nights of ZTF, versions of LSST, each with its own model."""
+"""Topics appear and disappear while a worker runs: nights of ZTF, versions of LSST, each with its model."""
 
 import uuid
 from collections import Counter
@@ -20,24 +20,24 @@ from tests.support.streams import simulated_packets
 
 PARTITIONS = 2
 PACKETS = {
-    survey: [value for one, value in simulated_packets() if one is survey][:60]
+    survey: [value for owner, value in simulated_packets() if owner is survey][:60]
     for survey in (Survey.ZTF, Survey.LSST)
 }
 
 
 class Names:
-    """Topics as the surveys name them, with an ending that no other test has."""
+    """Topics as the surveys name them, with a unique suffix."""
 
     def __init__(self) -> None:
-        self.ending = uuid.uuid4().hex[:8]
-        self.ztf_pattern = f"^ztf_[0-9]{{8}}_programid1_{self.ending}$"
-        self.lsst_pattern = rf"^lsst-alerts-v[0-9.]+-{self.ending}$"
+        self.suffix = uuid.uuid4().hex[:8]
+        self.ztf_pattern = f"^ztf_[0-9]{{8}}_programid1_{self.suffix}$"
+        self.lsst_pattern = rf"^lsst-alerts-v[0-9.]+-{self.suffix}$"
 
     def night(self, date: str) -> str:
-        return f"ztf_{date}_programid1_{self.ending}"
+        return f"ztf_{date}_programid1_{self.suffix}"
 
     def version(self, version: str) -> str:
-        return f"lsst-alerts-v{version}-{self.ending}"
+        return f"lsst-alerts-v{version}-{self.suffix}"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def names() -> Names:
 def settings(
     broker: Broker, redis_url: str, settings_factory: SettingsFactory, models: dict[str, str], names: Names
 ) -> Settings:
-    """Both surveys in one service, and a night that was listed once and is gone."""
+    """Return settings for both surveys, and for a night whose topic no longer exists."""
     return settings_factory(
         broker,
         redis_url,
@@ -64,7 +64,7 @@ def settings(
 
 @pytest.fixture
 def worker(settings: Settings, broker: Broker, names: Names, tmp_path: Path) -> Iterator[ChildProcess]:
-    """A worker that has found the topics of the first night and the first version."""
+    """Run a worker that has records the topics of the first night and the first version."""
     create_topics(
         broker.bootstrap_servers,
         dict.fromkeys([names.night("20260101"), names.version("10.0")], PARTITIONS),
@@ -88,22 +88,22 @@ def results(settings: Settings, broker: Broker) -> list[dict[str, object]]:
 
 
 def send_and_wait(settings: Settings, broker: Broker, topic: str, values: list[bytes], total: int) -> None:
-    """Send alerts to a topic and wait until there are so many results in all."""
+    """Send alerts to a topic and wait until there are `total` results."""
     produce(broker.bootstrap_servers, topic, values, partition=lambda index: index % PARTITIONS)
     wait_until(lambda: len(results(settings, broker)) >= total, f"the alerts of {topic}", timeout_s=90)
 
 
-def test_new_nights_and_versions_are_found_and_dead_ones_let_be(
+def test_new_nights_and_versions_are_found_and_expired_topics_ignored(
     settings: Settings, worker: ChildProcess, broker: Broker, names: Names
 ) -> None:
     server, ztf, lsst = broker.bootstrap_servers, PACKETS[Survey.ZTF], PACKETS[Survey.LSST]
     send_and_wait(settings, broker, names.night("20260101"), ztf[:20], 20)
     send_and_wait(settings, broker, names.version("10.0"), lsst[:20], 40)
 
-    # The next night begins; the last one is deleted soon after, and an empty one was made by mistake.
+    # The next night begins; the last one is deleted soon after, and an empty one was created by mistake.
     create_topics(server, {names.night("20260102"): PARTITIONS, names.night("20260103"): PARTITIONS})
     send_and_wait(settings, broker, names.night("20260102"), ztf[20:40], 60)
-    if broker.hides_aborted:  # the embedded broker no longer answers who still reads a deleted topic
+    if broker.hides_aborted:  # the embedded broker stops answering readers of a deleted topic
         admin = AdminClient({"bootstrap.servers": server})
         admin.delete_topics([names.night("20260101")])[names.night("20260101")].result(30)
 
@@ -120,11 +120,11 @@ def test_new_nights_and_versions_are_found_and_dead_ones_let_be(
 
 
 def assert_each_survey_has_its_model_and_settings(settings: Settings, broker: Broker) -> None:
-    found = results(settings, broker)
-    assert Counter(str(record["survey"]) for record in found) == {"ztf": 60, "lsst": 40}
+    records = results(settings, broker)
+    assert Counter(str(record["survey"]) for record in records) == {"ztf": 60, "lsst": 40}
     models: dict[str, set[str]] = {"ztf": set(), "lsst": set()}
-    unreal = Counter(str(record["survey"]) for record in found if record["reason"] == "low_real_bogus")
-    for record in found:
+    unreal = Counter(str(record["survey"]) for record in records if record["reason"] == "low_real_bogus")
+    for record in records:
         if record["status"] == "classified":
             classifier = record["classifier"]
             assert isinstance(classifier, dict)
@@ -138,7 +138,7 @@ def assert_each_survey_has_its_model_and_settings(settings: Settings, broker: Br
 def assert_metrics_tell_topics_apart(settings: Settings, names: Names) -> None:
     by_topic: Counter[tuple[str, str]] = Counter()
     for labels, value in read_metrics(settings.metrics_port)["nightjar_alerts_total"]:
-        by_topic[labels["survey"], labels["topic"].removesuffix(names.ending)] += int(value)
+        by_topic[labels["survey"], labels["topic"].removesuffix(names.suffix)] += int(value)
     assert by_topic == {
         ("ztf", "ztf_20260101_programid1_"): 20,
         ("ztf", "ztf_20260102_programid1_"): 40,

@@ -1,4 +1,4 @@
-"""A lone Apache Kafka that is killed between a commit and its marks in every partition."""
+"""A single Apache Kafka broker that is killed between a commit and its markers in every partition."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ KEYS = 12
 
 
 def records(name: bytes) -> list[OutgoingMessage]:
-    """Give records for every partition."""
+    """Return records for every partition."""
     return [OutgoingMessage("results", b"%d" % key, b"%s %d" % (name, key), []) for key in range(KEYS)]
 
 
@@ -27,10 +27,10 @@ def back_to_last_commit(sink: KafkaSink) -> None:
 
 
 @pytest.mark.parametrize("own_broker", ["kafka"], indirect=True)
-def test_what_was_committed_just_before_the_broker_was_killed_is_seen_with_the_next_commit(
+def test_transaction_committed_just_before_a_broker_kill_is_visible_after_the_next_commit(
     own_broker: Broker, settings_factory: SettingsFactory
 ) -> None:
-    # Where there are other topics it does not know its partitions' leaders when it ends transactions.
+    # With many topics it does not know all partition leaders yet when it ends transactions at startup.
     create_topics(own_broker.bootstrap_servers, {f"other-{number}": 4 for number in range(20)})
     create_topics(own_broker.bootstrap_servers, {"results": 4})
     settings = settings_factory(own_broker)
@@ -42,7 +42,7 @@ def test_what_was_committed_just_before_the_broker_was_killed_is_seen_with_the_n
 
     own_broker.kill()
     sink.begin()
-    sink.produce(records(b"left behind"))
+    sink.produce(records(b"abandoned"))
     with pytest.raises(TransientError):
         sink.reset()
     own_broker.start()
@@ -52,4 +52,4 @@ def test_what_was_committed_just_before_the_broker_was_killed_is_seen_with_the_n
     patiently(lambda: sink.commit(fail_fast))
 
     seen = sorted(record.value for record in read_topic(own_broker.bootstrap_servers, "results"))
-    assert seen == sorted(one.value or b"" for one in records(b"committed") + records(b"next"))
+    assert seen == sorted(record.value or b"" for record in records(b"committed") + records(b"next"))

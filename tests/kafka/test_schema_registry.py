@@ -1,4 +1,4 @@
-"""Schemas by id from a registry: known, unknown, away, and refusing."""
+"""Schemas by id from a registry: known, unknown, unreachable, and access denied."""
 
 import json
 import threading
@@ -26,9 +26,9 @@ ANSWERS = {
 
 
 class Registry(BaseHTTPRequestHandler):
-    """Answers as a Confluent registry, and as what stands in front of one."""
+    """Answers like a Confluent registry, and like a proxy in front of one."""
 
-    asked: list[str] = []  # noqa: RUF012  one for all requests is what is wanted
+    asked: list[str] = []  # noqa: RUF012  shared by all requests on purpose
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
@@ -40,7 +40,7 @@ class Registry(BaseHTTPRequestHandler):
         self.wfile.write(body.encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -58,73 +58,73 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def registry(url: str) -> Iterator[SchemaRegistry]:
-    """Ask it."""
-    asking = SchemaRegistry(url)
-    yield asking
-    asking.close()
+    """Yield a client of the registry."""
+    client = SchemaRegistry(url)
+    yield client
+    client.close()
 
 
-def test_known_id_gives_its_schema(registry: SchemaRegistry) -> None:
+def test_known_id_returns_its_schema(registry: SchemaRegistry) -> None:
     assert registry(1000) == SCHEMA.encode()
     assert registry(6) == SCHEMA.encode()  # by way of a redirect
 
 
-def test_path_and_slash_of_the_address_are_kept(url: str) -> None:
-    asking = SchemaRegistry(f"{url}/below/")
-    assert asking(1000) == SCHEMA.encode()
+def test_path_of_the_url_is_kept(url: str) -> None:
+    client = SchemaRegistry(f"{url}/below/")
+    assert client(1000) == SCHEMA.encode()
     assert Registry.asked == ["/below/schemas/ids/1000"]
-    asking.close()
+    client.close()
 
 
-def test_unknown_id_gives_nothing(registry: SchemaRegistry) -> None:
+def test_unknown_id_returns_none(registry: SchemaRegistry) -> None:
     assert registry(1) is None
 
 
 @pytest.mark.parametrize("schema_id", [2, 3, 4])
-def test_answer_that_is_no_schema_is_an_outage_not_an_unknown_id(
+def test_answer_without_a_schema_is_an_outage_not_an_unknown_id(
     registry: SchemaRegistry, schema_id: int
 ) -> None:
     with pytest.raises(RegistryUnavailableError, match=r"127\.0\.0\.1"):
         registry(schema_id)
 
 
-def test_silence_is_an_outage() -> None:
-    asking = SchemaRegistry("http://127.0.0.1:1")
+def test_unreachable_registry_is_an_outage() -> None:
+    client = SchemaRegistry("http://127.0.0.1:1")
 
     with pytest.raises(RegistryUnavailableError):
-        asking(1000)
-    asking.close()
+        client(1000)
+    client.close()
 
 
-def test_refusal_is_a_matter_of_settings(registry: SchemaRegistry) -> None:
+def test_denied_access_is_a_settings_error(registry: SchemaRegistry) -> None:
     with pytest.raises(SettingsError, match="401"):
         registry(5)
 
 
 @pytest.mark.parametrize("wrong", ["ftp://registry", "registry:8081", "http://", "http://[::1"])
-def test_address_that_is_none_is_refused(wrong: str) -> None:
+def test_invalid_url_is_a_settings_error(wrong: str) -> None:
     with pytest.raises(SettingsError, match="NIGHTJAR_SCHEMA_REGISTRY_URL"):
         SchemaRegistry(wrong)
 
 
-def test_alert_of_unknown_id_is_rejected_only_when_the_registry_has_said_so(url: str) -> None:
+def test_alert_with_unknown_id_is_rejected_only_after_the_registry_answered(url: str) -> None:
     message = RawMessage(b"\x00\x00\x00\x00\x01 and a body", Survey.LSST)
-    asking, silent = SchemaRegistry(url), SchemaRegistry("http://127.0.0.1:1")
+    client, silent = SchemaRegistry(url), SchemaRegistry("http://127.0.0.1:1")
 
-    (rejected,) = Decoder(SchemaStore(registry=asking)).decode([message]).rejected
+    (rejected,) = Decoder(SchemaStore(registry=client)).decode([message]).rejected
 
     assert rejected.error.code is RejectionCode.UNKNOWN_SCHEMA
     with pytest.raises(RegistryUnavailableError):
         Decoder(SchemaStore(registry=silent)).decode([message])
-    asking.close()
+    client.close()
     silent.close()
 
 
-def test_id_is_asked_for_once(url: str) -> None:
+def test_schema_is_fetched_once(url: str) -> None:
     message = RawMessage(b"\x00\x00\x00\x00\x01 and a body", Survey.LSST)
-    asking = SchemaRegistry(url)
+    client = SchemaRegistry(url)
 
-    Decoder(SchemaStore(registry=asking)).decode([message] * 50)
+    Decoder(SchemaStore(registry=client)).decode([message] * 50)
 
     assert Registry.asked == ["/schemas/ids/1"]
-    asking.close()
+    client.close()

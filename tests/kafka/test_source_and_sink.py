@@ -1,4 +1,4 @@
-"""Batches from and to real brokers: what is committed is seen once, what is aborted is not."""
+"""Batches from and to real brokers: committed results are visible once, aborted ones are not."""
 
 import logging
 import os
@@ -29,14 +29,14 @@ from tests.conftest import SettingsFactory, TopicFactory
 from tests.support.kafka import group_lag, patiently, produce, read_topic, wait_until
 
 LIMITS = BatchLimits(messages=100, size_bytes=2**20, wait=timedelta(milliseconds=200))
-PATIENCE = timedelta(seconds=15)
+TIMEOUT = timedelta(seconds=15)
 
 SourceMaker = Callable[..., KafkaSource]
 
 
 @pytest.fixture
 def make_source() -> Iterator[SourceMaker]:
-    """Make sources, opened, and close them in the end."""
+    """Yield a factory of open sources; they are closed at the end."""
     made: list[KafkaSource] = []
 
     def make(settings: Settings, topics: Sequence[str], limits: BatchLimits = LIMITS) -> KafkaSource:
@@ -51,7 +51,7 @@ def make_source() -> Iterator[SourceMaker]:
 
 
 def connected_sink(settings: Settings) -> KafkaSink:
-    sink = KafkaSink(producer_options(settings), PATIENCE, librdkafka_logger(settings))
+    sink = KafkaSink(producer_options(settings), TIMEOUT, librdkafka_logger(settings))
     patiently(sink.connect)
     return sink
 
@@ -64,12 +64,12 @@ def back_to_last_commit(sink: KafkaSink, source: KafkaSource) -> bool:
 def next_batch(source: KafkaSource, timeout_s: float = 40.0) -> Sequence[SourceMessage]:
     deadline = time.monotonic() + timeout_s
     while not (batch := patiently(source.poll)):
-        assert time.monotonic() < deadline, "nothing came"
+        assert time.monotonic() < deadline, "no messages arrived"
     return batch
 
 
 def collect(source: KafkaSource, count: int) -> list[SourceMessage]:
-    """Read batches, committing nothing, until so many messages came."""
+    """Read batches, committing nothing, until `count` messages have arrived."""
     messages: list[SourceMessage] = []
     while len(messages) < count:
         messages += next_batch(source)
@@ -77,7 +77,7 @@ def collect(source: KafkaSource, count: int) -> list[SourceMessage]:
 
 
 def answer(sink: KafkaSink, source: KafkaSource, settings: Settings, batch: Sequence[SourceMessage]) -> None:
-    """Answer a batch in a transaction that is still to be committed."""
+    """Answer a batch in a transaction, without committing it."""
     sink.begin()
     sink.produce(answers(settings, batch))
     sink.send_offsets(source.positions(), fail_fast)
@@ -121,7 +121,7 @@ def test_committed_batch_is_answered_once_and_not_read_again(
     assert source.lag() == {(topic, partition): 0 for partition in range(3)}
 
 
-def test_aborted_batch_is_not_seen_and_comes_again(
+def test_aborted_batch_is_hidden_and_read_again(
     broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, make_source: SourceMaker
 ) -> None:
     topic, settings = unique_topic(broker, partitions=2), settings_factory(broker)
@@ -138,7 +138,7 @@ def test_aborted_batch_is_not_seen_and_comes_again(
         assert read_topic(broker.bootstrap_servers, settings.output_topic) == []
 
 
-def test_messages_keep_their_key_time_and_emptiness(
+def test_messages_keep_their_key_timestamp_and_empty_value(
     broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, make_source: SourceMaker
 ) -> None:
     topic, settings = unique_topic(broker), settings_factory(broker)
@@ -152,7 +152,7 @@ def test_messages_keep_their_key_time_and_emptiness(
     assert abs(binary.timestamp_ms / 1000 - time.time()) < 60
 
 
-def test_batches_are_bounded_in_messages_and_in_bytes(
+def test_batches_are_limited_in_messages_and_bytes(
     broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, make_source: SourceMaker
 ) -> None:
     topic, settings = unique_topic(broker), settings_factory(broker)
@@ -168,7 +168,7 @@ def test_batches_are_bounded_in_messages_and_in_bytes(
     assert [len(next_batch(small)) for _ in range(4)] == [50, 50, 50, 50]
 
 
-def test_topic_that_does_not_exist_yet_is_tolerated_and_found_when_it_does(
+def test_missing_topic_is_tolerated_and_found_once_it_exists(
     broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, make_source: SourceMaker
 ) -> None:
     name = unique_topic(broker, "night")
@@ -184,102 +184,108 @@ def test_topic_that_does_not_exist_yet_is_tolerated_and_found_when_it_does(
     assert [(m.topic, m.value) for m in collect(source, 1)] == [(tonight, b"first of the night")]
 
 
-def test_partitions_given_to_another_are_left_out_of_the_batch(
+def test_revoked_partitions_are_left_out_of_the_batch(
     broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, make_source: SourceMaker
 ) -> None:
     topic, settings = unique_topic(broker, partitions=2), settings_factory(broker)
     produce(broker.bootstrap_servers, topic, NUMBERS[:20], partition=lambda index: index % 2)
-    one = make_source(settings, [topic])
-    collect(one, 20)
-    other = make_source(settings.model_copy(update={"worker_id": "other"}), [topic])
+    first = make_source(settings, [topic])
+    collect(first, 20)
+    second = make_source(settings.model_copy(update={"worker_id": "other"}), [topic])
 
-    seen_by_one: list[SourceMessage] = []
-    seen_by_other: list[SourceMessage] = []
+    seen_by_first: list[SourceMessage] = []
+    seen_by_second: list[SourceMessage] = []
 
-    def both_have_their_part() -> bool:
-        seen_by_one.extend(patiently(one.poll))
-        seen_by_other.extend(patiently(other.poll))
-        return len(one.lag()) == 1 and len(other.lag()) == 1 and len(seen_by_other) >= 10
+    def both_have_a_partition() -> bool:
+        seen_by_first.extend(patiently(first.poll))
+        seen_by_second.extend(patiently(second.poll))
+        return len(first.lag()) == 1 and len(second.lag()) == 1 and len(seen_by_second) >= 10
 
-    wait_until(both_have_their_part, "a partition each")
-    # Nothing was committed: each begins its partition anew, and `one` holds no claim on the other's.
-    assert len({message.partition for message in seen_by_other[-10:]}) == 1
-    patiently(one.rewind)
-    again = {message.partition for message in patiently(one.poll)}
-    assert again.isdisjoint({message.partition for message in seen_by_other[-10:]})
+    wait_until(both_have_a_partition, "a partition each")
+    # Nothing was committed: each restarts its partition, and the first has dropped the other one.
+    assert len({message.partition for message in seen_by_second[-10:]}) == 1
+    patiently(first.rewind)
+    again = {message.partition for message in patiently(first.poll)}
+    assert again.isdisjoint({message.partition for message in seen_by_second[-10:]})
 
 
 @pytest.fixture
-def forgetful(
+def abandoned(
     apache_kafka: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory
 ) -> Iterator[tuple[KafkaSink, str, Producer]]:
-    """Leave a transaction behind; a producer whose own can stand for one whose end was not written."""
+    """Yield a sink with an abandoned transaction, its topic, and a producer with an open transaction.
+
+    The open transaction stands for one whose end was not written to the log.
+    """
     settings, topic = settings_factory(apache_kafka), unique_topic(apache_kafka, partitions=3)
     sink = connected_sink(settings)
     sink.begin()
-    sink.produce(left_behind(topic))
+    sink.produce(abandoned_messages(topic))
     sink._producer.flush(30)
     patiently(sink.reset)
-    stranger = Producer(producer_options(settings) | {"transactional.id": f"stranger-{topic}"})
-    stranger.init_transactions(30)
-    stranger.begin_transaction()
-    yield sink, topic, stranger
-    stranger.abort_transaction(30)
+    other_producer = Producer(producer_options(settings) | {"transactional.id": f"other-{topic}"})
+    other_producer.init_transactions(30)
+    other_producer.begin_transaction()
+    yield sink, topic, other_producer
+    other_producer.abort_transaction(30)
     sink.begin()
     sink.produce([OutgoingMessage(topic, b"next", b"next", [])])
     sink.commit(fail_fast)
     assert [record.value for record in read_topic(apache_kafka.bootstrap_servers, topic)] == [b"next"]
 
 
-def left_behind(topic: str) -> list[OutgoingMessage]:
-    return [OutgoingMessage(topic, b"%d" % n, b"left %d" % n, []) for n in range(9)]
+def abandoned_messages(topic: str) -> list[OutgoingMessage]:
+    return [OutgoingMessage(topic, b"%d" % n, b"abandoned %d" % n, []) for n in range(9)]
 
 
 def write(producer: Producer, messages: Sequence[OutgoingMessage]) -> None:
-    for one in messages:
-        producer.produce(one.topic, one.value, one.key)
+    for message in messages:
+        producer.produce(message.topic, message.value, message.key)
     producer.flush(30)
 
 
-def places_by_value(broker: Broker, topic: str) -> dict[bytes | None, list[int]]:
-    """Map each record, aborted ones too, to the partitions it stands in, once for each time."""
+def partitions_by_value(broker: Broker, topic: str) -> dict[bytes | None, list[int]]:
+    """Map each value, of aborted records too, to the partition of each of its records."""
     found: dict[bytes | None, list[int]] = {}
     for record in read_topic(broker.bootstrap_servers, topic, isolation="read_uncommitted"):
         found.setdefault(record.value, []).append(record.partition)
     return found
 
 
-def test_records_left_behind_uncommitted_are_aborted_once_more(
-    apache_kafka: Broker, forgetful: tuple[KafkaSink, str, Producer]
+def test_records_of_a_hanging_transaction_are_aborted_again(
+    apache_kafka: Broker, abandoned: tuple[KafkaSink, str, Producer]
 ) -> None:
-    sink, topic, stranger = forgetful
-    write(stranger, left_behind(topic)[:1])
+    sink, topic, other_producer = abandoned
+    write(other_producer, abandoned_messages(topic)[:1])
 
     sink.abort_hanging(is_committed=False)
-    sink.abort_hanging(is_committed=False)  # there is nothing left to do
+    sink.abort_hanging(is_committed=False)  # nothing is left to do
 
-    places = places_by_value(apache_kafka, topic)
-    first, *others = (len(places[one.value]) for one in left_behind(topic))
+    partitions_of = partitions_by_value(apache_kafka, topic)
+    first, *others = (len(partitions_of[message.value]) for message in abandoned_messages(topic))
     assert (first, set(others)) == (3, {2})
-    # Where a record is found again, so is its repetition: the same mark of an end closes both.
-    assert {len(set(partitions)) for partitions in places.values()} == {1}
+    # A record and its repetition are in the same partition: the same marker ends both.
+    assert {len(set(partitions)) for partitions in partitions_of.values()} == {1}
 
 
 @pytest.mark.parametrize("is_committed", [False, True])
-def test_nothing_is_aborted_once_more_where_only_what_was_committed_has_no_end(
-    apache_kafka: Broker, forgetful: tuple[KafkaSink, str, Producer], is_committed: bool
+def test_hanging_records_of_a_committed_transaction_are_not_aborted(
+    apache_kafka: Broker, abandoned: tuple[KafkaSink, str, Producer], is_committed: bool
 ) -> None:
-    sink, topic, stranger = forgetful
-    write(stranger, left_behind(topic) if is_committed else [OutgoingMessage(topic, b"0", b"earlier", [])])
+    sink, topic, other_producer = abandoned
+    earlier = [OutgoingMessage(topic, b"0", b"earlier", [])]
+    write(other_producer, abandoned_messages(topic) if is_committed else earlier)
 
     sink.abort_hanging(is_committed=is_committed)
-    sink.abort_hanging(is_committed=False)  # there is nothing left to do
+    sink.abort_hanging(is_committed=False)  # nothing is left to do
 
-    places = places_by_value(apache_kafka, topic)
-    assert {len(places[one.value]) for one in left_behind(topic)} == {2 if is_committed else 1}
+    partitions_of = partitions_by_value(apache_kafka, topic)
+    assert {len(partitions_of[message.value]) for message in abandoned_messages(topic)} == {
+        2 if is_committed else 1
+    }
 
 
-def test_second_holder_of_a_name_shuts_out_the_first(
+def test_second_producer_with_a_name_fences_the_first(
     broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, make_source: SourceMaker
 ) -> None:
     topic, settings = unique_topic(broker), settings_factory(broker)
@@ -288,7 +294,7 @@ def test_second_holder_of_a_name_shuts_out_the_first(
     batch = next_batch(source)
     zombie.begin()
     zombie.produce(answers(settings, batch))
-    # Else it may hear of the other in the midst of the next call, which librdkafka then calls erroneous.
+    # Otherwise it may be fenced in the middle of the next call, which librdkafka then reports as an error.
     zombie._producer.flush(30)
 
     connected_sink(settings)
@@ -305,7 +311,7 @@ def _commit(sink: KafkaSink, source: KafkaSource) -> None:
     sink.commit(fail_fast)
 
 
-def test_commit_outlives_a_broker_that_pauses(
+def test_commit_succeeds_after_a_broker_pause(
     rough_broker: Broker,
     settings_factory: SettingsFactory,
     unique_topic: TopicFactory,
@@ -332,7 +338,7 @@ def test_commit_outlives_a_broker_that_pauses(
     assert sorted(record.value for record in records) == NUMBERS
 
 
-def test_commit_of_unknown_outcome_is_settled_by_a_new_producer(
+def test_commit_with_unknown_outcome_is_resolved_by_a_new_producer(
     rough_broker: Broker,
     settings_factory: SettingsFactory,
     unique_topic: TopicFactory,
@@ -359,7 +365,7 @@ def test_commit_of_unknown_outcome_is_settled_by_a_new_producer(
     assert not source.poll()
 
 
-def test_rewind_knows_a_commit_whose_answer_was_lost(
+def test_rewind_detects_a_commit_whose_answer_was_lost(
     broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, make_source: SourceMaker
 ) -> None:
     topic, settings = unique_topic(broker, partitions=2), settings_factory(broker)
@@ -369,13 +375,13 @@ def test_rewind_knows_a_commit_whose_answer_was_lost(
     answer(sink, source, settings, batch)
     sink.commit(fail_fast)
 
-    assert patiently(source.rewind) is True  # we did not tell it of the commit
+    assert patiently(source.rewind) is True  # the source was not informed of the commit
     assert patiently(source.rewind) is False
     rest = collect(source, len(NUMBERS) - len(batch))
     assert sorted(values(batch) + values(rest)) == NUMBERS
 
 
-def test_idle_source_notices_that_the_broker_is_gone_and_that_it_is_back(
+def test_idle_source_notices_that_the_broker_is_down_and_up_again(
     rough_broker: Broker,
     settings_factory: SettingsFactory,
     unique_topic: TopicFactory,
@@ -389,18 +395,18 @@ def test_idle_source_notices_that_the_broker_is_gone_and_that_it_is_back(
 
     rough_broker.kill()
     with pytest.raises(BrokerUnavailableError, match=rough_broker.bootstrap_servers):
-        _poll_for_ever(source)
+        _poll_forever(source)
 
     rough_broker.start()
-    wait_until(lambda: _polls_without_complaint(source), "the broker to be back")
+    wait_until(lambda: _polls_without_error(source), "the broker to answer")
 
 
-def _poll_for_ever(source: KafkaSource) -> None:
+def _poll_forever(source: KafkaSource) -> None:
     while True:
         source.poll()
 
 
-def _polls_without_complaint(source: KafkaSource) -> bool:
+def _polls_without_error(source: KafkaSource) -> bool:
     try:
         source.poll()
     except BrokerUnavailableError:
@@ -408,7 +414,7 @@ def _polls_without_complaint(source: KafkaSource) -> bool:
     return True
 
 
-def test_source_with_a_new_client_goes_on_where_the_group_stands(
+def test_source_with_a_new_client_continues_at_the_committed_offsets(
     broker: Broker, settings_factory: SettingsFactory, unique_topic: TopicFactory, make_source: SourceMaker
 ) -> None:
     topic, settings = unique_topic(broker, partitions=2), settings_factory(broker)
@@ -430,7 +436,7 @@ def test_source_with_a_new_client_goes_on_where_the_group_stands(
     assert not source.poll()
 
 
-def test_source_without_a_broker_says_which_address_does_not_answer(
+def test_source_without_a_broker_reports_the_address(
     settings_factory: SettingsFactory, make_source: SourceMaker
 ) -> None:
     settings = settings_factory()
@@ -441,7 +447,7 @@ def test_source_without_a_broker_says_which_address_does_not_answer(
         source.check()
 
 
-def test_message_that_a_topic_will_never_take_is_a_fatal_error(
+def test_message_that_a_topic_never_accepts_is_a_fatal_error(
     apache_kafka: Broker, settings_factory: SettingsFactory
 ) -> None:
     settings = settings_factory(apache_kafka)
@@ -452,12 +458,12 @@ def test_message_that_a_topic_will_never_take_is_a_fatal_error(
     sink.produce([OutgoingMessage("small", None, os.urandom(10_240), [])])
 
     with pytest.raises(
-        FatalError, match=r"small takes no message of 10240 bytes: raise its max.message.bytes"
+        FatalError, match=r"small does not accept a message of 10240 bytes: raise its max.message.bytes"
     ):
         sink.commit(fail_fast)
 
 
-def test_user_options_are_taken_and_escaped_commas_kept(settings_factory: SettingsFactory) -> None:
+def test_user_options_are_used_and_escaped_commas_kept(settings_factory: SettingsFactory) -> None:
     text = r"security.protocol=SASL_SSL, sasl.password=a\,b=c,,client.rack=r1"
     options = common_options(settings_factory(kafka_options=text))
 
@@ -466,14 +472,14 @@ def test_user_options_are_taken_and_escaped_commas_kept(settings_factory: Settin
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
-def test_options_that_the_guarantees_rest_on_cannot_be_set(
+def test_options_that_the_guarantees_depend_on_cannot_be_set(
     settings_factory: SettingsFactory, name: str
 ) -> None:
     with pytest.raises(SettingsError, match=name):
         consumer_options(settings_factory(kafka_options=f"{name}=whatever"))
 
 
-def test_unreadable_options_are_refused_without_being_shown(settings_factory: SettingsFactory) -> None:
+def test_invalid_options_are_rejected_without_being_shown(settings_factory: SettingsFactory) -> None:
     with pytest.raises(SettingsError) as caught:
         common_options(settings_factory(kafka_options="hunter2"))
 
@@ -486,7 +492,7 @@ def test_unknown_option_is_a_settings_error(settings_factory: SettingsFactory) -
     with pytest.raises(SettingsError, match=r"no\.such\.option"):
         KafkaSource(consumer_options(settings), ["topic"], LIMITS, logger)
     with pytest.raises(SettingsError, match=r"no\.such\.option"):
-        KafkaSink(producer_options(settings), PATIENCE, logger)
+        KafkaSink(producer_options(settings), TIMEOUT, logger)
 
 
 @pytest.mark.parametrize(
@@ -505,12 +511,12 @@ def test_unknown_option_is_a_settings_error(settings_factory: SettingsFactory) -
         (KafkaError.NOT_COORDINATOR, BrokerUnavailableError),
     ],
 )
-def test_errors_become_what_the_worker_can_act_on(code: int, kind: type[Exception]) -> None:
+def test_errors_are_translated_by_how_the_worker_handles_them(code: int, kind: type[Exception]) -> None:
     for error in (KafkaError(code), KafkaException(KafkaError(code))):
         translated = translate(error, "commit a transaction")
         assert type(translated) is kind
         assert "commit a transaction" in str(translated)
 
 
-def test_error_that_librdkafka_calls_fatal_ends_the_producer() -> None:
+def test_error_that_is_fatal_to_librdkafka_fences_the_producer() -> None:
     assert type(translate(KafkaError(KafkaError.INVALID_TXN_STATE, fatal=True), "abort")) is FencedError

@@ -1,4 +1,4 @@
-"""Clients that never find back by themselves, although the broker answers."""
+"""Clients that never reconnect on their own although the broker answers are replaced."""
 
 import socket
 import struct
@@ -16,6 +16,7 @@ from service.core.ports.result_feed import FeedRecord
 from service.embedded.broker import ApacheKafka
 from service.embedded.processes import LOOPBACK
 from service.errors import BrokerUnavailableError
+from service.kafka.consumers import groupless_consumer
 from service.kafka.options import (
     common_options,
     consumer_options,
@@ -27,7 +28,6 @@ from service.kafka.sink import KafkaSink
 from service.kafka.source import BatchLimits, KafkaSource
 from service.kafka.topic_admin import TopicAdmin
 from service.kafka.topic_reader import TopicReader
-from service.kafka.topic_writer import groupless_consumer
 from service.kafka.watchdog import StuckClientWatchdog
 from service.settings import Settings
 from tests.conftest import SettingsFactory, TopicFactory
@@ -43,15 +43,15 @@ LENGTH = struct.Struct(">i")
 HEADER = struct.Struct(">hhih")  # key, version and number of a request, length of the client's id
 
 
-class Unsettled(Proxy):
-    """Passes on what a broker is asked, but for some requests that it swallows.
+class SelectiveProxy(Proxy):
+    """Forwards requests to a broker, except some that it drops.
 
     Attributes
     ----------
     knows_group
-        Whether it answers as the coordinator of a group.
+        Whether it forwards requests to a group's coordinator.
     ignored
-        Id of a client that gets no answers.
+        Id of a client whose requests it drops.
     """
 
     knows_group = True
@@ -74,10 +74,10 @@ class Unsettled(Proxy):
 
 
 @pytest.fixture(scope="module")
-def unsettled(kafka_home: Path) -> Iterator[tuple[ApacheKafka, Unsettled]]:
-    """Run an Apache Kafka that clients reach only by way of an `UncommittedBatch`."""
+def proxied_kafka(kafka_home: Path) -> Iterator[tuple[ApacheKafka, SelectiveProxy]]:
+    """Run an Apache Kafka that clients reach only through a `SelectiveProxy`."""
     kafka = ApacheKafka(kafka_home)
-    with Unsettled(kafka.ports[0]) as proxy:
+    with SelectiveProxy(kafka.ports[0]) as proxy:
         kafka.properties = {
             **kafka.properties,
             "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{proxy.port}",
@@ -87,17 +87,19 @@ def unsettled(kafka_home: Path) -> Iterator[tuple[ApacheKafka, Unsettled]]:
 
 
 @pytest.fixture
-def settings(unsettled: tuple[ApacheKafka, Unsettled], settings_factory: SettingsFactory) -> Settings:
-    kafka, proxy = unsettled
+def settings(
+    proxied_kafka: tuple[ApacheKafka, SelectiveProxy], settings_factory: SettingsFactory
+) -> Settings:
+    kafka, proxy = proxied_kafka
     return settings_factory(kafka).model_copy(update={"bootstrap_servers": f"{LOOPBACK}:{proxy.port}"})
 
 
 @pytest.fixture
 def source(
-    unsettled: tuple[ApacheKafka, Unsettled], settings: Settings, unique_topic: TopicFactory
+    proxied_kafka: tuple[ApacheKafka, SelectiveProxy], settings: Settings, unique_topic: TopicFactory
 ) -> Iterator[KafkaSource]:
-    """Give a source that has polled its first batch, with a short patience."""
-    kafka, _proxy = unsettled
+    """Yield a source that has polled its first batch."""
+    kafka, _proxy = proxied_kafka
     topic = unique_topic(kafka)
     produce(kafka.bootstrap_servers, topic, VALUES)
     source = open_source(settings, topic)
@@ -115,7 +117,7 @@ def open_source(settings: Settings, topic: str) -> KafkaSource:
 def batch_of(source: KafkaSource) -> list[bytes | None]:
     deadline = time.monotonic() + 60
     while not polls(source):
-        assert time.monotonic() < deadline, "nothing came"
+        assert time.monotonic() < deadline, "no messages arrived"
     return [message.value for message in source._batch]
 
 
@@ -142,11 +144,11 @@ def answers(source: KafkaSource) -> bool:
     return True
 
 
-def test_client_whose_group_stays_silent_is_replaced_and_nothing_is_lost(
-    unsettled: tuple[ApacheKafka, Unsettled], source: KafkaSource, monkeypatch: pytest.MonkeyPatch
+def test_client_without_answers_from_its_group_is_replaced_and_nothing_is_lost(
+    proxied_kafka: tuple[ApacheKafka, SelectiveProxy], source: KafkaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.kafka.watchdog.STUCK_AFTER", timedelta(seconds=1))
-    client, proxy = source._consumer, unsettled[1]
+    client, proxy = source._consumer, proxied_kafka[1]
 
     proxy.knows_group = False
     while source._consumer is client:
@@ -157,40 +159,42 @@ def test_client_whose_group_stays_silent_is_replaced_and_nothing_is_lost(
     assert [value for _ in range(3) for value in batch_of(source)] == VALUES
 
 
-def test_client_is_kept_as_long_as_no_broker_answers(
-    unsettled: tuple[ApacheKafka, Unsettled], source: KafkaSource, monkeypatch: pytest.MonkeyPatch
+def test_client_is_kept_while_no_broker_answers(
+    proxied_kafka: tuple[ApacheKafka, SelectiveProxy], source: KafkaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.kafka.watchdog.STUCK_AFTER", timedelta(seconds=2))
-    client, kafka = source._consumer, unsettled[0]
+    client, kafka = source._consumer, proxied_kafka[0]
 
     kafka.pause()
-    wait_until(lambda: not answers(source), "the broker to be silent")
+    wait_until(lambda: not answers(source), "the broker not to answer")
     assert not any(rewinds(source) for _ in range(4))
-    # From here on it has all the time it needs.
+    # From now on the client is not replaced.
     monkeypatch.setattr("service.kafka.watchdog.STUCK_AFTER", timedelta(minutes=5))
     kafka.resume()
 
-    wait_until(lambda: rewinds(source), "the broker to be back")
+    wait_until(lambda: rewinds(source), "the broker to answer")
     assert source._consumer is client
     assert [value for _ in range(3) for value in batch_of(source)] == VALUES
 
 
 @pytest.fixture
-def options(unsettled: tuple[ApacheKafka, Unsettled], settings: Settings) -> Iterator[dict[str, Any]]:
-    """Give the options of a client that `lose` shuts out."""
+def options(
+    proxied_kafka: tuple[ApacheKafka, SelectiveProxy], settings: Settings
+) -> Iterator[dict[str, Any]]:
+    """Yield the options of a client that `isolate` cuts off."""
     yield {**common_options(settings), "client.id": "lost"}
-    unsettled[1].ignored = b""
+    proxied_kafka[1].ignored = b""
 
 
-def lose(proxy: Unsettled, options: dict[str, Any]) -> None:
-    """Answer the clients made so far no more, and those that are made from now on."""
+def isolate(proxy: SelectiveProxy, options: dict[str, Any]) -> None:
+    """Cut off the clients created so far, but not those created from now on."""
     proxy.ignored = b"lost"
     options["client.id"] = "new"
 
 
 @pytest.mark.parametrize("is_idle", [True, False])
-def test_source_whose_client_gets_no_answers_goes_on_with_another(
-    unsettled: tuple[ApacheKafka, Unsettled],
+def test_source_replaces_a_client_that_gets_no_answers(
+    proxied_kafka: tuple[ApacheKafka, SelectiveProxy],
     source: KafkaSource,
     monkeypatch: pytest.MonkeyPatch,
     is_idle: bool,
@@ -200,7 +204,7 @@ def test_source_whose_client_gets_no_answers_goes_on_with_another(
     for _ in range(2 if is_idle else 0):
         assert batch_of(source)
     client = source._consumer
-    unsettled[1].ignored = source._options["client.id"].encode()
+    proxied_kafka[1].ignored = source._options["client.id"].encode()
     source._options["client.id"] = "new"
 
     if is_idle:
@@ -208,24 +212,24 @@ def test_source_whose_client_gets_no_answers_goes_on_with_another(
     wait_until(lambda: rewinds(source), "the group to answer")
     assert source._consumer is not client
     assert [value for _ in range(3) for value in batch_of(source)] == VALUES
-    unsettled[1].ignored = b""
+    proxied_kafka[1].ignored = b""
 
 
-def test_sink_whose_client_gets_no_answers_begins_with_another(
-    unsettled: tuple[ApacheKafka, Unsettled],
+def test_sink_replaces_a_client_that_gets_no_answers(
+    proxied_kafka: tuple[ApacheKafka, SelectiveProxy],
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("service.kafka.watchdog.STUCK_AFTER", timedelta(seconds=1))
     sink = KafkaSink(producer_options(settings), timedelta(seconds=15), librdkafka_logger(settings))
     client = sink._producer
-    unsettled[1].ignored = sink._options["client.id"].encode()
+    proxied_kafka[1].ignored = sink._options["client.id"].encode()
     assert not connects(sink)
     sink._options["client.id"] = "new"
 
     wait_until(lambda: connects(sink), "the broker to answer")
     assert sink._producer is not client
-    unsettled[1].ignored = b""
+    proxied_kafka[1].ignored = b""
 
 
 def connects(sink: KafkaSink) -> bool:
@@ -236,27 +240,27 @@ def connects(sink: KafkaSink) -> bool:
     return True
 
 
-def test_live_stream_whose_client_gets_no_answers_begins_anew(
-    unsettled: tuple[ApacheKafka, Unsettled],
+def test_live_stream_replaces_a_client_that_gets_no_answers(
+    proxied_kafka: tuple[ApacheKafka, SelectiveProxy],
     options: dict[str, Any],
     unique_topic: TopicFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("service.kafka.watchdog.STUCK_AFTER", timedelta(seconds=1))
-    kafka, proxy = unsettled
+    kafka, proxy = proxied_kafka
     topic = unique_topic(kafka)
     feed = KafkaResultFeed(options, topic)
     feed.open({0: 0})
     assert not feed.has_grown()
-    lose(proxy, options)
+    isolate(proxy, options)
 
     with pytest.raises(BrokerUnavailableError, match="cannot reach Kafka"):
         any(feed.has_grown() for _ in range(10))
 
     produce(kafka.bootstrap_servers, topic, VALUES)
     feed.open({0: 0})
-    found = [record.value for record in records_of(feed, len(VALUES))]
-    assert found == VALUES
+    values = [record.value for record in records_of(feed, len(VALUES))]
+    assert values == VALUES
     feed.close()
 
 
@@ -264,48 +268,48 @@ def records_of(feed: KafkaResultFeed, count: int) -> list[FeedRecord]:
     deadline = time.monotonic() + 60
     records: list[FeedRecord] = []
     while len(records) < count:
-        assert time.monotonic() < deadline, "nothing came"
+        assert time.monotonic() < deadline, "no messages arrived"
         records += feed.poll().records
     return records
 
 
-def test_reader_whose_client_gets_no_answers_misses_nothing(
-    unsettled: tuple[ApacheKafka, Unsettled],
+def test_reader_replaces_a_client_that_gets_no_answers_and_misses_nothing(
+    proxied_kafka: tuple[ApacheKafka, SelectiveProxy],
     options: dict[str, Any],
     unique_topic: TopicFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("service.kafka.topic_reader.QUIET_AFTER", timedelta(seconds=0.5))
     monkeypatch.setattr("service.kafka.watchdog.STUCK_AFTER", timedelta(seconds=1))
-    kafka, proxy = unsettled
+    kafka, proxy = proxied_kafka
     topic = unique_topic(kafka, partitions=2)
     produce(kafka.bootstrap_servers, topic, VALUES[:10], partition=lambda _index: 0)
     client_options = dict(options)
     with TopicReader(options, [topic], from_beginning=True) as reader:
-        found: list[bytes] = []
-        wait_until(lambda: reads(reader, found) and reader.at_end, "the end of the topic")
-        reader._silence = StuckClientWatchdog(
+        values: list[bytes] = []
+        wait_until(lambda: reads(reader, values) and reader.at_end, "the end of the topic")
+        reader._watchdog = StuckClientWatchdog(
             partial(groupless_consumer, {**client_options, "client.id": "new"})
         )
-        lose(proxy, options)
+        isolate(proxy, options)
         produce(kafka.bootstrap_servers, topic, VALUES[10:], partition=lambda index: index % 2)
-        wait_until(lambda: reads(reader, found) and len(found) >= len(VALUES), "the rest")
-    assert sorted(found) == VALUES
+        wait_until(lambda: reads(reader, values) and len(values) >= len(VALUES), "the rest")
+    assert sorted(values) == VALUES
 
 
-def reads(reader: TopicReader, found: list[bytes]) -> bool:
-    found += [record.value for record in reader.read(timedelta(milliseconds=200))]
+def reads(reader: TopicReader, values: list[bytes]) -> bool:
+    values += [record.value for record in reader.read(timedelta(milliseconds=200))]
     return True
 
 
-def test_topics_are_made_by_a_new_client_after_one_that_got_no_answers(
-    unsettled: tuple[ApacheKafka, Unsettled], options: dict[str, Any], unique_topic: TopicFactory
+def test_topic_admin_replaces_a_client_that_got_no_answer(
+    proxied_kafka: tuple[ApacheKafka, SelectiveProxy], options: dict[str, Any], unique_topic: TopicFactory
 ) -> None:
-    kafka, proxy = unsettled
+    kafka, proxy = proxied_kafka
     admin = TopicAdmin(options)
     topic = unique_topic(kafka)
     assert topic in admin.partitions()
-    lose(proxy, admin._options)
+    isolate(proxy, admin._options)
 
     with pytest.raises(BrokerUnavailableError):
         admin.partitions()

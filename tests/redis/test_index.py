@@ -14,7 +14,7 @@ from service.redis.store import RedisStore
 from tests.support.objects import classification, object_state, put_all
 from tests.support.redis_cluster import EmbeddedRedisCluster
 
-TIMES, PLACES, IA = ("t", "ztf"), ("p", "ztf"), ("c", "ztf", "Ia")
+TIMES, PIXELS, IA = ("t", "ztf"), ("p", "ztf"), ("c", "ztf", "Ia")
 EVERYTHING = (float("inf"), float("-inf"))
 
 
@@ -58,38 +58,38 @@ def test_objects_are_ranked_by_score_then_by_name_backwards(store: RedisStore) -
     assert store.index.names() == [IA, TIMES]
 
 
-def test_objects_are_found_in_ranges_that_do_not_have_their_ends(store: RedisStore) -> None:
-    store.index.add({PLACES: {"a": 10, "b": 19, "c": 20, "d": 2**52 + 1}})
+def test_objects_are_found_in_half_open_ranges(store: RedisStore) -> None:
+    store.index.add({PIXELS: {"a": 10, "b": 19, "c": 20, "d": 2**52 + 1}})
     surveys, last = [Survey.ZTF, Survey.LSST], 2**52
     assert store.index.within(surveys, [(10, 20), (last, last + 2)], limit=9) == ["ztf:a", "ztf:b", "ztf:d"]
     assert store.index.within(surveys, [(0, 100)], limit=2) == ["ztf:a", "ztf:b"]
 
 
-def test_an_index_is_walked_and_cleaned(store: RedisStore) -> None:
+def test_index_is_scanned_and_entries_removed(store: RedisStore) -> None:
     names = {f"o{number}": float(number) for number in range(2000)}
-    store.index.add({TIMES: names, PLACES: names, IA: dict.fromkeys(names, 0.5)})
-    found: list[str] = []
+    store.index.add({TIMES: names, PIXELS: names, IA: dict.fromkeys(names, 0.5)})
+    scanned: list[str] = []
     cursor = -1
     while cursor:
         cursor, keys = store.index.scan(TIMES, max(cursor, 0), count=300)
-        found += keys
-    assert {key.removeprefix("ztf:") for key in found} == set(names)
+        scanned += keys
+    assert {key.removeprefix("ztf:") for key in scanned} == set(names)
     store.index.forget(["ztf:o1", "ztf:o2"])
     store.index.remove(IA, ["ztf:o1"])
-    counts = {name: store.index.count(name, *EVERYTHING) for name in (TIMES, PLACES, IA)}
-    assert counts == {TIMES: 1998, PLACES: 1998, IA: 1999}
+    counts = {name: store.index.count(name, *EVERYTHING) for name in (TIMES, PIXELS, IA)}
+    assert counts == {TIMES: 1998, PIXELS: 1998, IA: 1999}
 
 
-def test_a_summary_is_written_with_its_object_and_forgotten_with_it(store: RedisStore) -> None:
+def test_summary_is_written_with_its_object(store: RedisStore) -> None:
     keys = [f"ztf:ZTF21aaaaa{a}{b}" for a in "abc" for b in "abcde"]
     put_all(store, {key: object_state([classification(1, 7, [0.5, 0.5], day=4)]) for key in keys})
     assert all(store.index.summaries(keys))
     assert store.index.summaries(["ztf:ZTF21zzzzzzz"]) == [None]
-    # Summaries do not count as objects; the index has a few keys of its own.
+    # Summaries do not count as objects; the index has a few keys as well.
     assert len(keys) <= store.usage().objects <= len(keys) + 8
 
 
-def test_filters_are_kept_by_name(store: RedisStore) -> None:
+def test_filters_are_stored_by_name(store: RedisStore) -> None:
     second, first = (FilterSpec(name, Criteria(class_name="Ia")) for name in ("b", "a"))
     assert store.filters.put(second)
     assert store.filters.put(first)
@@ -100,7 +100,7 @@ def test_filters_are_kept_by_name(store: RedisStore) -> None:
     assert store.filters.all() == [second]
 
 
-def test_a_server_that_is_away_is_said_to_be() -> None:
+def test_unreachable_server_is_reported_with_its_address() -> None:
     store = connect("redis://127.0.0.1:1/0")
     for call in (
         lambda: store.index.add({TIMES: {"a": 1.0}}),
@@ -112,8 +112,8 @@ def test_a_server_that_is_away_is_said_to_be() -> None:
             call()
 
 
-def test_a_key_of_another_type_is_an_error_and_no_silence(redis_url: str) -> None:
+def test_key_of_another_type_is_an_error(redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.set("nj:i:t:ztf", "text")
-    with pytest.raises(StoreUnavailableError, match="refuses a command"):
+    with pytest.raises(StoreUnavailableError, match="rejects a command"):
         connect(redis_url).index.add({TIMES: {"a": 1.0}})

@@ -54,7 +54,7 @@ def write(replaces: bytes | None, key: str = KEY, *, step: int = 0) -> StateWrit
     return StateWrite(key, encode_state(state), replaces)
 
 
-def test_what_was_saved_is_loaded_in_the_order_asked(store: RedisStore) -> None:
+def test_saved_objects_are_loaded_in_the_order_of_the_keys(store: RedisStore) -> None:
     writes = [write(None, f"ztf:Z{i}", step=i) for i in range(3)]
     assert store.save(writes) == [True, True, True]
     assert store.load(["ztf:Z2", "ztf:unknown", "ztf:Z0"]) == [writes[2].blob, None, writes[0].blob]
@@ -66,7 +66,7 @@ def test_loading_and_saving_nothing_needs_no_server() -> None:
     assert store.save([]) == []
 
 
-def test_a_value_is_replaced_by_who_read_it_last(store: RedisStore) -> None:
+def test_value_is_replaced_by_a_writer_that_read_it(store: RedisStore) -> None:
     first = write(None)
     assert store.save([first]) == [True]
     second = write(first.blob)
@@ -75,7 +75,7 @@ def test_a_value_is_replaced_by_who_read_it_last(store: RedisStore) -> None:
 
 
 @pytest.mark.parametrize("stale", [None, "first"])
-def test_a_write_based_on_an_older_value_loses_and_changes_nothing(
+def test_write_based_on_an_older_value_loses_and_changes_nothing(
     store: RedisStore, stale: str | None
 ) -> None:
     first = write(None, step=1)
@@ -85,76 +85,80 @@ def test_a_write_based_on_an_older_value_loses_and_changes_nothing(
     assert store.load([KEY]) == [second.blob]
 
 
-def test_a_write_based_on_a_value_that_is_gone_loses(store: RedisStore, client: Redis) -> None:
+def test_write_based_on_a_deleted_value_loses(store: RedisStore, client: Redis) -> None:
     first = write(None)
     store.save([first])
     client.flushall()
     assert store.save([write(first.blob)]) == [False]
 
 
-@pytest.mark.parametrize("rubbish", [b"", b"short", b"123456789012", b"x" * 300])
-def test_a_value_that_cannot_be_decoded_can_be_replaced(
-    store: RedisStore, client: Redis, rubbish: bytes
+@pytest.mark.parametrize("garbage", [b"", b"short", b"123456789012", b"x" * 300])
+def test_value_that_cannot_be_decoded_can_be_replaced(
+    store: RedisStore, client: Redis, garbage: bytes
 ) -> None:
-    client.set(f"nj:{{{KEY}}}", rubbish)
+    client.set(f"nj:{{{KEY}}}", garbage)
     loaded = store.load([KEY])[0]
-    assert loaded == rubbish
+    assert loaded == garbage
     replacement = write(loaded)
     assert store.save([replacement]) == [True]
     assert store.load([KEY]) == [replacement.blob]
 
 
-def long_state(replaces: bytes | None, n_rows: int, n_settled: int) -> ObjectState:
-    """Give a state whose first rows are settled; the rows are numbered."""
+def long_state(replaces: bytes | None, n_rows: int, n_archived: int) -> ObjectState:
+    """Return a state whose first rows are archived; the rows are numbered."""
     rows = np.zeros(n_rows, OBSERVATION)
     rows["source_id"] = np.arange(n_rows)
-    checksum = zlib.crc32(rows[:n_settled].tobytes())
-    settled = ArchivedRows(n_settled, checksum, initial_checkpoints(1)[0], np.zeros(0, np.float32))
+    checksum = zlib.crc32(rows[:n_archived].tobytes())
+    archived = ArchivedRows(n_archived, checksum, initial_checkpoints(1)[0], np.zeros(0, np.float32))
     return dataclasses.replace(
-        EMPTY_STATE, counter=next_counter(replaces), observations=rows, archived=settled
+        EMPTY_STATE, counter=next_counter(replaces), observations=rows, archived=archived
     )
 
 
-def head_of(state: ObjectState) -> ObjectState:
+def recent_part(state: ObjectState) -> ObjectState:
     return dataclasses.replace(state, observations=state.recent_rows, has_all_rows=False)
 
 
-def test_settled_rows_are_kept_apart_and_loaded_with_the_whole_only(store: RedisStore, client: Redis) -> None:
+def test_archived_rows_are_stored_separately_and_loaded_only_with_whole_values(
+    store: RedisStore, client: Redis
+) -> None:
     state = long_state(None, 10, 6)
     assert store.save([StateWrite(KEY, encode_state(state), None), write(None, "ztf:short")]) == [True, True]
 
-    head, short = store.load_recent([KEY, "ztf:short"])
-    assert head == encode_recent(state)
+    recent, short = store.load_recent([KEY, "ztf:short"])
+    assert recent == encode_recent(state)
     assert store.load([KEY, "ztf:short"]) == [encode_state(state), short]
     assert client.get(f"nj:o:{{{KEY}}}") == state.observations[:6].tobytes()
     assert sorted(key for keys in store.keys(Survey.ZTF) for key in keys) == sorted([KEY, "ztf:short"])
 
 
-def test_rows_that_were_settled_since_are_put_behind_the_stored_ones(store: RedisStore) -> None:
+def test_newly_archived_rows_are_appended_to_the_stored_ones(store: RedisStore) -> None:
     first = encode_state(long_state(None, 10, 6))
     store.save([StateWrite(KEY, first, None)])
     grown = long_state(first, 12, 9)
     added = grown.observations[6:9].tobytes()
-    assert store.save([StateWrite(KEY, encode_recent(head_of(grown)), first, archived_rows=added)]) == [True]
+    assert store.save([StateWrite(KEY, encode_recent(recent_part(grown)), first, archived_rows=added)]) == [
+        True
+    ]
     assert store.load([KEY]) == [encode_state(grown)]
 
 
-def test_a_head_alone_leaves_the_settled_rows_and_their_time_is_as_long_as_its_own(
+def test_write_of_the_recent_part_keeps_the_archived_rows_and_renews_their_expiry(
     store: RedisStore, client: Redis
 ) -> None:
     first = encode_state(long_state(None, 10, 6))
     store.save([StateWrite(KEY, first, None)])
     client.pexpire(f"nj:o:{{{KEY}}}", 1000)
     grown = long_state(first, 12, 6)
-    assert store.save([StateWrite(KEY, encode_recent(head_of(grown)), first)]) == [True]
+    assert store.save([StateWrite(KEY, encode_recent(recent_part(grown)), first)]) == [True]
     assert store.load([KEY]) == [encode_state(grown)]
-    own, settled = client.pttl(f"nj:{{{KEY}}}"), client.pttl(f"nj:o:{{{KEY}}}")
-    assert settled == pytest.approx(own, abs=1000)
+    expiry_ms, archived_expiry_ms = client.pttl(f"nj:{{{KEY}}}"), client.pttl(f"nj:o:{{{KEY}}}")
+    assert archived_expiry_ms == pytest.approx(expiry_ms, abs=1000)
     store.expire_at([(KEY, 0)])
     assert client.pttl(f"nj:o:{{{KEY}}}") == client.pttl(f"nj:{{{KEY}}}") == -1
 
 
-def test_settled_rows_go_when_nothing_is_settled_any_more(store: RedisStore, client: Redis) -> None:
+def test_archived_rows_are_deleted_when_a_value_has_none(store: RedisStore, client: Redis) -> None:
     first = encode_state(long_state(None, 10, 6))
     store.save([StateWrite(KEY, first, None)])
     second = encode_state(long_state(first, 10, 0))
@@ -163,12 +167,14 @@ def test_settled_rows_go_when_nothing_is_settled_any_more(store: RedisStore, cli
     assert not client.exists(f"nj:o:{{{KEY}}}")
 
 
-def test_who_loses_the_race_leaves_the_settled_rows_as_they_are(store: RedisStore) -> None:
+def test_lost_race_leaves_the_archived_rows_unchanged(store: RedisStore) -> None:
     first = encode_state(long_state(None, 10, 6))
     store.save([StateWrite(KEY, first, None)])
     late = long_state(None, 12, 9)
     lost = [
-        StateWrite(KEY, encode_recent(head_of(late)), None, archived_rows=late.observations[6:9].tobytes()),
+        StateWrite(
+            KEY, encode_recent(recent_part(late)), None, archived_rows=late.observations[6:9].tobytes()
+        ),
         StateWrite("ztf:other", encode_state(long_state(None, 8, 4)), None),
         write(None, "ztf:short"),
     ]
@@ -176,19 +182,19 @@ def test_who_loses_the_race_leaves_the_settled_rows_as_they_are(store: RedisStor
     assert store.load([KEY, "ztf:other"]) == [first, lost[1].blob]
 
 
-def test_losers_do_not_keep_others_of_their_batch_from_winning(store: RedisStore) -> None:
+def test_lost_races_do_not_affect_the_rest_of_the_batch(store: RedisStore) -> None:
     store.save([write(None, "ztf:taken")])
     batch = [write(None, "ztf:a"), write(None, "ztf:taken"), write(None, "ztf:b")]
     assert store.save(batch) == [True, False, True]
 
 
-def test_more_writes_than_one_pipeline_holds_all_arrive(store: RedisStore) -> None:
+def test_more_writes_than_fit_into_one_pipeline_all_arrive(store: RedisStore) -> None:
     writes = [write(None, f"ztf:{i}") for i in range(2500)]
     assert store.save(writes) == [True] * 2500
     assert store.load([item.key for item in writes]) == [item.blob for item in writes]
 
 
-def test_of_concurrent_writers_each_increment_counts_once(redis_url: str) -> None:
+def test_each_increment_of_concurrent_writers_counts_once(redis_url: str) -> None:
     def increment(times: int) -> None:
         store = connect(redis_url)
         while times:
@@ -207,7 +213,7 @@ def test_of_concurrent_writers_each_increment_counts_once(redis_url: str) -> Non
     assert decode_state(stored).hidden_step == decode_state(stored).counter == 200
 
 
-def test_a_value_expires_after_its_last_write(redis_url: str, client: Redis) -> None:
+def test_value_expires_after_its_last_write(redis_url: str, client: Redis) -> None:
     store = connect(redis_url, expiry=timedelta(days=400))
     first = write(None)
     store.save([first])
@@ -221,14 +227,14 @@ def test_keys_of_one_object_share_a_cluster_slot(store: RedisStore, client: Redi
     assert client.keys("*") == [b"nj:{ztf:ZTF21abiuvdk}"]
 
 
-def test_the_script_is_sent_again_when_the_server_forgot_it(store: RedisStore, client: Redis) -> None:
+def test_script_is_loaded_again_after_the_server_lost_it(store: RedisStore, client: Redis) -> None:
     first = write(None)
     assert store.save([first]) == [True]
     client.script_flush()
     assert store.save([write(first.blob), write(None, "ztf:other")]) == [True, True]
 
 
-def test_a_restarted_server_is_found_again(own_redis: EmbeddedRedis) -> None:
+def test_restarted_server_is_reconnected(own_redis: EmbeddedRedis) -> None:
     store = connect(own_redis.url)
     first = write(None)
     assert store.save([first]) == [True]
@@ -240,12 +246,12 @@ def test_a_restarted_server_is_found_again(own_redis: EmbeddedRedis) -> None:
     assert store.save([write(first.blob)]) == [True]
 
 
-def test_no_server_is_said_with_its_address() -> None:
+def test_missing_server_is_reported_with_its_address() -> None:
     with pytest.raises(StoreUnavailableError, match=r"Redis at 127\.0\.0\.1:1 cannot be reached"):
         connect("redis://:secret@127.0.0.1:1/0").ping()
 
 
-def test_a_silent_server_is_given_up_after_the_timeout() -> None:
+def test_silent_server_is_an_outage_after_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         store = connect(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", timeout_s=0.2)
         with pytest.raises(StoreUnavailableError, match="does not answer in time"):
@@ -253,7 +259,7 @@ def test_a_silent_server_is_given_up_after_the_timeout() -> None:
         store.close()
 
 
-def test_a_full_server_is_waited_for() -> None:
+def test_full_server_is_an_outage() -> None:
     with EmbeddedRedis(max_memory_bytes=2 * 2**20) as server:
         store = connect(server.url)
         writes = [StateWrite(f"ztf:{i}", bytes(100_000), None) for i in range(60)]
@@ -262,7 +268,7 @@ def test_a_full_server_is_waited_for() -> None:
         store.close()
 
 
-def test_a_replica_is_waited_for(own_redis: EmbeddedRedis) -> None:
+def test_read_only_replica_is_an_outage(own_redis: EmbeddedRedis) -> None:
     store = connect(own_redis.url)
     client = Redis.from_url(own_redis.url)
     client.replicaof("127.0.0.1", "1")
@@ -273,7 +279,7 @@ def test_a_replica_is_waited_for(own_redis: EmbeddedRedis) -> None:
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])
-def test_a_refused_password_is_a_matter_of_settings(own_redis: EmbeddedRedis, password: str) -> None:
+def test_wrong_password_is_a_settings_error(own_redis: EmbeddedRedis, password: str) -> None:
     client = Redis.from_url(own_redis.url)
     phrase = "open sesame"
     client.config_set("requirepass", phrase)
@@ -290,29 +296,29 @@ def test_a_refused_password_is_a_matter_of_settings(own_redis: EmbeddedRedis, pa
         store.close()
 
 
-def test_a_user_without_the_right_to_write_is_a_matter_of_settings(own_redis: EmbeddedRedis) -> None:
+def test_user_without_write_permission_is_a_settings_error(own_redis: EmbeddedRedis) -> None:
     client = Redis.from_url(own_redis.url)
     client.acl_setuser("reader", enabled=True, passwords=["+p"], keys="*", commands=["+@read", "+ping"])
     client.close()
     store = connect(own_redis.url.replace("redis://", "redis://reader:p@"))
     assert store.load([KEY]) == [None]
-    with pytest.raises(SettingsError, match="refuses us"):
+    with pytest.raises(SettingsError, match="denies access"):
         store.save([write(None)])
     store.close()
 
 
-def test_a_database_that_does_not_exist_is_a_matter_of_settings(redis_url: str) -> None:
+def test_nonexistent_database_is_a_settings_error(redis_url: str) -> None:
     with pytest.raises(SettingsError, match="DB index"):
         connect(redis_url.removesuffix("0") + "9999").ping()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://127.0.0.1:port/0"])
-def test_an_unusable_url_is_a_matter_of_settings(url: str) -> None:
+def test_unsupported_url_is_a_settings_error(url: str) -> None:
     with pytest.raises(SettingsError, match="NIGHTJAR_REDIS_URL"):
         connect(url)
 
 
-def test_a_server_that_is_no_redis_cannot_be_reached() -> None:
+def test_server_that_does_not_speak_redis_is_an_outage() -> None:
     def answer(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection:
@@ -344,7 +350,7 @@ def test_registered_models_are_read_back(store: RedisStore) -> None:
     assert store.models() == {MODEL.digest: MODEL, 7: other}
 
 
-def test_a_server_that_lost_its_data_is_told_of_our_models_again(store: RedisStore, client: Redis) -> None:
+def test_server_that_lost_its_data_receives_the_models_again(store: RedisStore, client: Redis) -> None:
     store.register_model(MODEL)
     client.flushall()
     store.save([write(None)])

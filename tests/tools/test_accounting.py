@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.ports.messages import MessagePosition
 from service.errors import InputError
-from service.kafka.topic_writer import TopicRecord
+from service.kafka.records import TopicRecord, source_of
 from service.tools.demo.accounting import ResultAccounting
-from service.tools.source_header import source_of
 
 OUTPUT, REJECTED = "out", "rejected"
 
@@ -31,7 +31,7 @@ def dead_letter(offset: int) -> TopicRecord:
 def accounting(*records: TopicRecord, alerts: list[int]) -> ResultAccounting:
     made = ResultAccounting(REJECTED)
     for offset, n_alerts in enumerate(alerts):
-        made.expect(("in", 0, offset), n_alerts)
+        made.expect(MessagePosition("in", 0, offset), n_alerts)
     for record in records:
         made.add(record)
     return made
@@ -101,5 +101,5 @@ def test_complete_results_always_add_up_and_one_less_never_does(fates: list[tupl
 @pytest.mark.parametrize("header", [None, b"", b"topic", b"topic:1", b"topic:x:2", b"\xff"])
 def test_record_without_its_source_is_an_error(header: bytes | None) -> None:
     headers = {} if header is None else {"source": header}
-    with pytest.raises(InputError, match="does not say which alert"):
+    with pytest.raises(InputError, match="does not name the alert"):
         source_of(TopicRecord(OUTPUT, 0, 0, 0, b"", headers))

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -195,6 +196,16 @@ def test_states_expiry_and_index_are_the_same_after_export_and_import(
     store.close()
 
 
+def test_shadow_results_are_read_from_the_folder_of_earlier_versions(
+    full: EmbeddedRedis, archive: Path, redis_url: str, tmp_path: Path
+) -> None:
+    earlier = shutil.copytree(archive, tmp_path / "earlier")
+    (earlier / "shadow").rename(earlier / "beside")
+    done = nightjar("import", str(earlier), NIGHTJAR_REDIS_URL=redis_url)
+    assert done.returncode == 0, done.stderr
+    assert stored(redis_url) == stored(full.url)
+
+
 def test_files_are_by_night_and_readable_by_themselves(archive: Path) -> None:
     files = sorted(archive.glob("objects/night=*/objects.parquet"))
     nights = [date.fromisoformat(path.parent.name.removeprefix("night=")) for path in files]
@@ -212,8 +223,8 @@ def test_files_are_by_night_and_readable_by_themselves(archive: Path) -> None:
         "north",
         "young-ia",
     ]
-    beside = pq.read_table(next(archive.glob(f"beside/model={7:016x}/night=*/objects.parquet")))
-    assert set(beside["object_id"].to_pylist()) <= {
+    shadow = pq.read_table(next(archive.glob(f"shadow/model={7:016x}/night=*/objects.parquet")))
+    assert set(shadow["object_id"].to_pylist()) <= {
         name for path in files for name in pq.read_table(path)["object_id"].to_pylist()
     }
     assert not list(archive.rglob("*.part"))
@@ -255,7 +266,7 @@ def test_filters_that_the_store_has_stay_and_those_removed_before_an_export_do_n
     (tmp_path / "filters.json").write_text('[{"name": "half"}]')
     done = nightjar("import", str(tmp_path), NIGHTJAR_REDIS_URL=redis_url)
     assert done.returncode == 2
-    assert "filters.json is none of an export" in done.stderr
+    assert "filters.json was not written by an export" in done.stderr
 
 
 def test_filters_and_objects_are_counted_apart(full: EmbeddedRedis, archive: Path) -> None:

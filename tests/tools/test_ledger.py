@@ -1,4 +1,4 @@
-"""The ledger says what a plain count with dictionaries says, in a few bytes per alert."""
+"""The ledger agrees with a plain count by dictionaries, in a few bytes per alert."""
 
 import tracemalloc
 from collections import Counter
@@ -10,33 +10,34 @@ from hypothesis import strategies as st
 from service.tools.audit import ledger as module
 from service.tools.audit.ledger import Ledger, PartitionAccount, Problem
 
-PLACE = ("in", 0)
+PARTITION = ("in", 0)
 
 
-def settled(
+def closed(
     n_alerts: dict[int, int],
-    answers: list[tuple[int, int]] = [],  # noqa: B006  never changed
+    answers: list[tuple[int, int]] = [],  # noqa: B006  never modified
     dead_letters: list[int] = [],  # noqa: B006
     *,
     span: range = range(8),
     position: int | None = None,
-    kept_from: int = 0,
+    first_offset: int = 0,
+    drop_repetitions: bool = False,
 ) -> tuple[PartitionAccount, Ledger]:
-    """Settle one partition: alerts by offset, results as (offset, record), offsets of dead letters."""
-    ledger = Ledger({PLACE: span})
+    """Close one partition: alerts by offset, results as (offset, record), offsets of dead letters."""
+    ledger = Ledger({PARTITION: span}, drop_repetitions=drop_repetitions)
     for offset, count in n_alerts.items():
-        ledger.expect(PLACE, offset, count)
-    ledger.prepare({PLACE: kept_from})
+        ledger.expect(PARTITION, offset, count)
+    ledger.prepare({PARTITION: first_offset})
     for offset, record in answers:
-        ledger.add(PLACE, offset, record, is_classified=record == 0)
+        ledger.add(PARTITION, offset, record, is_classified=record == 0)
     for offset in dead_letters:
-        ledger.add_dead_letter(PLACE, offset)
-    (account,) = ledger.close({PLACE: span.stop if position is None else position}, {PLACE: 20})
+        ledger.add_dead_letter(PARTITION, offset)
+    (account,) = ledger.close({PARTITION: span.stop if position is None else position}, {PARTITION: 20})
     return account, ledger
 
 
 def test_one_result_for_each_alert_adds_up() -> None:
-    account, ledger = settled({0: 1, 1: 3, 3: 1, 7: 2}, [(0, 0), (1, 0), (1, 1), (1, 2), (3, 0)], [7])
+    account, ledger = closed({0: 1, 1: 3, 3: 1, 7: 2}, [(0, 0), (1, 0), (1, 1), (1, 2), (3, 0)], [7])
     assert account == PartitionAccount(
         topic="in",
         partition=0,
@@ -67,45 +68,65 @@ def test_one_result_for_each_alert_adds_up() -> None:
         ([(4, 0), (5, 0), (11, 0)], [], Problem.UNEXPLAINED, "in:0:11"),
     ],
 )
-def test_what_is_wrong_is_counted_and_placed(
+def test_each_problem_is_counted_and_located(
     answers: list[tuple[int, int]], dead_letters: list[int], problem: Problem, example: str
 ) -> None:
-    account, ledger = settled({4: 1, 5: 1}, answers, dead_letters)
+    account, ledger = closed({4: 1, 5: 1}, answers, dead_letters)
     found = {name: getattr(account, name) for name in Problem}
     assert found == dict.fromkeys(Problem, 0) | {problem: 1}
     assert ledger.examples == {name: [example] if name is problem else [] for name in Problem}
     assert not account.adds_up
 
 
-def test_results_that_came_while_reading_are_explained_by_the_later_position() -> None:
-    account, _ = settled({0: 1}, [(0, 0), (9, 0), (11, 0)], span=range(1), position=10)
-    assert account.unexplained == 1  # the group has not come to 11
+def test_results_written_during_the_audit_are_explained_by_the_later_position() -> None:
+    account, _ = closed({0: 1}, [(0, 0), (9, 0), (11, 0)], span=range(1), position=10)
+    assert account.unexplained == 1  # the group has not reached 11
 
 
-def test_results_of_alerts_that_expired_are_not_judged() -> None:
-    account, _ = settled({5: 1}, [(2, 0), (5, 0)], [3], span=range(5, 8))
+def test_dropping_repetitions_counts_the_first_result_of_each_alert() -> None:
+    account, _ = closed(
+        {0: 1, 1: 2, 2: 1}, [(0, 0), (1, 0), (1, 1), (1, 0), (1, 1)], [2, 2], drop_repetitions=True
+    )
+    assert (account.classified, account.abstained, account.rejected) == (2, 1, 1)
+    assert account.adds_up
+
+
+def test_dropping_repetitions_ignores_results_ahead_of_the_group_but_not_beyond_the_source() -> None:
+    results = [(0, 0), (9, 0), (19, 0), (20, 0)]
+    account, ledger = closed({0: 1}, results, span=range(1), position=5, drop_repetitions=True)
+    assert account.unexplained == 1
+    assert ledger.examples[Problem.UNEXPLAINED] == ["in:0:20"]
+
+
+def test_dropping_repetitions_still_finds_missing_results_and_conflicting_answers() -> None:
+    account, _ = closed({0: 1, 1: 1}, [(0, 0)], [0], drop_repetitions=True)
+    assert (account.missing, account.duplicated) == (1, 1)
+
+
+def test_results_of_expired_alerts_are_not_audited() -> None:
+    account, _ = closed({5: 1}, [(2, 0), (5, 0)], [3], span=range(5, 8))
     assert (account.expired, account.adds_up) == (2, True)
 
 
-def test_alerts_that_expire_while_reading_are_not_judged() -> None:
-    account, _ = settled({5: 1, 6: 2}, [(2, 0), (6, 0), (6, 1)], kept_from=6)
+def test_alerts_that_expire_during_the_audit_are_not_audited() -> None:
+    account, _ = closed({5: 1, 6: 2}, [(2, 0), (6, 0), (6, 1)], first_offset=6)
     assert (account.consumed, account.expired, account.adds_up) == (2, 1, True)
 
 
-def test_result_of_an_unknown_partition_is_a_stranger() -> None:
-    ledger = Ledger({PLACE: range(1)})
-    ledger.prepare({PLACE: 0})
+def test_result_of_an_unknown_partition_is_unmatched() -> None:
+    ledger = Ledger({PARTITION: range(1)})
+    ledger.prepare({PARTITION: 0})
     ledger.add(("elsewhere", 3), 7, 0, is_classified=True)
-    assert ledger.strangers == 1
+    assert ledger.unmatched == 1
     assert ledger.examples[Problem.UNEXPLAINED] == ["elsewhere:3:7"]
 
 
 def test_examples_are_limited_and_counts_are_not() -> None:
-    ledger = Ledger({PLACE: range(30)}, n_examples=4)
+    ledger = Ledger({PARTITION: range(30)}, n_examples=4)
     for offset in range(30):
-        ledger.expect(PLACE, offset, 2)
-    ledger.prepare({PLACE: 0})
-    (account,) = ledger.close({PLACE: 30}, {PLACE: 30})
+        ledger.expect(PARTITION, offset, 2)
+    ledger.prepare({PARTITION: 0})
+    (account,) = ledger.close({PARTITION: 30}, {PARTITION: 30})
     assert account.missing == 60
     assert ledger.examples[Problem.MISSING] == ["in:0:0", "in:0:0, record 1", "in:0:1", "in:0:1, record 1"]
 
@@ -116,12 +137,12 @@ def test_examples_are_limited_and_counts_are_not() -> None:
     dead_letters=st.lists(st.integers(0, 9), max_size=6),
     chunk=st.integers(1, 9),
 )
-def test_it_counts_as_dictionaries_do(
+def test_counts_equal_those_of_dictionaries(
     n_alerts: dict[int, int], answers: list[tuple[int, int]], dead_letters: list[int], chunk: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHUNK", chunk)
-        account, _ = settled(n_alerts, answers, dead_letters)
+        account, _ = closed(n_alerts, answers, dead_letters)
 
     alerts = {(offset, record) for offset, count in n_alerts.items() for record in range(count)}
     answered, dead = Counter(answers), Counter(dead_letters)
@@ -146,12 +167,12 @@ def test_a_million_alerts_take_a_few_megabytes() -> None:
     count = 1_000_000
     tracemalloc.start()
     try:
-        ledger = Ledger({PLACE: range(count)})
+        ledger = Ledger({PARTITION: range(count)})
         for offset in range(count):
-            ledger.expect(PLACE, offset, 1)
-        ledger.prepare({PLACE: 0})
+            ledger.expect(PARTITION, offset, 1)
+        ledger.prepare({PARTITION: 0})
         kept_bytes, _ = tracemalloc.get_traced_memory()
-        ledger.close({PLACE: count}, {PLACE: count})
+        ledger.close({PARTITION: count}, {PARTITION: count})
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -30,8 +30,8 @@ class StoppedClock:
     def now_ms(self) -> int:
         return 1_750_000_000_000
 
-    def pause(self, attempt: int) -> None:
-        raise AssertionError(f"nobody else is here, yet it waits after attempt {attempt}")
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"nobody else is here, yet it waits {seconds} s")
 
 
 @pytest.fixture(scope="module")

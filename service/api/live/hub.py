@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from threading import Event, Thread
 
@@ -10,6 +11,7 @@ import structlog
 
 from service.api.live.batches import ReplayBuffer, ResultEventEncoder, ResultEvents, StreamQuery
 from service.api.live.client import EndReason, StreamClient
+from service.backoff import Backoff
 from service.core.ports.result_feed import FeedChunk, Positions, ResultFeed
 from service.core.ports.store import ObjectStore
 from service.core.search.filters import FilterSpec, FilterStore
@@ -17,8 +19,8 @@ from service.errors import BrokerUnavailableError, ServiceError
 
 __all__ = ["Broadcaster"]
 
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 5.0
+INITIAL_DELAY = timedelta(seconds=0.5)
+MAXIMUM_DELAY = timedelta(seconds=5)
 FILTERS_AGE_S = 2.0
 """A new filter applies after so long at the latest."""
 
@@ -131,23 +133,20 @@ class Broadcaster:
 
     def _run(self) -> None:
         """Read until told to stop; in the thread."""
-        pause_s = FIRST_PAUSE_S
-        has_failed = False
+        backoff = Backoff(INITIAL_DELAY, MAXIMUM_DELAY)
         while not self._stop.is_set():
             try:
-                self._follow()
+                self._follow(backoff)
             except BrokerUnavailableError as error:
-                if not has_failed:
+                if not backoff.failures:
                     log.warning("live stream waits for Kafka", cause=str(error))
-                has_failed = True
-                self._stop.wait(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                self._stop.wait(backoff.next_s())
             except Exception:
                 log.exception("live stream failed and starts anew")
-                self._stop.wait(LONGEST_PAUSE_S)
+                self._stop.wait(MAXIMUM_DELAY.total_seconds())
         self._feed.close()
 
-    def _follow(self) -> None:
+    def _follow(self, backoff: Backoff) -> None:
         """Read from where we were, at first from a little before the end, until there are new partitions."""
         spans = self._feed.extents()
         starts = self._starts(spans)
@@ -156,6 +155,7 @@ class Broadcaster:
         self._feed.open(starts)
         while not self._stop.is_set() and not self._has_grown():
             chunk = self._feed.poll()
+            backoff.reset()
             batch = self._maker.make(chunk.records, reading.positions, self.filters())
             reading.note(chunk)
             self._in_loop(partial(self._hand_out, batch, reading))

@@ -28,7 +28,7 @@ def export(
     """Write every object of the store to DIRECTORY/objects/night=YYYY-MM-DD/objects.parquet.
 
     An object is filed under the night of its latest alert, with its whole light curve and classifications.
-    Results of shadow models and of `nightjar reclassify` go to DIRECTORY/beside, in the same form. A night
+    Results of shadow models and of `nightjar reclassify` go to DIRECTORY/shadow, in the same form. A night
     that is exported again replaces its file. models.json lists the models, filters.json the stored filters.
     The service may keep running meanwhile.
     """

@@ -1,29 +1,87 @@
-"""Messages as the pipeline takes and gives them, and what it asks of whatever carries them."""
+"""Messages as the worker takes and returns them, and what it needs from the system that carries them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from service.errors import TransientError
 
-__all__ = ["Header", "MessageSink", "MessageSource", "OnWait", "OutgoingMessage", "SourceMessage"]
+__all__ = [
+    "RECORD_HEADER",
+    "SOURCE_HEADER",
+    "Header",
+    "MessagePosition",
+    "MessageSink",
+    "MessageSource",
+    "OnWait",
+    "OutgoingMessage",
+    "Partition",
+    "SourceMessage",
+]
 
 Header = tuple[str, bytes]
 
+Partition = tuple[str, int]
+"""(topic, partition)"""
+
 OnWait = Callable[[TransientError], None]
-"""Called each time an answer is not there yet; it may raise to give up."""
+"""Called each time an answer is still missing; may raise to stop waiting."""
+
+SOURCE_HEADER = "source"
+"""Header of every result and dead letter: the `MessagePosition` of the message that it answers."""
+
+RECORD_HEADER = "record"
+"""Header of a result whose message contained several alerts: the alert's number within the message."""
 
 
-class SourceMessage(NamedTuple):
-    """One message of a source topic; a tuple, because a batch makes hundreds.
+class MessagePosition(NamedTuple):
+    """Position of one message, written ``topic:partition:offset``.
 
     Attributes
     ----------
     topic, partition, offset
-        Where it lies.
+        The message's coordinates in Kafka. Topic names contain no colon.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: bytes | str) -> Self:
+        """Read a position back from its written form.
+
+        Parameters
+        ----------
+        text
+            As `str` writes it, for instance the value of a `SOURCE_HEADER`.
+
+        Raises
+        ------
+        ValueError
+            The text is not a position.
+        """
+        written = text if isinstance(text, str) else text.decode(errors="replace")
+        topic, _, rest = written.partition(":")
+        partition, _, offset = rest.partition(":")
+        if not (partition.isdecimal() and offset.isdecimal()):
+            raise ValueError(f"{written[:80]!r} is not a position: topic:partition:offset")
+        return cls(topic, int(partition), int(offset))
+
+
+class SourceMessage(NamedTuple):
+    """One message of a source topic; a tuple, because a batch consists of hundreds.
+
+    Attributes
+    ----------
+    topic, partition, offset
+        The message's coordinates in Kafka.
     timestamp_ms
-        The broker's time of the message, Unix milliseconds; negative where it has none.
+        The broker's time of the message, Unix milliseconds; negative if it has none.
     key, value
-        As produced; None where the producer gave none.
+        As produced; None if the producer sent none.
     """
 
     topic: str
@@ -35,8 +93,8 @@ class SourceMessage(NamedTuple):
 
     @property
     def source(self) -> str:
-        """Its place as written in headers: ``topic:partition:offset``."""
-        return f"{self.topic}:{self.partition}:{self.offset}"
+        """Its position as written in headers: ``topic:partition:offset``."""
+        return str(MessagePosition(self.topic, self.partition, self.offset))
 
 
 class OutgoingMessage(NamedTuple):
@@ -49,56 +107,56 @@ class OutgoingMessage(NamedTuple):
 
 
 class MessageSource(Protocol):
-    """Where batches come from; `service.kafka.source.KafkaSource` says more."""
+    """Where batches come from; `service.kafka.source.KafkaSource` documents parameters and errors."""
 
     def open(self) -> None:
-        """Join the others that read the same topics."""
+        """Join the group of workers that read the same topics."""
 
     def poll(self) -> Sequence[SourceMessage]:
-        """Wait for a batch; empty where nothing came within the limit of time."""
+        """Return the next batch; empty if nothing arrived within the time limit."""
 
     def positions(self) -> Any:
-        """Say where the batch just polled ends, for the sink to commit."""
+        """Return where the batch just polled ends, for the sink to commit."""
 
     def mark_committed(self) -> None:
-        """Note that the batch just polled was committed."""
+        """Record that the batch just polled was committed."""
 
     def rewind(self) -> bool:
-        """Go back to where the last commit ended; True if the batch just polled was committed after all."""
+        """Return to the last commit; True if the batch just polled was committed after all."""
 
     def check(self) -> None:
-        """Ask for a sign of life."""
+        """Check that the source answers."""
 
     def lag(self) -> Mapping[tuple[str, int], int]:
-        """Count the messages after our position, by (topic, partition)."""
+        """Return the number of unread messages by (topic, partition)."""
 
     def close(self) -> None:
-        """Leave the others."""
+        """Leave the group."""
 
 
 class MessageSink(Protocol):
-    """Where results go, all of a batch or none; `service.kafka.sink.KafkaSink` says more."""
+    """Where results go, all of a batch or none; `service.kafka.sink.KafkaSink` documents the details."""
 
     def connect(self) -> None:
-        """End what an earlier holder of our name left open."""
+        """Register this producer's name, aborting what an earlier holder of the name left open."""
 
     def begin(self) -> None:
         """Begin a transaction."""
 
     def produce(self, messages: Iterable[OutgoingMessage]) -> None:
-        """Put messages into the transaction."""
+        """Add messages to the transaction."""
 
     def send_offsets(self, progress: Any, on_wait: OnWait) -> None:
-        """Put the source's progress into the transaction."""
+        """Add the source's offsets to the transaction."""
 
     def commit(self, on_wait: OnWait) -> None:
         """Commit the transaction."""
 
     def reset(self) -> None:
-        """Make sure that no transaction of ours is open, and that the next can begin."""
+        """Make sure that no transaction of this producer is open, and that the next one can begin."""
 
     def abort_hanging(self, *, is_committed: bool) -> None:
-        """Make sure that what was left behind is never seen, unless it turned out to be committed."""
+        """Make sure that records of an abandoned transaction are never seen, unless it was committed."""
 
     def close(self) -> None:
-        """End the transaction, if one is open and an answer comes at once, without a trace."""
+        """Abort the open transaction, if there is one and the answer comes at once."""

@@ -1,4 +1,4 @@
-"""The port of the output topic, as the live stream reads it."""
+"""What the live stream needs from the topic of results; `service.kafka.result_feed` implements it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,14 +20,14 @@ class FeedRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FeedChunk:
-    """The result of one poll.
+    """What one call of `ResultFeed.poll` returned.
 
     Attributes
     ----------
     records
         In order within each partition.
     ends
-        Partition that was read to its end to the offset of its next record.
+        Partitions that were read to their end: offset of the next record to be written.
     """
 
     records: list[FeedRecord] = field(default_factory=list)
@@ -37,40 +37,51 @@ class FeedChunk:
 class ResultFeed(Protocol):
     """The output topic, read without a consumer group; committed records only.
 
-    Every method raises `BrokerUnavailableError` where the broker does not answer or the topic does not exist.
+    Every method raises `BrokerUnavailableError` if the broker does not answer or the topic does not exist.
     """
 
     def extents(self) -> dict[int, range]:
-        """Return the offsets that each partition holds."""
+        """Return the offsets that each partition contains."""
 
     def open(self, starts: Positions) -> None:
         """Start following the topic from some positions."""
 
     def poll(self) -> FeedChunk:
-        """Wait briefly for records."""
+        """Return the records that arrive within a moment."""
 
     def has_grown(self) -> bool:
-        """Return whether there are partitions that are not followed; False where the broker does not say."""
+        """Return whether there are partitions that are not followed; False if no broker answers."""
 
     def read(self, ranges: Mapping[int, range]) -> Iterator[FeedRecord]:
-        """Yield the records of some offsets, independently of `poll`; thread-safe."""
+        """Yield the records of some offsets, independently of `poll`; safe to call from several threads."""
 
     def close(self) -> None:
-        """Close the connection."""
+        """Disconnect from the broker."""
 
 
 def write_positions(positions: Positions) -> str:
-    """Return positions as an event id: ``0:17,1:4`` for the next records of partitions 0 and 1."""
+    """Return positions as the id of an event: ``0:17,1:4`` for the next records of partitions 0 and 1.
+
+    Parameters
+    ----------
+    positions
+        Partition to the offset of the next record.
+    """
     return ",".join(f"{partition}:{offset}" for partition, offset in sorted(positions.items()))
 
 
 def read_positions(text: str) -> dict[int, int]:
-    """Return the positions of an event id.
+    """Return the positions in the id of an event.
+
+    Parameters
+    ----------
+    text
+        As `write_positions` returns it.
 
     Raises
     ------
     ValueError
-        The text is not an event id.
+        The text is not such an id.
     """
     positions: dict[int, int] = {}
     for item in text.split(","):

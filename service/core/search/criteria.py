@@ -156,8 +156,8 @@ class ObjectIndex(Protocol):
     Every method raises `StoreUnavailableError` where the store does not answer.
     """
 
-    def add(self, places: Mapping[IndexName, Mapping[str, float]]) -> None:
-        """Write where objects stand; `service.core.state.summary.index_entries` says it."""
+    def add(self, entries: Mapping[IndexName, Mapping[str, float]]) -> None:
+        """Write objects into indexes; `service.core.state.summary.index_entries` returns the entries."""
 
     def forget(self, keys: Sequence[str]) -> None:
         """Take objects out of the indexes by time and position, where they are only once."""

@@ -3,35 +3,50 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.embedded.transaction_log import EMBEDDED_CLUSTER_ID, TransactionLog
-from service.kafka.topic_ranges import OffsetRange, Partition, cluster_id, offset_ranges
+from service.core.ports.messages import Partition
+from service.kafka.topic_ranges import OffsetRange, cluster_id, log_ends, offset_ranges
 
 __all__ = ["is_embedded", "true_extents"]
 
+EMBEDDED_CLUSTER_ID = "tansu_cluster"
+"""Cluster id of the demo's embedded broker."""
+
 
 def is_embedded(options: Mapping[str, Any]) -> bool:
-    """Tell whether the broker is the embedded one.
+    """Return whether the broker is the embedded one, which shows records of aborted transactions.
+
+    Parameters
+    ----------
+    options
+        librdkafka options, including the brokers: `service.kafka.options.common_options`.
 
     Raises
     ------
     BrokerUnavailableError
-        It does not answer.
+        The broker does not answer.
     """
     return cluster_id(options) == EMBEDDED_CLUSTER_ID
 
 
 def true_extents(options: Mapping[str, Any], topics: Sequence[str]) -> dict[Partition, OffsetRange]:
-    """Ask where the partitions of some topics begin and end.
+    """Return where the partitions of some topics begin and end, open transactions included.
 
-    The embedded broker says of an end where the last batch begins; its log tells the truth.
+    The embedded broker reports the beginning of the last batch instead of the end: it is read there.
+
+    Parameters
+    ----------
+    options
+        As for `is_embedded`.
+    topics
+        Existing topics.
 
     Raises
     ------
     BrokerUnavailableError
         The broker does not answer, or a topic does not exist.
     """
-    found = offset_ranges(options, topics)
+    extents = offset_ranges(options, topics)
     if not is_embedded(options):
-        return found
-    with TransactionLog(options["bootstrap.servers"]) as log:
-        return {place: OffsetRange(one.low, log.end(*place, one.low)) for place, one in found.items()}
+        return extents
+    ends = log_ends(options, {part: max(extent.high - 1, extent.low) for part, extent in extents.items()})
+    return {part: OffsetRange(extent.low, ends[part]) for part, extent in extents.items()}

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.core.alerts import Survey, object_key
+from service.core.ports.messages import MessagePosition
 from service.core.records.published import parse_record
-from service.kafka.topic_writer import Position, TopicRecord
-from service.tools.source_header import source_of
+from service.kafka.records import TopicRecord, source_of
 
 __all__ = ["ResultAccounting"]
 
@@ -33,22 +33,22 @@ class ResultAccounting:
     """
 
     rejected_topic: str
-    expected: dict[Position, int] = field(default_factory=dict)
+    expected: dict[MessagePosition, int] = field(default_factory=dict)
     classified: int = 0
     rejected: int = 0
     abstained: Counter[str] = field(default_factory=Counter)
     objects: set[str] = field(default_factory=set)
-    _results: dict[Position, list[int]] = field(default_factory=dict)
-    _rejections: Counter[Position] = field(default_factory=Counter)
-    _answered: set[Position] = field(default_factory=set)
+    _results: dict[MessagePosition, list[int]] = field(default_factory=dict)
+    _rejections: Counter[MessagePosition] = field(default_factory=Counter)
+    _answered: set[MessagePosition] = field(default_factory=set)
 
-    def expect(self, position: Position, n_alerts: int) -> None:
+    def expect(self, position: MessagePosition, n_alerts: int) -> None:
         """Record a message that was sent.
 
         Parameters
         ----------
         position
-            (topic, partition, offset).
+            Its position.
         n_alerts
             Number of alerts in it.
         """
@@ -108,10 +108,10 @@ class ResultAccounting:
         problems.pop("", None)
         return [f"{count} messages {problem}" for problem, count in problems.items()]
 
-    def _sources(self) -> set[Position]:
+    def _sources(self) -> set[MessagePosition]:
         return self.expected.keys() | self._answered
 
-    def _problem(self, source: Position) -> str:
+    def _problem(self, source: MessagePosition) -> str:
         alert_ids, rejections = self._results.get(source, []), self._rejections[source]
         if source not in self.expected:
             return "have results but were not sent"

@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from service.core.ports.messages import MessagePosition
 from service.errors import FatalError
 from service.kafka.topic_reader import TopicReader
-from service.kafka.topic_writer import Position
 from service.tools.demo.accounting import ResultAccounting
 from service.tools.demo.stack import Stack
 from service.tools.packets import Packet, PacketSet, in_time_order
@@ -143,7 +143,7 @@ class DemoRun:
         self.total = len(packets)
         self.started_s = self.last_result_s = time.monotonic()
 
-        def delivered(tag: int, position: Position) -> None:
+        def delivered(tag: int, position: MessagePosition) -> None:
             self.accounting.expect(position, packets[tag].n_alerts)
 
         writer = self._clients.topic_writer(delivered)
@@ -210,5 +210,5 @@ class DemoRun:
         for topic, partition, offset in self.accounting.expected:
             ends[topic, partition] = max(ends.get((topic, partition), 0), offset + 1)
         group = self.stack.names.group_id
-        committed = self._clients.committed_positions(group, list(ends))
+        committed = self._clients.committed_offsets(group, list(ends))
         return all(committed[partition] >= end for partition, end in ends.items())

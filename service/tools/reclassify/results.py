@@ -1,5 +1,6 @@
 """Where the results of reclassification go: next to the objects, or to a topic."""
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import blake2b
@@ -7,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from service.backoff import conflict_pause
 from service.core.classification import Classification
 from service.core.ports.messages import OutgoingMessage
 from service.core.ports.store import ModelInfo, ObjectStore
@@ -17,7 +19,6 @@ from service.settings import OutputFormat
 from service.tools.audit.topic_extents import true_extents
 from service.tools.reclassify.pending import PendingAlert, alert_batch
 from service.wiring.tools import KafkaClients, fail_fast
-from service.worker.clock import SystemClock
 
 __all__ = ["ResultStore", "ShadowResults", "TopicResults", "short_name"]
 
@@ -89,7 +90,7 @@ class ShadowResults:
         by_key: dict[str, list[Classification]] = {}
         for alert, result in zip(pending, results, strict=True):
             by_key.setdefault(alert.key, []).append(result)
-        add_results(self._store, by_key, self._limit, SystemClock().pause)
+        add_results(self._store, by_key, self._limit, conflict_pause(time.sleep))
 
 
 class TopicResults:
