@@ -23,7 +23,7 @@ __all__ = ["EarlierCode", "earlier_code"]
 class EarlierCode:
     """A directory with the package of an earlier commit.
 
-    Its programs run with this environment's Python and libraries. Settings are passed by the names that they had.
+    Its programs run with this environment's Python and libraries, and get settings by the names of then.
     """
 
     directory: Path

@@ -6,18 +6,18 @@ Run from the repository's root, with a checkout of that commit first on the path
     PYTHONPATH=../before python tests/compatibility/make_fixtures.py
 
 Alerts that come with the service, and one long light curve made from one of them, pass through that commit's
-workers on its embedded servers. Modules of that commit are imported by the names they have there, as text: they
-must not follow later renames.
+workers on its embedded servers. Modules of that commit are imported by name at run time, by the names that
+they have there: these must not follow later renames.
 
-==========================  ======================================================================================
-``commit.json``              the commit, and the digest of each of its models
-``bundles/``                 models of random weights: ``ztf`` and ``lsst``, and ``ztf-shadow``
-``redis.json.xz``            every key of the service: type, value, and when it expires
-``topics.json.xz``           every topic at that moment: sources, results as JSON and as Avro, DESC's, dead letters
-``continuation.json.xz``     what the topics hold after some more alerts of the same objects, results included
-``export/``                  what `nightjar export` wrote at that moment
-``settings.json``            every setting that can be given a value of its own, and how `nightjar settings` shows it
-==========================  ======================================================================================
+========================  ===================================================================================
+``commit.json``            the commit, and the digest of each of its models
+``bundles/``               models of random weights: ``ztf`` and ``lsst``, and ``ztf-shadow``
+``redis.json.xz``          every key of the service: type, value, and when it expires
+``topics.json.xz``         every topic at that moment: alerts, results as JSON and as Avro, dead letters
+``continuation.json.xz``   what topics hold after some more alerts of the same objects, results included
+``export/``                what `nightjar export` wrote at that moment
+``settings.json``          settings that take one of many values, and how `nightjar settings` shows them
+========================  ===================================================================================
 """
 
 import json
@@ -36,9 +36,9 @@ from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import fastavro
+import httpx
 from pydantic import SecretStr
 from redis import Redis
 
@@ -125,7 +125,7 @@ def choose(packets: Sequence[Packet]) -> tuple[list[Packet], list[Packet]]:
     *long_first, long_later = long_object(next(packet for packet in packets if packet[0] == "ztf"))
     # An alert of each survey comes once more: it gets the result that it had.
     repeated = [next(packet for packet in first if packet[0] == survey) for survey in SOURCES]
-    return first + long_first, later + [long_later, *repeated]
+    return first + long_first, [*later, long_later, *repeated]
 
 
 def is_solar_system(packet: Packet) -> bool:
@@ -247,9 +247,8 @@ class Service:
         with self.running("api", NIGHTJAR_API_PORT=port):
             self.kafka.wait_until(lambda: answers(f"{url}/healthz"), "the API")
             for spec in FILTERS:
-                headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Content-Type": "application/json"}
-                with urlopen(Request(f"{url}/v1/filters", json.dumps(spec).encode(), headers)):
-                    pass
+                headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+                httpx.post(f"{url}/v1/filters", json=spec, headers=headers).raise_for_status()
 
     def topics(self) -> Topics:
         """Read every topic."""
@@ -283,9 +282,8 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
 def answers(url: str) -> bool:
     """Tell whether a server answers."""
     try:
-        with urlopen(url, timeout=5):
-            return True
-    except OSError:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.TransportError:
         return False
 
 
@@ -331,7 +329,7 @@ def settings() -> dict[str, dict[str, str]]:
 
 
 def other_value(default: Any, number: int) -> str:
-    """Return a value of the same type as a setting's default that no other setting has; empty where none fits."""
+    """Return a value that no other setting has, of the type of a setting's default; empty where none fits."""
     match default:
         case bool():
             return str(not default).lower()
