@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +68,7 @@ class EarlierCode:
         return {name: value for name, value in os.environ.items() if not name.startswith("NIGHTJAR_")}
 
 
-def _variables(settings: Settings) -> Mapping[str, str]:
+def _variables(settings: Settings) -> dict[str, str]:
     """Write the settings of a test as that commit calls them."""
     return {
         "NIGHTJAR_BOOTSTRAP_SERVERS": settings.bootstrap_servers,

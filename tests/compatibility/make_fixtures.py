@@ -144,7 +144,8 @@ def long_object(like: Packet) -> list[Packet]:
     names = {field["name"] for field in candidate_fields(reader.writer_schema)}
 
     def detection(number: int) -> dict[str, Any]:
-        return candidate | {
+        return {
+            **candidate,
             "jd": 2_461_000.7 + number // 4 + 0.02 * (number % 4),
             "fid": 1 + number % 2,
             "pid": 7_000_000_000 + number,
@@ -276,7 +277,7 @@ def command(*arguments: str) -> list[str]:
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of its processes, in which the current directory is not searched for modules."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTJAR_")}
-    return inherited | {"PYTHONSAFEPATH": "1", "NO_COLOR": "1"} | variables
+    return inherited | {"PYTHONSAFEPATH": "1", "NO_COLOR": "1", **variables}
 
 
 def answers(url: str) -> bool:

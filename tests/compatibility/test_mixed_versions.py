@@ -76,7 +76,7 @@ def objects_of_both(deployment: Deployment, by_old: set[tuple[str, int]]) -> set
 
 
 def assert_audits_are_clean(settings: Settings, earlier: EarlierCode) -> None:
-    done = nightjar("audit", "--json", **settings_as_environment(settings))
+    done = nightjar("audit", "--json", timeout_s=60, **settings_as_environment(settings))
     assert done.returncode == 0, done.stderr + done.stdout
     totals = json.loads(done.stdout)["totals"]
     assert totals["classified"] + totals["abstained"] == len(ALERTS)

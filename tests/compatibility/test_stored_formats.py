@@ -54,6 +54,7 @@ TOPICS = {
     "rejected_topic": REJECTED,
 }
 GROUP = "compat"
+TIMEOUT_S = 60.0
 
 ANSWERS = by_alert(topics()[OUTPUT])
 OBJECTS = sorted({f"{answer['survey']}:{answer['object_id']}" for answer in ANSWERS.values()})
@@ -91,7 +92,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Serve the stored objects over HTTP."""
     with EmbeddedRedis() as redis:
         restore_redis(redis.url)
-        settings = Settings(redis_url=redis.url, bootstrap_servers="127.0.0.1:1", **MODELS)
+        settings = Settings(bootstrap_servers="127.0.0.1:1").model_copy(
+            update=MODELS | {"redis_url": redis.url}
+        )
         process = ApiProcess(settings, tmp_path_factory.mktemp("api"), "api")
         process.start()
         try:
@@ -167,7 +170,7 @@ def test_index_finds_objects_by_survey_place_and_class(api: httpx.Client) -> Non
 
 def test_results_of_the_shadow_model_are_served_to_the_bit(api: httpx.Client) -> None:
     published = by_alert(topics()[SHADOW])
-    served = {}
+    served: dict[tuple[str, int], Answer] = {}
     for key in OBJECTS:
         [*models] = get(api, f"/v1/objects/{key}/others")["models"]
         for model in models:
@@ -212,6 +215,7 @@ def test_stored_light_curves_are_classified_again_to_the_bit(
 
     done = nightjar(
         *("reclassify", "--model", str(bundle(survey)), "--every-alert", "--topic", topic),
+        timeout_s=TIMEOUT_S,
         **settings_as_environment(settings),
     )
 
@@ -362,6 +366,7 @@ def settings(broker: Broker, restored: dict[str, Broker], settings_factory: Sett
 def test_results_are_printed_whatever_their_form(settings: Settings, topic: str) -> None:
     done = nightjar(
         *("listen", "--json", "--from-beginning", "--limit", str(len(ANSWERS)), "--topic", topic),
+        timeout_s=TIMEOUT_S,
         **settings_as_environment(settings),
     )
     assert done.returncode == 0, done.stderr
@@ -392,7 +397,7 @@ def test_results_are_read_by_the_client_whatever_their_form(settings: Settings, 
 
 
 def test_audit_of_the_stored_topics_is_clean(settings: Settings) -> None:
-    done = nightjar("audit", "--json", **settings_as_environment(settings))
+    done = nightjar("audit", "--json", timeout_s=TIMEOUT_S, **settings_as_environment(settings))
     assert done.returncode == 0, done.stderr + done.stdout
     totals = json.loads(done.stdout)["totals"]
     assert totals["classified"] == sum(one["status"] == "classified" for one in ANSWERS.values())
@@ -404,11 +409,16 @@ def test_dead_letters_go_back_to_where_they_came_from(settings: Settings) -> Non
     [letter] = topics()[REJECTED]
     headers = dict(letter.headers)
     topic, code = headers["source"].decode().partition(":")[0], headers["error_class"].decode()
-    variables = settings_as_environment(settings)
     before = read_topic(settings.bootstrap_servers, topic)
 
-    counted = nightjar("replay", "--from-rejected", "--dry-run", "--error-class", code, **variables)
-    sent = nightjar("replay", "--from-rejected", **variables)
+    counted, sent = [
+        nightjar(
+            *("replay", "--from-rejected", *options),
+            timeout_s=TIMEOUT_S,
+            **settings_as_environment(settings),
+        )
+        for options in (["--dry-run", "--error-class", code], [])
+    ]
 
     assert counted.stderr.splitlines()[0] == f"1 {code} for {topic}"
     assert sent.returncode == 0, sent.stderr
@@ -423,7 +433,7 @@ def test_dead_letters_go_back_to_where_they_came_from(settings: Settings) -> Non
 
 
 def test_every_setting_has_its_effect_under_the_name_that_it_had() -> None:
-    done = nightjar("settings", **{name: one["given"] for name, one in SETTINGS.items()})
+    done = nightjar("settings", timeout_s=TIMEOUT_S, **{name: one["given"] for name, one in SETTINGS.items()})
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("NIGHTJAR_")]
     shown = dict(line.split("=", 1) for line in lines)
