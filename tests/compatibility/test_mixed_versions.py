@@ -21,13 +21,14 @@ from tests.integration.conftest import DeploymentFactory
 from tests.integration.deployment import Deployment, undisturbed_light_curves
 from tests.support.api_process import ApiProcess
 from tests.support.command import nightjar
-from tests.support.kafka import Record, read_topic
+from tests.support.kafka import Record, read_topic, wait_until
 from tests.support.metrics import read_metrics
 from tests.support.service import light_curves, settings_as_environment
 from tests.support.streams import simulated_packets
 
 ALERTS = simulated_packets()[:240]
 FEWER = ALERTS[:120]
+ASSIGNED = "partitions assigned"
 
 
 def test_the_earlier_programs_run_the_earlier_code(earlier: EarlierCode) -> None:
@@ -44,9 +45,10 @@ def test_workers_of_both_commits_share_a_group_and_a_store(
     old = earlier.worker(deployment.settings.model_copy(update={"metrics_port": old_port}), tmp_path)
     old.start()
     deployment.workers.append(old)
+    deployment.wait_until_said(old, ASSIGNED)
     new = deployment.start_worker("current")
-    for worker in (old, new):
-        deployment.wait_until_said(worker, "partitions assigned")
+    # The newcomer takes half of the partitions from the other, which gets a new assignment.
+    wait_until(lambda: old.output().count(ASSIGNED) >= 2, "the group to share the partitions")
     deployment.send(ALERTS, partition=lambda index: index * 7 % 4)
     deployment.wait_until_done()
 
