@@ -96,13 +96,13 @@ def checkout() -> Path:
 def demo_packets(root: Path) -> list[Packet]:
     """Return the alerts that come with the service, in order of time."""
     with tarfile.open(root / "service/embedded/demo_packets.tar.xz") as archive:
-        found = []
+        packets = []
         for member in archive:
             _number, survey, object_id = member.name.removesuffix(".avro").split("-", 2)
             opened = archive.extractfile(member)
             assert opened is not None
-            found.append((survey, object_id, opened.read()))
-    return found
+            packets.append((survey, object_id, opened.read()))
+    return packets
 
 
 def choose(packets: Sequence[Packet]) -> tuple[list[Packet], list[Packet]]:
@@ -158,7 +158,7 @@ def long_object(like: Packet) -> list[Packet]:
     packets = []
     for night in LONG_NIGHTS:
         number = 4 * night + 3
-        before = [detection(one) for one in range(max(number - 120, 0), number)]
+        before = [detection(earlier) for earlier in range(max(number - 120, 0), number)]
         alert = template | {
             "objectId": LONG_OBJECT,
             "candid": detection(number)["candid"],
@@ -174,8 +174,8 @@ def long_object(like: Packet) -> list[Packet]:
 
 def candidate_fields(schema: Any) -> list[dict[str, Any]]:
     """Return the fields of an earlier detection in ZTF's schema."""
-    [field] = [one for one in schema["fields"] if one["name"] == "prv_candidates"]
-    [array] = [one for one in field["type"] if isinstance(one, dict)]
+    [field] = [field for field in schema["fields"] if field["name"] == "prv_candidates"]
+    [array] = [kind for kind in field["type"] if isinstance(kind, dict)]
     fields: list[dict[str, Any]] = array["items"]["fields"]
     return fields
 
@@ -226,9 +226,9 @@ class Service:
     def send(self, packets: Sequence[Packet]) -> None:
         """Send alerts, those of one object to one partition."""
         for survey, topic in SOURCES.items():
-            own = [packet for packet in packets if packet[0] == survey]
-            numbers = [sum(object_id.encode()) % 2 for _, object_id, _ in own]
-            values = [value for _, _, value in own]
+            chosen = [packet for packet in packets if packet[0] == survey]
+            numbers = [sum(object_id.encode()) % 2 for _, object_id, _ in chosen]
+            values = [value for _, _, value in chosen]
             self.kafka.produce(self.servers, topic, values, partition=numbers.__getitem__)
 
     def work(self, **variables: str) -> None:
@@ -236,7 +236,9 @@ class Service:
         group = variables.get("NIGHTJAR_GROUP_ID", GROUP)
         with self.running("worker", **variables):
             self.kafka.wait_until(
-                lambda: not any(self.kafka.group_lag(self.servers, group, one) for one in SOURCES.values()),
+                lambda: (
+                    not any(self.kafka.group_lag(self.servers, group, topic) for topic in SOURCES.values())
+                ),
                 "the worker to finish",
                 timeout_s=120,
             )
@@ -296,7 +298,7 @@ def text(value: bytes) -> str:
 def redis_keys(url: str) -> dict[str, dict[str, Any]]:
     """Read every key of a database, each with its type, its value and the Unix time at which it expires."""
     client: Any = Redis.from_url(url)
-    found: dict[str, dict[str, Any]] = {}
+    keys: dict[str, dict[str, Any]] = {}
     for key in sorted(client.scan_iter()):
         kind = client.type(key).decode()
         value: Any
@@ -304,16 +306,16 @@ def redis_keys(url: str) -> dict[str, dict[str, Any]]:
             case "string":
                 value = text(client.get(key))
             case "hash":
-                value = {text(name): text(one) for name, one in sorted(client.hgetall(key).items())}
+                value = {text(name): text(field) for name, field in sorted(client.hgetall(key).items())}
             case "set":
                 value = sorted(map(text, client.smembers(key)))
             case "zset":
                 value = [[text(name), score] for name, score in client.zrange(key, 0, -1, withscores=True)]
             case _:
                 sys.exit(f"{key} is a {kind}")
-        found[text(key)] = {"type": kind, "value": value, "expires_at_ms": max(client.pexpiretime(key), 0)}
+        keys[text(key)] = {"type": kind, "value": value, "expires_at_ms": max(client.pexpiretime(key), 0)}
     client.close()
-    return found
+    return keys
 
 
 def settings() -> dict[str, dict[str, str]]:

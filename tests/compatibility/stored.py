@@ -83,7 +83,7 @@ def topics() -> Topics:
 
 @cache
 def continuation() -> Topics:
-    """Return what every topic held besides after some more alerts."""
+    """Return what every topic held in addition after some more alerts."""
     return _topics("continuation.json.xz")
 
 
@@ -118,7 +118,7 @@ def restore_topics(servers: str, group_id: str) -> None:
     create_topics(servers, partitions)
     send_again(servers, {topic: (topic, records) for topic, records in topics().items()})
     positions = [
-        TopicPartition(topic, partition, sum(one.partition == partition for one in topics()[topic]))
+        TopicPartition(topic, partition, sum(record.partition == partition for record in topics()[topic]))
         for topic in SOURCES.values()
         for partition in range(partitions[topic])
     ]
@@ -160,7 +160,7 @@ def assert_same_answer(old: Answer, new: Answer, *, but: Callable[[str], bool] =
     but
         Which fields are of the same type only.
     """
-    old_version, new_version = (one["schema_version"].split(".") for one in (old, new))
+    old_version, new_version = (record["schema_version"].split(".") for record in (old, new))
     assert old_version[0] == new_version[0]
     may_add = int(new_version[1]) > int(old_version[1])
     _assert_same(
@@ -179,14 +179,14 @@ def _assert_same(old: Any, new: Any, where: str, *, but: Callable[[str], bool], 
             _assert_same(old[name], new[name], name, but=but, may_add=may_add)
     elif isinstance(old, list):
         assert len(old) == len(new), where
-        for one, other in zip(old, new, strict=True):
-            _assert_same(one, other, where, but=but, may_add=may_add)
+        for before, after in zip(old, new, strict=True):
+            _assert_same(before, after, where, but=but, may_add=may_add)
     else:
         assert old == new or but(where), where
 
 
 def _topics(name: str) -> Topics:
-    return {topic: [_record(one) for one in records] for topic, records in _read(name).items()}
+    return {topic: [_record(stored) for stored in records] for topic, records in _read(name).items()}
 
 
 def _record(stored: dict[str, Any]) -> StoredRecord:

@@ -106,7 +106,7 @@ def assert_served(deployment: Deployment, tmp_path: Path) -> None:
         for key, alerts in published.items():
             answer = httpx.get(f"{api.url}/v1/objects/{key}/classifications", timeout=30)
             assert answer.status_code == 200, answer.text
-            assert {one["alert_id"] for one in answer.json()["classifications"]} == alerts
+            assert {result["alert_id"] for result in answer.json()["classifications"]} == alerts
     finally:
         api.process.stop()
 
@@ -137,13 +137,19 @@ def test_records_of_both_commits_differ_in_nothing_but_times(
     assert len(after.results()) == len(FEWER)
     assert_same_messages(before.results(), after.results())
     assert_same_messages(before.dead_letters(), after.dead_letters(), value=bytes.__len__)
-    found = by_source(after.results())
+    after_by_source = by_source(after.results())
     for source, record in by_source(before.results()).items():
-        assert_same_answer(read_exactly(record.value), read_exactly(found[source].value), but=is_time)
-    old_desc, new_desc = (read_topic(one.servers, one.settings.desc_topic) for one in (before, after))
+        assert_same_answer(
+            read_exactly(record.value), read_exactly(after_by_source[source].value), but=is_time
+        )
+    old_desc, new_desc = (
+        read_topic(deployment.servers, deployment.settings.desc_topic) for deployment in (before, after)
+    )
     assert old_desc
     assert_same_messages(old_desc, new_desc)
-    assert [desc_answer(one, earlier) for one in old_desc] == [desc_answer(one, earlier) for one in new_desc]
+    assert [desc_answer(record, earlier) for record in old_desc] == [
+        desc_answer(record, earlier) for record in new_desc
+    ]
 
 
 def test_code_of_the_commit_before_takes_over_what_this_one_stored(
@@ -168,14 +174,14 @@ def test_code_of_the_commit_before_takes_over_what_this_one_stored(
     undisturbed.wait_until_done()
     assert_stopped(old, alone)
 
-    expected, found = by_alert(undisturbed.results()), by_alert(deployment.results())
-    assert found.keys() == expected.keys()
-    assert sum(map(len, found.values())) == len(FEWER) + half
-    for alert, [first, *repeated] in found.items():
+    expected, published = by_alert(undisturbed.results()), by_alert(deployment.results())
+    assert published.keys() == expected.keys()
+    assert sum(map(len, published.values())) == len(FEWER) + half
+    for alert, [first, *repeated] in published.items():
         assert_same_answer(expected[alert][0], first, but=is_time)
         for again in repeated:
             assert_same_answer(first, again, but={"alert_published", "ingested"}.__contains__)
-    assert exported(earlier, deployment.settings, tmp_path / "export") == found.keys()
+    assert exported(earlier, deployment.settings, tmp_path / "export") == published.keys()
 
 
 def another_database(redis_url: str) -> str:
@@ -221,17 +227,17 @@ def desc_answer(record: Record, earlier: EarlierCode) -> dict[str, Any]:
 
 def by_alert(records: list[Record]) -> dict[tuple[str, int], list[dict[str, Any]]]:
     """Return the results of each alert, in the order in which they came."""
-    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    results: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for record in records:
         answer = read_exactly(record.value)
-        found.setdefault((answer["object_id"], answer["alert_id"]), []).append(answer)
-    return found
+        results.setdefault((answer["object_id"], answer["alert_id"]), []).append(answer)
+    return results
 
 
 def exported(earlier: EarlierCode, settings: Settings, directory: Path) -> set[tuple[str, int]]:
-    """Export the store with the code of the commit before; the alerts of which it found results."""
+    """Export the store with the code of the commit before and return the alerts whose results it exported."""
     done = earlier.run(settings, "export", str(directory))
     assert done.returncode == 0, done.stderr
     assert "cannot be read" not in done.stderr
     rows = [row for path in directory.glob("objects/*/*.parquet") for row in pq.read_table(path).to_pylist()]
-    return {(row["object_id"], one["alert_id"]) for row in rows for one in row["classifications"]}
+    return {(row["object_id"], result["alert_id"]) for row in rows for result in row["classifications"]}

@@ -65,8 +65,12 @@ COUNTER = slice(8, 16)
 def answers_of(key: str) -> list[Answer]:
     """Return what was published of an object, by time of the alert."""
     survey, _, object_id = key.partition(":")
-    own = [one for one in ANSWERS.values() if (one["survey"], one["object_id"]) == (survey, object_id)]
-    return sorted(own, key=lambda answer: float(answer["mjd_tai"]))
+    answers = [
+        answer
+        for answer in ANSWERS.values()
+        if (answer["survey"], answer["object_id"]) == (survey, object_id)
+    ]
+    return sorted(answers, key=lambda answer: float(answer["mjd_tai"]))
 
 
 def exported(pattern: str) -> dict[str, Answer]:
@@ -78,8 +82,8 @@ def exported(pattern: str) -> dict[str, Answer]:
 def vectors(answer: Answer) -> list[tuple[int, str, np.float32, np.float32]]:
     """Return classes and probabilities of a result, in single precision, of which every bit counts."""
     return [
-        (one["class_id"], one["class_name"], *(np.float32(one[name]) for name in names))
-        for one in answer["classifications"]
+        (entry["class_id"], entry["class_name"], *(np.float32(entry[name]) for name in names))
+        for entry in answer["classifications"]
         for names in [("probability", "raw_probability")]
     ]
 
@@ -125,9 +129,9 @@ def test_results_of_an_object_are_served_to_the_bit(api: httpx.Client, key: str)
 
     served = get(api, f"/v1/objects/{key}/classifications")["classifications"]
 
-    assert [one["alert_id"] for one in served] == [one["alert_id"] for one in published]
-    assert [one["status"] for one in served] == [one["status"] for one in published]
-    assert [vectors(one) for one in served] == [vectors(one) for one in published]
+    assert [answer["alert_id"] for answer in served] == [answer["alert_id"] for answer in published]
+    assert [answer["status"] for answer in served] == [answer["status"] for answer in published]
+    assert [vectors(answer) for answer in served] == [vectors(answer) for answer in published]
     assert get(api, f"/v1/objects/{key}")["n_detections"] == published[-1]["n_detections"]
 
 
@@ -138,34 +142,34 @@ def test_light_curves_are_whole_whether_their_oldest_rows_are_stored_apart_or_no
     assert len(rows[LONG_OBJECT]) > 192
     for key, expected in rows.items():
         served = get(api, f"/v1/objects/{key}/lightcurve")["observations"]
-        assert [one["source_id"] for one in served] == [one["source_id"] for one in expected]
-        assert [one["mjd_tai"] for one in served] == [one["mjd_tai"] for one in expected]
-        measured = [one["kind"] != "upper_limit" for one in served]
+        assert [row["source_id"] for row in served] == [row["source_id"] for row in expected]
+        assert [row["mjd_tai"] for row in served] == [row["mjd_tai"] for row in expected]
+        measured = [row["kind"] != "upper_limit" for row in served]
         for name in ("flux_njy", "flux_err_njy"):
-            fluxes = [np.float32(one[name]) for one, is_one in zip(served, measured, strict=True) if is_one]
+            fluxes = [np.float32(row[name]) for row, is_one in zip(served, measured, strict=True) if is_one]
             assert fluxes == [
-                np.float32(one[name]) for one, is_one in zip(expected, measured, strict=True) if is_one
+                np.float32(row[name]) for row, is_one in zip(expected, measured, strict=True) if is_one
             ]
 
 
-def test_index_finds_objects_by_survey_place_and_class(api: httpx.Client) -> None:
-    def found(**params: Any) -> set[str]:
+def test_index_finds_objects_by_survey_position_and_class(api: httpx.Client) -> None:
+    def search(**params: Any) -> set[str]:
         listed = get(api, "/v1/objects", limit=100, **params)["objects"]
-        return {one["survey"] + ":" + one["object_id"].rpartition(":")[2] for one in listed}
+        return {item["survey"] + ":" + item["object_id"].rpartition(":")[2] for item in listed}
 
-    assert found() == set(OBJECTS)
+    assert search() == set(OBJECTS)
     for survey in SOURCES:
-        assert found(survey=survey) == {key for key in OBJECTS if key.startswith(f"{survey}:")}
+        assert search(survey=survey) == {key for key in OBJECTS if key.startswith(f"{survey}:")}
     likely: dict[str, set[str]] = {}
     for key in OBJECTS:
         latest = answers_of(key)[-1]
-        assert key in found(ra=latest["ra_deg"], dec=latest["dec_deg"], radius_arcsec=5)
+        assert key in search(ra=latest["ra_deg"], dec=latest["dec_deg"], radius_arcsec=5)
         if latest["classifications"]:
-            best = max(latest["classifications"], key=lambda one: float(one["probability"]))
+            best = max(latest["classifications"], key=lambda entry: float(entry["probability"]))
             likely.setdefault(best["class_name"], set()).add(key)
     assert likely
     for name, keys in likely.items():
-        assert found(**{"class": name}) == keys
+        assert search(**{"class": name}) == keys
 
 
 def test_results_of_the_shadow_model_are_served_to_the_bit(api: httpx.Client) -> None:
@@ -175,20 +179,22 @@ def test_results_of_the_shadow_model_are_served_to_the_bit(api: httpx.Client) ->
         [*models] = get(api, f"/v1/objects/{key}/others")["models"]
         for model in models:
             assert model["classifier"]["digest"] == DIGESTS["ztf-shadow"]
-            served |= {(key.partition(":")[2], one["alert_id"]): one for one in model["classifications"]}
+            served |= {
+                (key.partition(":")[2], answer["alert_id"]): answer for answer in model["classifications"]
+            }
     assert served.keys() == published.keys()
-    assert len(served) == len([one for one in ANSWERS.values() if one["survey"] == "ztf"])
+    assert len(served) == len([answer for answer in ANSWERS.values() if answer["survey"] == "ztf"])
     for alert, answer in published.items():
         assert vectors(served[alert]) == vectors(answer)
 
 
 def test_models_and_filters_are_known(api: httpx.Client) -> None:
     models = get(api, "/v1/models")["models"]
-    assert {one["digest"] for one in models} == set(DIGESTS.values())
-    assert {one["digest"] for one in models if one["loaded"]} == {DIGESTS["ztf"], DIGESTS["lsst"]}
+    assert {model["digest"] for model in models} == set(DIGESTS.values())
+    assert {model["digest"] for model in models if model["loaded"]} == {DIGESTS["ztf"], DIGESTS["lsst"]}
     stored = json.loads((EXPORT / "filters.json").read_text())
     filters = get(api, "/v1/filters")["filters"]
-    assert [one["name"] for one in filters] == [one["name"] for one in stored]
+    assert [spec["name"] for spec in filters] == [spec["name"] for spec in stored]
     likely, rising = filters
     assert (likely["class"], likely["min_probability"]) == ("Ia", 0.2)
     assert (rising["survey"], rising["ra"], rising["dec"]) == (["ztf"], 10.0, 80.0)
@@ -221,12 +227,12 @@ def test_stored_light_curves_are_classified_again_to_the_bit(
 
     assert done.returncode == 0, done.stderr
     again = [json.loads(record.value) for record in read_topic(embedded_broker.bootstrap_servers, topic)]
-    expected = {alert: one for alert, one in ANSWERS.items() if one["survey"] == survey}
-    assert {(one["object_id"], one["alert_id"]) for one in again} == expected.keys()
-    for one in again:
-        before = expected[one["object_id"], one["alert_id"]]
-        assert (one["status"], one["reason"]) == (before["status"], before["reason"])
-        assert vectors(one) == vectors(before)
+    expected = {alert: answer for alert, answer in ANSWERS.items() if answer["survey"] == survey}
+    assert {(answer["object_id"], answer["alert_id"]) for answer in again} == expected.keys()
+    for answer in again:
+        before = expected[answer["object_id"], answer["alert_id"]]
+        assert (answer["status"], answer["reason"]) == (before["status"], before["reason"])
+        assert vectors(answer) == vectors(before)
 
 
 # Work goes on
@@ -259,7 +265,9 @@ def test_further_alerts_of_an_object_get_the_results_that_they_got(
     worker = worker_process(settings, tmp_path)
     worker.start()
     try:
-        wait_until(lambda: not any(group_lag(servers, settings.group_id, one) for one in sources), "the end")
+        wait_until(
+            lambda: not any(group_lag(servers, settings.group_id, topic) for topic in sources), "the end"
+        )
     finally:
         assert worker.stop() == 0
 
@@ -268,7 +276,9 @@ def test_further_alerts_of_an_object_get_the_results_that_they_got(
     assert_continued(OUTPUT, read_topic(servers, settings.output_topic))
     assert_continued(SHADOW, read_topic(servers, names[SHADOW]))
     desc = read_topic(servers, names[DESC])
-    assert sorted(one.key or b"" for one in desc) == sorted(one.key or b"" for one in continuation()[DESC])
+    assert sorted(record.key or b"" for record in desc) == sorted(
+        record.key or b"" for record in continuation()[DESC]
+    )
     assert_counted(redis_url)
 
 
@@ -276,11 +286,11 @@ def assert_continued(topic: str, records: list[Record]) -> None:
     """Check results of the further alerts against those that were published then."""
     before = continuation()[topic]
     assert len(records) == len(before)
-    expected, found = by_alert(before), by_alert(list(map(stored_record, records)))
-    assert found.keys() == expected.keys()
+    expected, answers = by_alert(before), by_alert(list(map(stored_record, records)))
+    assert answers.keys() == expected.keys()
     repeated = by_alert(topics()[topic]).keys() & expected.keys()
     assert repeated
-    for alert, answer in found.items():
+    for alert, answer in answers.items():
         # Of an alert that was there before, the result is the one that was stored, its time included.
         times = {"alert_published", "ingested"} | (set() if alert in repeated else {"classified"})
         assert_same_answer(expected[alert], answer, but=times.__contains__)
@@ -294,7 +304,11 @@ def stored_record(record: Record) -> StoredRecord:
 def assert_counted(redis_url: str) -> None:
     """Check that objects with a new alert were written once more, and those without not at all."""
     results = by_alert(continuation()[OUTPUT])
-    new = {f"{one['survey']}:{one['object_id']}" for alert, one in results.items() if alert not in ANSWERS}
+    new = {
+        f"{answer['survey']}:{answer['object_id']}"
+        for alert, answer in results.items()
+        if alert not in ANSWERS
+    }
     assert LONG_OBJECT in new
     with Redis.from_url(redis_url) as client:
         for key in OBJECTS:
@@ -338,7 +352,7 @@ def current_scores(name: bytes) -> dict[bytes, float]:
     scores = dict(redis_keys()[name]["value"])
     if kind == "c":
         latest = {key: vectors(answers_of(f"{survey}:{key}")[-1]) for key in scores}
-        now = {key: {one[1]: float(one[2]) for one in vector} for key, vector in latest.items()}
+        now = {key: {entry[1]: float(entry[2]) for entry in vector} for key, vector in latest.items()}
         scores = {key: score for key, score in scores.items() if now[key][class_name[0]] == score}
     return {key.encode(): score for key, score in scores.items()}
 
@@ -371,9 +385,9 @@ def test_results_are_printed_whatever_their_form(settings: Settings, topic: str)
     )
     assert done.returncode == 0, done.stderr
     lines = [StoredRecord(0, 0, None, line.encode(), ()) for line in done.stdout.splitlines()]
-    found = by_alert(lines)
-    assert found.keys() == ANSWERS.keys()
-    for alert, answer in found.items():
+    answers = by_alert(lines)
+    assert answers.keys() == ANSWERS.keys()
+    for alert, answer in answers.items():
         assert answer["schema_version"] == ANSWERS[alert]["schema_version"]
         assert vectors(answer) == vectors(ANSWERS[alert])
         assert answer["reason"] == ANSWERS[alert]["reason"]
@@ -400,8 +414,8 @@ def test_audit_of_the_stored_topics_is_clean(settings: Settings) -> None:
     done = nightjar("audit", "--json", timeout_s=TIMEOUT_S, **settings_as_environment(settings))
     assert done.returncode == 0, done.stderr + done.stdout
     totals = json.loads(done.stdout)["totals"]
-    assert totals["classified"] == sum(one["status"] == "classified" for one in ANSWERS.values())
-    assert totals["abstained"] == sum(one["status"] == "abstained" for one in ANSWERS.values())
+    assert totals["classified"] == sum(answer["status"] == "classified" for answer in ANSWERS.values())
+    assert totals["abstained"] == sum(answer["status"] == "abstained" for answer in ANSWERS.values())
     assert totals["rejected"] == len(topics()[REJECTED]) == 1
 
 
@@ -433,13 +447,17 @@ def test_dead_letters_go_back_to_where_they_came_from(settings: Settings) -> Non
 
 
 def test_every_setting_has_its_effect_under_the_name_that_it_had() -> None:
-    done = nightjar("settings", timeout_s=TIMEOUT_S, **{name: one["given"] for name, one in SETTINGS.items()})
+    done = nightjar(
+        "settings", timeout_s=TIMEOUT_S, **{name: setting["given"] for name, setting in SETTINGS.items()}
+    )
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("NIGHTJAR_")]
     shown = dict(line.split("=", 1) for line in lines)
-    for name, one in SETTINGS.items():
+    for name, setting in SETTINGS.items():
         if name in shown:
-            assert shown[name] == one["shown"], name
+            assert shown[name] == setting["shown"], name
         else:  # renamed: the old name works, with a line of warning
             [warning] = [line for line in done.stderr.splitlines() if name in line.split()]
-            assert [new for new, value in shown.items() if value == one["shown"] and new in warning], warning
+            assert [new for new, value in shown.items() if value == setting["shown"] and new in warning], (
+                warning
+            )
