@@ -1,4 +1,4 @@
-"""Names for the models that stored classifications refer to by digest."""
+"""The models that stored classifications refer to by digest."""
 
 from collections.abc import Iterable
 
@@ -8,14 +8,14 @@ __all__ = ["ModelRegistry"]
 
 
 class ModelRegistry:
-    """Looks models up in the store, once each: what a digest stands for never changes.
+    """Looks models up in the store and caches them: the model of a digest never changes.
 
     Parameters
     ----------
     store
-        Where workers register the models they use.
+        Store in which workers register their models.
     loaded
-        Models that this process itself has loaded; they need no registration.
+        Models that this process has loaded; they need no registration.
     """
 
     def __init__(self, store: ObjectStore, loaded: Iterable[ModelInfo] = ()) -> None:
@@ -24,23 +24,23 @@ class ModelRegistry:
         self._known = dict(self.loaded)
 
     def knows(self, digests: Iterable[int]) -> bool:
-        """Say whether `find` gives each of these without asking the store."""
+        """Return whether `find` needs no request to the store for any of these."""
         return all(digest in self._known for digest in digests if digest)
 
     def find(self, digest: int) -> ModelInfo | None:
-        """Give the model of a digest; None for 0, which stands for no model, and for one never registered.
+        """Return the model of a digest; None for 0, which stands for no model, and for one never registered.
 
         Raises
         ------
         StoreUnavailableError
-            The model is not yet known here and the store does not answer.
+            The model is not cached and the store does not answer.
         """
         if digest and digest not in self._known:
             self._known.update(self._store.models())
         return self._known.get(digest)
 
     def all(self) -> list[ModelInfo]:
-        """Read every model ever registered, and those loaded here, by survey, name and version.
+        """Return every model ever registered, and those loaded here, by survey, name and version.
 
         Raises
         ------

@@ -115,7 +115,7 @@ def test_filters_come_and_go_while_the_process_runs(
     settings: Settings, store: RedisStore, tmp_path: Path
 ) -> None:
     servers = settings.bootstrap_servers
-    spec = FilterSpec(f"bright-{uuid.uuid4().hex[:8]}", Criteria(max_magnitude=23.5))
+    spec = FilterSpec(f"bright-{uuid.uuid4().hex[:8]}", Criteria(max_mag=23.5))
     put_all(store, {f"ztf:{one}": object_after(EPOCHS) for one in OBJECTS})
     process = filter_process(settings, tmp_path, "filter")
     process.start()

@@ -57,8 +57,8 @@ def classify(
 ) -> None:
     """Classify the light curves of a table.
 
-    Writes object_id, n_observations, n_detections, status (classified or abstained), reason and one
-    probability column per class.
+    Writes object_id, n_observations, n_detections, status (classified or abstained), reason and one column
+    probability_CLASS per class; with --raw, raw_probability_CLASS.
     """
     if output.suffix.lower() not in {".csv", ".parquet", ".pq"}:
         raise InputError(f"{output}: the output must end in .csv or .parquet")
@@ -158,10 +158,11 @@ def _table(curves: LightCurveTable, bundle: Bundle, parts: list[ClassifiedBatch]
         "n_observations": pa.array(n_observations, pa.int64()),
         "n_detections": pa.array(n_detections, pa.int64()),
         "status": pa.array(np.where(abstained, "abstained", "classified").tolist(), pa.string()),
-        "reason": pa.array([Reason(code).label if code else "" for code in reason.tolist()], pa.string()),
+        "reason": pa.array([Reason(code).label if code else None for code in reason.tolist()], pa.string()),
     }
+    prefix = "raw_probability" if raw else "probability"
     for index, name in enumerate(bundle.class_names):
-        columns[name] = pa.array(probability[:, index], pa.float32(), mask=abstained)
+        columns[f"{prefix}_{name}"] = pa.array(probability[:, index], pa.float32(), mask=abstained)
     return pa.table(columns)
 
 

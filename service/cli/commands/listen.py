@@ -1,14 +1,16 @@
-"""``nightjar listen``: classifications as they come."""
+"""``nightjar listen``: classifications as they are published."""
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 from typing import Annotated, Any
 
+import numpy as np
 import orjson
 import typer
 from rich.console import Console
@@ -17,13 +19,15 @@ from rich.text import Text
 from service.cli.options import kafka_options
 from service.cli.signals import ended_by_signals
 from service.core.alerts import Survey
-from service.core.records.published import Filter, Record, parse_record
+from service.core.records.published import Record, parse_record
+from service.core.records.result_batch import Vocabulary, result_batch
+from service.core.search.criteria import Criteria
 from service.core.taxonomy import CLASS_IDS
 from service.errors import BrokerUnavailableError, InputError
 from service.kafka.topic_reader import TopicReader
 from service.settings import read_settings
 
-__all__ = ["answer", "line", "listen"]
+__all__ = ["RecordSelection", "Status", "answer", "line", "listen"]
 
 POLL = timedelta(milliseconds=200)
 PAUSE_S = 1.0
@@ -42,8 +46,9 @@ def listen(
         list[str] | None, typer.Option("--class", help="Only this class; may be given several times.")
     ] = None,
     min_probability: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Of that class, or of the most probable one.")
-    ] = 0.0,
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Of that class, or of the most probable one."),
+    ] = None,
     survey: Annotated[list[Survey] | None, typer.Option(help="Only this survey.")] = None,
     status: Annotated[Status | None, typer.Option(help="Only these.")] = None,
     object_id: Annotated[
@@ -61,13 +66,13 @@ def listen(
 ) -> None:
     """Print classifications from the output topic, committed ones only, until Ctrl-C."""
     settings = read_settings()
-    _check_classes(class_name or ())
-    wanted = Filter(
-        frozenset(class_name or ()),
-        min_probability,
-        frozenset(item.value for item in survey or ()),
-        frozenset(() if status is None else {status.value}),
-        frozenset(object_id or ()),
+    selection = RecordSelection(
+        [
+            Criteria(surveys=tuple(survey or ()), class_name=name, min_probability=min_probability)
+            for name in _class_names(class_name)
+        ],
+        status=status,
+        object_ids=frozenset(object_id or ()),
     )
     options = kafka_options(settings, brokers)
     console = Console(highlight=False, soft_wrap=True)
@@ -78,7 +83,7 @@ def listen(
     ):
         if not from_beginning:
             typer.echo("listening from now on; --from-beginning also prints what is there", err=True)
-        for record in islice(_matching(reader, wanted), limit or None):
+        for record in islice(_matching(reader, selection), limit or None):
             if json:
                 sys.stdout.write(orjson.dumps(record).decode() + "\n")
                 sys.stdout.flush()
@@ -86,11 +91,53 @@ def listen(
                 console.print(line(record))
 
 
-def _check_classes(names: Iterable[str]) -> None:
-    known = {name.casefold() for name in CLASS_IDS}
-    for name in names:
+@dataclass(frozen=True)
+class RecordSelection:
+    """Which records to print.
+
+    Attributes
+    ----------
+    criteria
+        A record must pass one of these.
+    status
+        Only this; None for both.
+    object_ids
+        One of these objects, by the survey's own name or by qualified id; empty for all.
+    """
+
+    criteria: Sequence[Criteria]
+    status: Status | None = None
+    object_ids: frozenset[str] = frozenset()
+
+    def select(self, records: Sequence[Record]) -> list[Record]:
+        """Return the records to print, in their order."""
+        # Criteria on the class, the probability and the survey need nothing of the stored objects.
+        batch = result_batch(records, lambda keys: [None] * len(keys), Vocabulary())
+        passes = np.zeros(len(records), np.bool_)
+        for criteria in self.criteria:
+            passes |= criteria.mask(batch.surveys, batch.summaries, batch.vocabulary.names)
+        return [
+            record
+            for record, key, is_passing in zip(records, batch.keys, passes.tolist(), strict=True)
+            if is_passing
+            and (self.status is None or record["status"] == self.status.value)
+            and (not self.object_ids or {record["object_id"], key} & self.object_ids)
+        ]
+
+
+def _class_names(names: Sequence[str] | None) -> list[str | None]:
+    """Return classes, given in any case, as the taxonomy names them; one None for any class.
+
+    Raises
+    ------
+    InputError
+        There is no such class.
+    """
+    known = {name.casefold(): name for name in CLASS_IDS}
+    for name in names or ():
         if name.casefold() not in known:
-            raise InputError(f"no class {name!r}; there are {', '.join(CLASS_IDS)}")
+            raise InputError(f"unknown class {name!r}; known classes: {', '.join(CLASS_IDS)}")
+    return [known[name.casefold()] for name in names] if names else [None]
 
 
 def _reader(options: Mapping[str, Any], topic: str, *, from_beginning: bool, wait: bool) -> TopicReader:
@@ -107,13 +154,10 @@ def _reader(options: Mapping[str, Any], topic: str, *, from_beginning: bool, wai
             time.sleep(PAUSE_S)
 
 
-def _matching(reader: TopicReader, wanted: Filter) -> Iterator[Record]:
+def _matching(reader: TopicReader, selection: RecordSelection) -> Iterator[Record]:
     waiting = False
     while True:
-        for message in reader.read(POLL):
-            record = parse_record(message.value)
-            if wanted.passes(record):
-                yield record
+        yield from selection.select([parse_record(message.value) for message in reader.read(POLL)])
         if reader.waiting and not waiting:
             typer.echo("waiting for Kafka to answer", err=True)
         waiting = reader.waiting
