@@ -16,6 +16,8 @@ from service.api.middleware.metrics import RequestMetrics, RequestMetricsMiddlew
 from service.api.request_coalescing import BatchLoader
 from service.api.routes import classify, filters, health, models, objects, search, shadow, stream
 from service.api.security import Reader
+from service.client.schemas.objects import StreamedResult
+from service.client.schemas.problems import Problem
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
 from service.core.models.registry import ModelRegistry
@@ -29,10 +31,10 @@ DESCRIPTION = """\
 Classifications of transients in the alert streams of ZTF and LSST, one for each alert, as of the alert's own
 time.
 
-Times are MJD TAI in days, with UTC beside them. Fluxes are difference fluxes in nJy (AB zero point 31.4),
-with AB magnitudes beside them, null where a flux has none. Class ids are those of the DESC taxonomy. Ids of
-alerts and sources are 64-bit integers, more than a JavaScript number holds exactly. Every error is a problem
-document (RFC 9457).
+Times are MJD TAI in days (`*mjd_tai`) and the same time in UTC (`*utc`). Fluxes are difference fluxes in nJy
+(AB zero point 31.4); magnitudes are AB, null where the flux is not positive. Class ids are those of the DESC
+taxonomy. Ids of alerts and sources are 64-bit integers, more than a JavaScript number holds exactly. Every
+error is a problem document (RFC 9457).
 """
 
 
@@ -42,20 +44,20 @@ def create_app(
     classifiers: Mapping[Survey, ObjectClassifier],
     feed: ResultFeed | None = None,
 ) -> FastAPI:
-    """Make the application; it talks to the store only when asked something.
+    """Return the application; it talks to the store only while it serves requests.
 
     Parameters
     ----------
     settings
-        Of the service.
+        Settings of the service.
     store
-        Safe to be used from many threads; stays the caller's to close.
+        May be used from many threads; the caller closes it.
     classifiers
-        Models for ``/v1/classify``, by the survey whose light curves they take.
+        Models for ``/v1/classify``, by survey.
     feed
-        The topic of results; without one there is no live stream.
+        The output topic; without it there is no live stream.
     """
-    # The framework's own documentation pages fetch their scripts from another host.
+    # The framework's documentation pages load scripts from another host.
     app = FastAPI(
         title="nightjar", version=version("nightjar"), description=DESCRIPTION, docs_url=None, redoc_url=None
     )
@@ -77,11 +79,11 @@ def create_app(
         app.include_router(module.router)
     problems.install(app)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimitMiddleware, most_bytes=settings.api_max_body_bytes)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.api_max_body_bytes)
     app.add_middleware(
         TimeoutMiddleware,
         time_limit=settings.api_request_timeout,
-        most_at_once=settings.api_max_concurrent_requests,
+        max_requests=settings.api_max_concurrent_requests,
     )
     app.add_middleware(RateLimitMiddleware, rate_hz=settings.api_rate_hz, burst=settings.api_burst)
     if settings.api_cors_origins:
@@ -97,13 +99,13 @@ def create_app(
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Describe the API; the problem document is added, since no endpoint returns one as its result."""
+    """Return the OpenAPI document; schemas that no endpoint returns as its result are added."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        definitions = schema.pop("$defs")
-        document["components"]["schemas"] |= {"Problem": schema} | definitions
+        for model in (Problem, StreamedResult):
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            document["components"]["schemas"] |= schema.pop("$defs", {}) | {model.__name__: schema}
         app.openapi_schema = document
     return app.openapi_schema

@@ -1,4 +1,4 @@
-"""Answers that clients may keep: tags that say whether one is still the same (RFC 9110, section 8.8)."""
+"""Entity tags, by which clients revalidate cached answers (RFC 9110, section 8.8)."""
 
 import hashlib
 import zlib
@@ -16,22 +16,22 @@ __all__ = ["IfNoneMatch", "conditional_response", "state_tag", "with_etag"]
 
 IfNoneMatch = Annotated[
     str | None,
-    Header(max_length=1000, description="Tags of answers at hand; 304 where one still holds"),
+    Header(max_length=1000, description="Entity tags of cached answers; 304 where one is current"),
 ]
 
 REVALIDATE = "no-cache"
-"""May be kept, and is asked about before each use."""
+"""May be cached, and is revalidated before each use."""
 
 
 def state_tag(state: ObjectState, *form: str) -> str:
-    """Give the tag of what is said of an object, without saying it.
+    """Return the entity tag of an answer about an object without making the answer.
 
     Parameters
     ----------
     state
-        Of the object.
+        State of the object.
     form
-        What else the answer depends on.
+        Whatever else the answer depends on.
     """
     checksum = zlib.crc32(state.observations.tobytes(), zlib.crc32(state.history.packed))
     parts = (_version(), f"{state.counter:x}", f"{checksum:08x}", *form)
@@ -40,33 +40,37 @@ def state_tag(state: ObjectState, *form: str) -> str:
 
 @cache
 def _version() -> str:
-    """Give our version; to look it up reads files, which took longer than all else of an answer."""
+    """Return the version; cached, since looking it up reads files, slower than all else of an answer."""
     return version("nightjar")
 
 
 def conditional_response(
     if_none_match: str | None, tag: str, make: Callable[[Mapping[str, str]], Response]
 ) -> Response:
-    """Answer, unless the client has the answer already.
+    """Return an answer, or 304 where the client has it already.
 
     Parameters
     ----------
     if_none_match
-        Tags the client has.
+        Tags of the answers that the client has.
     tag
-        Of the answer.
+        Tag of the answer.
     make
-        Makes it, with these headers.
+        Makes the answer with the headers it is given.
     """
     headers = {"ETag": tag, "Cache-Control": REVALIDATE}
-    given = {one.strip().removeprefix("W/") for one in (if_none_match or "").split(",")}
+    given = _tags(if_none_match)
     return Response(status_code=304, headers=headers) if tag in given or "*" in given else make(headers)
 
 
 def with_etag(response: Response, if_none_match: str | None, *, cache_control: str = REVALIDATE) -> Response:
-    """Tag an answer by its own bytes, and send them only to those who do not have them."""
+    """Return an answer tagged by a digest of its bytes, or 304 where the client has it already."""
     tag = f'"{hashlib.blake2b(bytes(response.body), digest_size=12).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": cache_control}
     response.headers.update(headers)
-    given = {one.strip().removeprefix("W/") for one in (if_none_match or "").split(",")}
+    given = _tags(if_none_match)
     return Response(status_code=304, headers=headers) if tag in given else response
+
+
+def _tags(if_none_match: str | None) -> set[str]:
+    return {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}

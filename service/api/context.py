@@ -1,4 +1,4 @@
-"""What the endpoints work with, made once per app."""
+"""Resources of the endpoints, made once per app."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ __all__ = ["Context", "ContextDependency"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the endpoints work with.
+    """Resources of the endpoints.
 
     Attributes
     ----------
     settings
-        Of the service.
+        Settings of the service.
     store
-        Safe to be used from many threads.
-    loads
-        Reads single objects from it.
+        May be used from many threads.
+    loader
+        Reads single objects from the store.
     registry
-        Names of models.
+        Models by digest.
     classifiers
-        Models for ``/v1/classify``; a survey without one is refused there.
+        Models for ``/v1/classify``, by survey.
     metrics
-        What ``/metrics`` shows.
+        Registry of what ``/metrics`` shows.
     live
-        The live stream; None where there is no topic to read.
+        The live stream; None where no output topic is read.
     """
 
     settings: Settings
@@ -50,7 +50,7 @@ class Context:
 
 
 async def request_context(request: Request) -> Context:
-    """Give the resources of the app that serves a request.
+    """Return the resources of the app that serves a request.
 
     A coroutine, since the framework would start a thread for a plain function.
     """
@@ -58,4 +58,4 @@ async def request_context(request: Request) -> Context:
 
 
 ContextDependency = Annotated[Context, Depends(request_context)]
-"""The type of an endpoint's parameter that is to be given them."""
+"""Type of the parameter by which an endpoint receives the context."""

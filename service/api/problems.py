@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457): one form for every answer that is not a success."""
+"""Errors as problem documents (RFC 9457): one form for every error response."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -8,16 +8,14 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from service.client.schemas.problems import Fault, Problem
 from service.errors import SettingsError, StoreUnavailableError
 
 __all__ = [
     "MEDIA_TYPE",
-    "Fault",
-    "Problem",
     "ProblemError",
     "ProblemType",
     "documented",
@@ -28,10 +26,10 @@ __all__ = [
 MEDIA_TYPE = "application/problem+json"
 
 RETRY_AFTER_S = 5
-"""What a client is asked to wait while Redis does not answer: about a restart of a small one."""
+"""Wait asked of clients while Redis does not answer: about the restart of a small one."""
 
-MOST_FAULTS = 20
-"""Faults listed for one request: a light curve with a wrong column has as many as rows."""
+MAX_FAULTS = 20
+"""Errors listed for one request: a light curve with an invalid column has one per row."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,24 +37,24 @@ log = structlog.get_logger(__name__)
 class ProblemType(Enum):
     """The kinds of problem: name in the ``type`` URI, status, title."""
 
-    INVALID_OBJECT_ID = ("invalid-object-id", 400, "Not an object id")
-    INVALID_JSON = ("invalid-json", 400, "The body is not JSON")
-    UNAUTHORIZED = ("unauthorized", 401, "A token is needed")
-    WRITES_DISABLED = ("writes-disabled", 403, "This server takes no changes")
-    UNKNOWN_OBJECT = ("unknown-object", 404, "No such object")
-    UNKNOWN_FILTER = ("unknown-filter", 404, "No such filter")
-    UNKNOWN_SCHEMA = ("unknown-schema", 404, "No such schema")
+    INVALID_OBJECT_ID = ("invalid-object-id", 400, "Invalid object id")
+    INVALID_JSON = ("invalid-json", 400, "Invalid JSON")
+    UNAUTHORIZED = ("unauthorized", 401, "Token required")
+    WRITES_DISABLED = ("writes-disabled", 403, "Changes disabled")
+    UNKNOWN_OBJECT = ("unknown-object", 404, "Unknown object")
+    UNKNOWN_FILTER = ("unknown-filter", 404, "Unknown filter")
+    UNKNOWN_SCHEMA = ("unknown-schema", 404, "Unknown schema")
     NO_MODEL = ("no-model", 404, "No model for this survey")
-    FILTER_EXISTS = ("filter-exists", 409, "There is another filter of that name, or no room for one")
-    INVALID_REQUEST = ("invalid-request", 422, "The request does not fit its description")
+    FILTER_EXISTS = ("filter-exists", 409, "Filter exists, or too many filters")
+    INVALID_REQUEST = ("invalid-request", 422, "Invalid request")
     TOO_MANY_REQUESTS = ("too-many-requests", 429, "Too many requests")
-    UNREADABLE_STATE = ("unreadable-state", 500, "What is stored cannot be read")
-    FORMAT_UNAVAILABLE = ("format-unavailable", 501, "This server cannot write that format")
-    INTERNAL = ("internal", 500, "The service failed")
-    STREAM_UNAVAILABLE = ("stream-unavailable", 503, "The live stream takes nobody now")
-    BUSY = ("busy", 503, "Too much to do")
-    TIMED_OUT = ("timed-out", 504, "No answer in time")
-    STORE_UNAVAILABLE = ("store-unavailable", 503, "The store of objects does not answer")
+    UNREADABLE_STATE = ("unreadable-state", 500, "Unreadable state")
+    FORMAT_UNAVAILABLE = ("format-unavailable", 501, "Format unavailable")
+    INTERNAL = ("internal", 500, "Internal error")
+    STREAM_UNAVAILABLE = ("stream-unavailable", 503, "Live stream unavailable")
+    BUSY = ("busy", 503, "Server busy")
+    TIMED_OUT = ("timed-out", 504, "Request timed out")
+    STORE_UNAVAILABLE = ("store-unavailable", 503, "Object store unavailable")
 
     def __init__(self, slug: str, status: int, title: str) -> None:
         self.slug = slug
@@ -67,33 +65,6 @@ class ProblemType(Enum):
     def uri(self) -> str:
         """The ``type`` of the problem document."""
         return f"urn:nightjar:problem:{self.slug}"
-
-
-class Fault(BaseModel):
-    """One thing that is wrong with a request."""
-
-    location: str = Field(
-        description="Where: body, path or query, and the field", examples=["body.observations.0.band"]
-    )
-    message: str = Field(description="What", examples=["Input should be 'u', 'g', 'r', 'i', 'z' or 'y'"])
-
-
-class Problem(BaseModel):
-    """A problem document (RFC 9457), served as ``application/problem+json``."""
-
-    type: str = Field(
-        description="URI of the kind of problem; about:blank where the status says all",
-        examples=["urn:nightjar:problem:unknown-object"],
-    )
-    title: str = Field(description="The kind of problem, for people", examples=["No such object"])
-    status: int = Field(description="HTTP status code", examples=[404])
-    detail: str | None = Field(
-        None, description="What happened here", examples=["no object ztf:ZTF21abiuvdk is known"]
-    )
-    instance: str | None = Field(
-        None, description="Path of the request", examples=["/v1/objects/ztf:ZTF21abiuvdk"]
-    )
-    errors: list[Fault] | None = Field(None, description="What is wrong with the request, where that is it")
 
 
 class ProblemError(Exception):
@@ -115,7 +86,7 @@ class ProblemError(Exception):
 
 
 def problem_response(kind: ProblemType, detail: str, path: str, **options: Any) -> Response:
-    """Make the response to one problem; `options` are ``errors`` and ``headers``."""
+    """Return the response for a problem; `options` are ``errors`` and ``headers``."""
     problem = Problem(
         type=kind.uri,
         title=kind.title,
@@ -128,7 +99,7 @@ def problem_response(kind: ProblemType, detail: str, path: str, **options: Any) 
 
 
 def documented(*kinds: ProblemType) -> dict[int | str, dict[str, Any]]:
-    """Give the ``responses`` of an endpoint for OpenAPI: these problems, and any other as the default."""
+    """Return the ``responses`` of an endpoint for OpenAPI: these problems, and any other as the default."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     named: dict[int | str, dict[str, Any]] = {
         kind.status: {"description": kind.title, "content": content} for kind in kinds
@@ -167,16 +138,16 @@ async def _on_invalid_request(request: Request, error: RequestValidationError) -
         return problem_response(ProblemType.INVALID_JSON, str(reason), request.url.path)
     errors = [
         Fault(location=".".join(map(str, fault["loc"])), message=fault["msg"].removeprefix("Value error, "))
-        for fault in faults[:MOST_FAULTS]
+        for fault in faults[:MAX_FAULTS]
     ]
-    detail = f"{len(faults)} thing{'s' * (len(faults) != 1)} wrong with the request"
+    detail = f"{len(faults)} validation error{'s' * (len(faults) != 1)}"
     return problem_response(ProblemType.INVALID_REQUEST, detail, request.url.path, errors=errors)
 
 
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:
-    """Answer what the framework itself refuses: unknown paths and methods."""
+    """Answer errors of the framework: unknown paths and methods."""
     problem = Problem(
-        type="about:blank",  # the title then is the status's own phrase
+        type="about:blank",  # the title is then the phrase of the status
         title=HTTPStatus(error.status_code).phrase,
         status=error.status_code,
         detail=error.detail,
@@ -186,13 +157,13 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
 
 
 async def _on_store_error(request: Request, error: StoreUnavailableError | SettingsError) -> Response:
-    # The message names the store's address, which is the operator's business, not the client's.
-    log.warning("store does not answer", path=request.url.path, error=str(error))
+    # The message names the store's address, which concerns the operator, not the client.
+    log.warning("object store unavailable", path=request.url.path, error=str(error))
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     detail = "try again later"
     return problem_response(ProblemType.STORE_UNAVAILABLE, detail, request.url.path, headers=headers)
 
 
 async def _on_unexpected(request: Request, _error: Exception) -> Response:
-    # The server logs the traceback; the client is told nothing of our insides.
-    return problem_response(ProblemType.INTERNAL, "this was not expected", request.url.path)
+    # The server logs the traceback; clients learn nothing of the internals.
+    return problem_response(ProblemType.INTERNAL, "internal error", request.url.path)

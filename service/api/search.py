@@ -1,4 +1,4 @@
-"""Finding objects: which index to ask, in what order, and what of its answer passes."""
+"""Finding objects: which index to read, in what order, and which of its objects pass."""
 
 import heapq
 import math
@@ -19,16 +19,16 @@ __all__ = ["Page", "Query", "Sort", "TooManyError", "find"]
 
 Sort = Literal["-last_alert", "-probability", "distance"]
 
-MOST_CANDIDATES = 200_000
-"""Objects in a cone at most: reading the summaries of so many takes about a second."""
+MAX_CANDIDATES = 200_000
+"""Most objects in a cone: reading this many summaries takes about a second."""
 
 FEW = 5_000
-"""So many objects of a class are read and sorted here rather than looked for among all by time."""
+"""Up to this many objects of a class are read and sorted here rather than searched for by time."""
 
-MOST_SCANNED = 50_000
-"""Objects looked at for one page at most; a page may then be short, and its cursor leads on."""
+MAX_SCANNED = 50_000
+"""Most objects read for one page; beyond that the page is short, and its cursor continues."""
 
-CHUNK = 500
+ENTRIES_PER_READ = 500
 
 
 class TooManyError(ValueError):
@@ -42,15 +42,15 @@ class Query:
     Attributes
     ----------
     criteria
-        What the objects must have.
+        Conditions on the objects.
     sort
-        Their order; ``distance`` only with a cone.
+        Order; ``distance`` only with a cone.
     limit
         Objects per page.
     after
-        Where the last page ended: its place in the order.
+        Last entry of the previous page.
     class_names
-        Gives every class there is, by which a search for the most probable objects of any class goes.
+        Returns every class, for searches for the most probable objects of any class.
     """
 
     criteria: Criteria
@@ -62,16 +62,16 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What was found.
+    """One page of objects.
 
     Attributes
     ----------
     keys
-        Shape (n,), `service.core.alerts.object_key` of each object, in the order asked for.
+        `service.core.alerts.object_key` of n objects, in the order asked for.
     summaries
-        Of the same objects.
+        Summaries of the same objects.
     next_after
-        Where the next page begins; None where there is none.
+        `after` of the next page; None on the last.
     """
 
     keys: list[str]
@@ -80,20 +80,29 @@ class Page:
 
 
 def find(query: Query, index: ObjectIndex, class_names: ClassNames) -> Page:
-    """Give one page of what is asked for.
+    """Return one page of the objects that a query asks for.
+
+    Parameters
+    ----------
+    query
+        What to find.
+    index
+        Index of the stored objects.
+    class_names
+        Class names of a model.
 
     Raises
     ------
     TooManyError
-        The cone holds too much.
+        The cone holds too many objects.
     StoreUnavailableError
         The store does not answer.
     """
     keys = _few_candidates(query, index)
     if keys is not None:
         return _sorted_page(query, keys, index, class_names)
-    ranked = _by_class(query, index) if query.sort == "-probability" else _by_time(query, index)
-    return _scanned_page(query, ranked, index, class_names)
+    entries = _by_class(query, index) if query.sort == "-probability" else _by_time(query, index)
+    return _scanned_page(query, entries, index, class_names)
 
 
 def _surveys(query: Query) -> Sequence[Survey]:
@@ -101,22 +110,22 @@ def _surveys(query: Query) -> Sequence[Survey]:
 
 
 def _few_candidates(query: Query, index: ObjectIndex) -> list[str] | None:
-    """Give all objects that may pass where an index says that they are few; None where none does."""
+    """Return all objects that may pass where an index shows that they are few; otherwise None."""
     criteria = query.criteria
     if criteria.cone is not None:
         ranges = cone_ranges(criteria.cone)
-        found = index.within(_surveys(query), ranges, limit=MOST_CANDIDATES)
-        if len(found) > MOST_CANDIDATES:
-            raise TooManyError(f"more than {MOST_CANDIDATES} objects lie there: make the cone smaller")
-        return found
+        keys = index.within(_surveys(query), ranges, limit=MAX_CANDIDATES)
+        if len(keys) > MAX_CANDIDATES:
+            raise TooManyError(f"the cone holds more than {MAX_CANDIDATES} objects: reduce its radius")
+        return keys
     if criteria.class_name is None:
         return None
     least = max(criteria.min_probability or 0.0, 0.0)
     names: list[IndexName] = [("c", survey.value, criteria.class_name) for survey in _surveys(query)]
     if sum(index.count(name, math.inf, least) for name in names) > FEW:
         return None
-    spans = [ScoreRange(name, math.inf, least, 0, FEW) for name in names]
-    return [one.key for found in index.ranked(spans) for one in found]
+    ranges_by_class = [ScoreRange(name, math.inf, least, 0, FEW) for name in names]
+    return [entry.key for entries in index.ranked(ranges_by_class) for entry in entries]
 
 
 def _by_time(query: Query, index: ObjectIndex) -> Iterator[IndexEntry]:
@@ -128,10 +137,10 @@ def _by_time(query: Query, index: ObjectIndex) -> Iterator[IndexEntry]:
 
 
 def _by_class(query: Query, index: ObjectIndex) -> Iterator[IndexEntry]:
-    """Go through classes by probability; an object that stands in several comes with its greatest first."""
+    """Iterate over classes by probability; an object in several of them comes with its greatest first."""
     criteria, after = query.criteria, query.after
     classes = [criteria.class_name] if criteria.class_name is not None else query.class_names()
-    names: list[IndexName] = [("c", survey.value, one) for survey in _surveys(query) for one in classes]
+    names: list[IndexName] = [("c", survey.value, name) for survey in _surveys(query) for name in classes]
     least = float(np.float32(criteria.min_probability or 0.0))
     return _merged(query, index, names, after.score if after else math.inf, least)
 
@@ -139,19 +148,19 @@ def _by_class(query: Query, index: ObjectIndex) -> Iterator[IndexEntry]:
 def _merged(
     query: Query, index: ObjectIndex, names: Sequence[IndexName], most: float, least: float
 ) -> Iterator[IndexEntry]:
-    """Go through several indexes as one; what a page usually needs is read in one round trip."""
-    spans = [ScoreRange(name, most, least, 0, query.limit + 1) for name in names]
-    firsts = index.ranked(spans)
-    streams = [_ranked(index, span, first) for span, first in zip(spans, firsts, strict=True)]
+    """Iterate over several indexes as one; what a page usually needs is read in one round trip."""
+    ranges = [ScoreRange(name, most, least, 0, query.limit + 1) for name in names]
+    chunks = index.ranked(ranges)
+    streams = [_ranked(index, part, chunk) for part, chunk in zip(ranges, chunks, strict=True)]
     merged = heapq.merge(*streams, reverse=True)
-    return (one for one in merged if query.after is None or one < query.after)
+    return (entry for entry in merged if query.after is None or entry < query.after)
 
 
-def _ranked(index: ObjectIndex, span: ScoreRange, chunk: list[IndexEntry]) -> Iterator[IndexEntry]:
+def _ranked(index: ObjectIndex, part: ScoreRange, chunk: list[IndexEntry]) -> Iterator[IndexEntry]:
     yield from chunk
-    while len(chunk) == span.count:
-        span = replace(span, skip=span.skip + span.count, count=CHUNK)
-        [chunk] = index.ranked([span])
+    while len(chunk) == part.count:
+        part = replace(part, skip=part.skip + part.count, count=ENTRIES_PER_READ)
+        [chunk] = index.ranked([part])
         yield from chunk
 
 
@@ -159,39 +168,39 @@ def _scanned_page(
     query: Query, ranked: Iterator[IndexEntry], index: ObjectIndex, class_names: ClassNames
 ) -> Page:
     """Read an index in its order until the page is full."""
-    places: list[IndexEntry] = []
-    found: list[Summaries] = []
-    scanned = 0
-    while chunk := list(islice(ranked, CHUNK if scanned else query.limit + 1)):
-        chosen, summaries = _passing([one.key for one in chunk], query, index, class_names)
-        order = [i for i, at in enumerate(chosen) if _stands_there(query, chunk[at], summaries, i)]
-        room = query.limit + 1 - len(places)  # one more tells that there is a next page
-        places += [chunk[chosen[i]] for i in order[:room]]
-        found.append(summaries.take(order[:room]))
-        scanned += len(chunk)
-        if len(places) > query.limit:
-            return _page_of(places[:-1], found, places[-2])
-        if scanned >= MOST_SCANNED:
-            return _page_of(places, found, chunk[-1])
-    return _page_of(places, found, None)
+    entries: list[IndexEntry] = []
+    pages: list[Summaries] = []
+    n_scanned = 0
+    while chunk := list(islice(ranked, ENTRIES_PER_READ if n_scanned else query.limit + 1)):
+        passing, summaries = _passing([entry.key for entry in chunk], query, index, class_names)
+        current = [i for i, number in enumerate(passing) if _is_current(query, chunk[number], summaries, i)]
+        n_left = query.limit + 1 - len(entries)  # one more shows that there is a next page
+        entries += [chunk[passing[i]] for i in current[:n_left]]
+        pages.append(summaries.take(current[:n_left]))
+        n_scanned += len(chunk)
+        if len(entries) > query.limit:
+            return _page_of(entries[:-1], pages, entries[-2])
+        if n_scanned >= MAX_SCANNED:
+            return _page_of(entries, pages, chunk[-1])
+    return _page_of(entries, pages, None)
 
 
 def _page_of(
-    places: Sequence[IndexEntry], summaries: Sequence[Summaries], next_after: IndexEntry | None
+    entries: Sequence[IndexEntry], pages: Sequence[Summaries], next_after: IndexEntry | None
 ) -> Page:
-    heads = np.concatenate([read_summaries([]).columns, *(one.columns for one in summaries)])
-    vectors = [vector for one in summaries for vector in one.vectors]
-    n = len(places)
-    return Page([one.key for one in places], Summaries(heads[:n], vectors[:n]), next_after)
+    columns = np.concatenate([read_summaries([]).columns, *(summaries.columns for summaries in pages)])
+    vectors = [vector for summaries in pages for vector in summaries.vectors]
+    n = len(entries)
+    return Page([entry.key for entry in entries], Summaries(columns[:n], vectors[:n]), next_after)
 
 
-def _stands_there(query: Query, place: IndexEntry, summaries: Summaries, i: int) -> bool:
-    """Say whether an object is where the index has it: else it comes, or came, elsewhere in the order."""
-    head = summaries.columns[i]
+def _is_current(query: Query, entry: IndexEntry, summaries: Summaries, i: int) -> bool:
+    """Return whether an index entry is up to date: otherwise the object appears elsewhere in the order."""
+    row = summaries.columns[i]
     if query.sort == "-last_alert":
-        return bool(head["last_mjd_tai"] == place.score)
+        return bool(row["last_mjd_tai"] == entry.score)
     if query.criteria.class_name is None:
-        return bool(head["best_probability"] == place.score)
+        return bool(row["best_probability"] == entry.score)
     return True
 
 
@@ -199,22 +208,22 @@ def _sorted_page(query: Query, keys: Sequence[str], index: ObjectIndex, class_na
     """Read all candidates and sort those that pass."""
     keys = list(dict.fromkeys(keys))
     passing, summaries = _passing(keys, query, index, class_names)
-    chosen = [keys[at] for at in passing]
+    passing_keys = [keys[number] for number in passing]
     scores, is_descending = _scores(query, summaries, class_names)
-    places = [IndexEntry(score, key) for score, key in zip(scores, chosen, strict=True)]
-    # Equal ones by name; backwards where the order is descending, as the store has them.
-    ranked = sorted(zip(places, range(len(places)), strict=True), reverse=is_descending)
+    entries = [IndexEntry(score, key) for score, key in zip(scores, passing_keys, strict=True)]
+    # Equal scores by name, backwards where the order is descending, as in the store.
+    ranked = sorted(zip(entries, range(len(entries)), strict=True), reverse=is_descending)
     if query.after is not None:
         after = query.after
         ranked = [item for item in ranked if (item[0] < after if is_descending else item[0] > after)]
     shown = ranked[: query.limit]
     order = [i for _, i in shown]
-    more = len(ranked) > len(shown)
-    return Page([chosen[i] for i in order], summaries.take(order), shown[-1][0] if more else None)
+    next_after = shown[-1][0] if len(ranked) > len(shown) else None
+    return Page([passing_keys[i] for i in order], summaries.take(order), next_after)
 
 
 def _scores(query: Query, summaries: Summaries, class_names: ClassNames) -> tuple[list[float], bool]:
-    """Give what to sort by, and whether the greatest comes first."""
+    """Return the values to sort by, and whether the greatest comes first."""
     if query.sort == "distance":
         return query.criteria.distance_deg(summaries).tolist(), False
     if query.sort == "-last_alert":
@@ -227,14 +236,14 @@ def _scores(query: Query, summaries: Summaries, class_names: ClassNames) -> tupl
 def _passing(
     keys: Sequence[str], query: Query, index: ObjectIndex, class_names: ClassNames
 ) -> tuple[list[int], Summaries]:
-    """Read the summaries of objects, and say which pass; what is gone leaves the index."""
+    """Return the indices and summaries of the objects that pass; expired ones leave the index."""
     stored = index.summaries(keys)
-    gone = [key for key, one in zip(keys, stored, strict=True) if one is None]
-    if gone:
-        index.forget(gone)
-    there = [at for at, one in enumerate(stored) if one is not None]
-    summaries = read_summaries([one for one in stored if one is not None])
-    surveys = [keys[at].partition(":")[0] for at in there]
-    passes: NDArray[np.int64] = np.flatnonzero(query.criteria.mask(surveys, summaries, class_names))
-    order = passes.tolist()
-    return [there[i] for i in order], summaries.take(order)
+    expired = [key for key, summary in zip(keys, stored, strict=True) if summary is None]
+    if expired:
+        index.forget(expired)
+    present = [number for number, summary in enumerate(stored) if summary is not None]
+    summaries = read_summaries([summary for summary in stored if summary is not None])
+    surveys = [keys[number].partition(":")[0] for number in present]
+    mask: NDArray[np.int64] = np.flatnonzero(query.criteria.mask(surveys, summaries, class_names))
+    order = mask.tolist()
+    return [present[i] for i in order], summaries.take(order)

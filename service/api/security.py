@@ -1,4 +1,4 @@
-"""Who may read and who may change something: requests that carry a token of the operator's."""
+"""Authorization of reads and changes by bearer tokens."""
 
 import secrets
 from collections.abc import Iterable
@@ -11,48 +11,48 @@ from service.api.context import ContextDependency
 from service.api.problems import ProblemError, ProblemType
 from service.settings import Settings
 
-__all__ = ["Admin", "Reader", "require_admin", "require_reader", "takes_token"]
+__all__ = ["Admin", "Reader", "needs_token", "require_admin", "require_reader"]
 
 _bearer = HTTPBearer(
     auto_error=False,
-    description="A token of the operator's: NIGHTJAR_API_ADMIN_TOKEN to change something, "
-    "NIGHTJAR_API_READ_TOKENS to read where those are set",
+    description="NIGHTJAR_API_ADMIN_TOKEN for changes; one of NIGHTJAR_API_READ_TOKENS for reading, where "
+    "those are set",
 )
 
-Given = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
-async def require_reader(needs: ContextDependency, credentials: Given) -> None:
-    """Let a request pass that carries a token, or any where the operator has set none.
+async def require_reader(context: ContextDependency, credentials: Credentials) -> None:
+    """Accept a request with a valid token, or any request where the operator has set no read tokens.
 
     Raises
     ------
     ProblemError
-        Tokens are set, and it carries none of them.
+        Read tokens are set, and the request carries no valid one.
     """
-    tokens = _read_tokens(needs.settings)
-    if tokens and not _is_one_of(credentials, [*tokens, *_admin_tokens(needs.settings)]):
+    tokens = _read_tokens(context.settings)
+    if tokens and not _is_one_of(credentials, [*tokens, *_admin_tokens(context.settings)]):
         raise _unauthorized(credentials)
 
 
-async def require_admin(needs: ContextDependency, credentials: Given) -> None:
-    """Let a request pass that carries the operator's token.
+async def require_admin(context: ContextDependency, credentials: Credentials) -> None:
+    """Accept a request with the operator's token.
 
     Raises
     ------
     ProblemError
-        It carries none or a wrong one; or the operator has set none, and nothing may be changed.
+        It carries none or a wrong one, or the operator has set none, which disables changes.
     """
-    tokens = _admin_tokens(needs.settings)
+    tokens = _admin_tokens(context.settings)
     if not tokens:
-        detail = "the operator has set no token for changes: NIGHTJAR_API_ADMIN_TOKEN"
+        detail = "changes need a token, and the operator has not set NIGHTJAR_API_ADMIN_TOKEN"
         raise ProblemError(ProblemType.WRITES_DISABLED, detail)
     if not _is_one_of(credentials, tokens):
         raise _unauthorized(credentials)
 
 
-def takes_token(settings: Settings) -> bool:
-    """Say whether reading takes a token."""
+def needs_token(settings: Settings) -> bool:
+    """Return whether reading needs a token."""
     return bool(_read_tokens(settings))
 
 
@@ -68,17 +68,17 @@ def _read_tokens(settings: Settings) -> list[str]:
 
 def _is_one_of(credentials: HTTPAuthorizationCredentials | None, tokens: Iterable[str]) -> bool:
     given = credentials.credentials.encode() if credentials else b""
-    # As bytes: the function takes text only where it is ASCII. How many tokens come before is no secret.
+    # As bytes: the function accepts only ASCII text. The number of tokens is no secret.
     return any(secrets.compare_digest(given, token.encode()) for token in tokens)
 
 
 def _unauthorized(given: HTTPAuthorizationCredentials | None) -> ProblemError:
-    detail = "the token is none that may do this" if given else "send a token as Authorization: Bearer TOKEN"
+    detail = "the token does not permit this" if given else "send a token as Authorization: Bearer TOKEN"
     return ProblemError(ProblemType.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 Admin = Depends(require_admin)
-"""The dependency of every endpoint that changes something."""
+"""Dependency of every endpoint that changes something."""
 
 Reader = Depends(require_reader)
-"""The dependency of every endpoint that tells something of objects."""
+"""Dependency of every endpoint that reads objects."""

@@ -1,32 +1,38 @@
-"""What a client may be told instead of an answer.
+"""Errors of the client.
 
 ::
 
-    ServiceError
+    Exception
     └── ClientError
-        ├── NoAnswerError       the server cannot be reached, or is not ready, after every retry
-        └── ApiError            the server says what is wrong with the request
-            └── NotFoundError   there is no such object, or filter
+        ├── NoAnswerError       the server, or Kafka, cannot be reached or is not ready, after every retry
+        ├── ApiError            the server refuses the request
+        │   └── NotFoundError   there is no such object, or filter
+        └── RecordError         a topic holds something else than classifications
 
     UserWarning
-    └── MissedResultsWarning    results came while a stream was cut that are not kept any more
+    └── MissedResultsWarning    results published during an interruption are no longer available
 """
 
 from typing import Any
 
-from service.errors import ServiceError
+__all__ = [
+    "ApiError",
+    "ClientError",
+    "MissedResultsWarning",
+    "NoAnswerError",
+    "NotFoundError",
+    "RecordError",
+]
 
-__all__ = ["ApiError", "ClientError", "MissedResultsWarning", "NoAnswerError", "NotFoundError"]
-
-SHOWN_FAULTS = 3
+MAX_SHOWN_FAULTS = 3
 
 
-class ClientError(ServiceError):
+class ClientError(Exception):
     """Anything the client raises on purpose."""
 
 
 class NoAnswerError(ClientError):
-    """The server cannot be reached, or is not ready, after every retry."""
+    """The server, or Kafka, cannot be reached or is not ready, after every retry."""
 
 
 class ApiError(ClientError):
@@ -43,16 +49,20 @@ class ApiError(ClientError):
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         self.status = status
         self.problem = problem
-        faults = [f"{one['location']}: {one['message']}" for one in problem.get("errors") or ()]
+        faults = [f"{fault['location']}: {fault['message']}" for fault in problem.get("errors") or ()]
         title = problem.get("title", f"status {status}")
         super().__init__(
-            "; ".join([f"{title}: {problem.get('detail', '')}".rstrip(": "), *faults[:SHOWN_FAULTS]])
+            "; ".join([f"{title}: {problem.get('detail', '')}".rstrip(": "), *faults[:MAX_SHOWN_FAULTS]])
         )
 
 
 class NotFoundError(ApiError):
-    """The server has no such object, or filter."""
+    """There is no such object, or filter."""
+
+
+class RecordError(ClientError):
+    """A topic holds something else than classifications, or Avro without fastavro to read it."""
 
 
 class MissedResultsWarning(UserWarning):
-    """Results came while a stream was cut that are not kept any more; it goes on with those that are."""
+    """Results published during an interruption are no longer available; the stream continues after them."""

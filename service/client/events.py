@@ -1,4 +1,4 @@
-"""Server-sent events, read from lines and resumed after a cut."""
+"""Server-sent events."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Requests over HTTP, tried again where that may help."""
+"""Requests over HTTP, retried where that may help."""
 
 import random
 import time
@@ -9,15 +9,15 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
-import orjson
+from pydantic_core import from_json
 
-from service.client.errors import ApiError, NoAnswerError, NotFoundError
+from .errors import ApiError, NoAnswerError, NotFoundError
 
 __all__ = ["Transport"]
 
-# The server, or a proxy before it, is starting, busy or restarting. Every request of ours only asks, so any
-# may be sent again.
-PASSING = {
+# The server, or a proxy in front of it, is starting, busy or restarting. No request of ours changes anything,
+# so each may be repeated.
+RETRIED = {
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
@@ -28,16 +28,16 @@ LONGEST_WAIT_S = 10.0
 
 
 class Transport:
-    """Sends requests and gives what the JSON of the answers holds.
+    """Sends requests and reads the JSON of the answers.
 
     Parameters
     ----------
     url
-        Where the API is.
+        Base URL of the API.
     timeout
         Longest wait for a connection, and for each piece of an answer.
     retries
-        How often a request is sent again after the first time.
+        How often a request is repeated.
     token
         Sent with every request; empty for none.
     """
@@ -51,36 +51,36 @@ class Transport:
         self._retries = retries
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """Ask for something.
+        """Return the answer to a GET request.
 
         Raises
         ------
         NoAnswerError, ApiError
-            See `service.client.errors`.
+            See `errors`.
         """
         return self._send(lambda: self._client.get(path, params=params))
 
     def post(self, path: str, body: Any) -> Any:
-        """Ask for something with a body; raises as `get` does."""
+        """Return the answer to a POST request; raises as `get` does."""
         return self._send(lambda: self._client.post(path, json=body))
 
     @contextmanager
     def lines(
         self, path: str, params: Mapping[str, Any], headers: Mapping[str, str], silence: timedelta
     ) -> Iterator[Iterator[str]]:
-        """Open an answer that does not end; gives its lines as they come.
+        """Open an answer that does not end, and return its lines as they arrive.
 
         Parameters
         ----------
         silence
-            So long without any line means that the connection is lost.
+            After so long without a line the connection counts as lost.
 
         Raises
         ------
         httpx.TransportError
-            The connection could not be made, or was lost: what to do then is the caller's to decide.
+            The connection could not be made, or was lost; the caller decides what to do.
         NoAnswerError, ApiError
-            The server answered otherwise.
+            The server answered with an error.
         """
         timeout = httpx.Timeout(self._timeout_s, read=silence.total_seconds())
         with self._client.stream("GET", path, params=params, headers=headers, timeout=timeout) as response:
@@ -90,7 +90,7 @@ class Transport:
             yield response.iter_lines()
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         self._client.close()
 
     def _send(self, send: Callable[[], httpx.Response]) -> Any:
@@ -101,10 +101,10 @@ class Transport:
             except httpx.TransportError as error:
                 failure: ApiError | NoAnswerError = NoAnswerError(f"{self._client.base_url}: {error}")
             else:
-                if response.status_code not in PASSING:
+                if response.status_code not in RETRIED:
                     return _content(response)
                 failure = _error(response)
-                wait_s = min(_asked_for(response, wait_s), LONGEST_WAIT_S)
+                wait_s = min(_retry_after_s(response, wait_s), LONGEST_WAIT_S)
             if attempt < self._retries:
                 # Clients that failed together do not come back together.
                 time.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311
@@ -113,26 +113,26 @@ class Transport:
 
 def _content(response: httpx.Response) -> Any:
     if response.is_success:
-        return orjson.loads(response.content)
+        return from_json(response.content)
     raise _error(response)
 
 
 def _error(response: httpx.Response) -> ApiError | NoAnswerError:
     try:
-        problem = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
+        problem = from_json(response.content)
+    except ValueError:
         problem = {}
     problem = problem if isinstance(problem, dict) else {}
-    if response.status_code in PASSING:
+    if response.status_code in RETRIED:
         return NoAnswerError(f"{response.url}: {problem.get('title', response.reason_phrase)}")
     if response.status_code == HTTPStatus.NOT_FOUND:
         return NotFoundError(response.status_code, problem)
     return ApiError(response.status_code, problem)
 
 
-def _asked_for(response: httpx.Response, otherwise_s: float) -> float:
-    """Read how long the server wants us to wait; some proxies write a date there, which is passed over."""
+def _retry_after_s(response: httpx.Response, default_s: float) -> float:
+    """Return the wait that the server asks for; a date, which some proxies send, is ignored."""
     try:
         return float(response.headers.get("Retry-After", ""))
     except ValueError:
-        return otherwise_s
+        return default_s

@@ -1,112 +1,68 @@
-"""What the client gives: the API's own models, which can also be had as astropy tables."""
+"""What the client returns: the API's own models, which can also be had as astropy tables."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from .schemas.objects import LightCurve as _LightCurve
+from .schemas.objects import ListedObject, ObjectHistory, StreamedResult
+from .schemas.records import PublishedRecord
+from .tables import object_table, rows_table
 
-from service.api.routes.search import ObjectItem
-from service.api.schemas import objects as api
-from service.client.tables import epochs_table, observations_table, rows_table
-from service.core.alerts import Survey
-
-__all__ = ["Candidate", "Candidates", "History", "LightCurve", "Published"]
+__all__ = ["Candidate", "Candidates", "History", "LightCurve", "LiveResult", "Published"]
 
 
-class Candidate(ObjectItem):
-    """An object as lists and the stream give it."""
+class Candidate(ListedObject):
+    """An object in a list."""
+
+
+class LiveResult(StreamedResult):
+    """A result of the live stream: its object as of the alert."""
+
+
+class Published(PublishedRecord):
+    """A record of the output topic: the classification of one alert."""
 
 
 class Candidates(list[Candidate]):
     """Objects in the order they were found."""
 
     def table(self) -> Any:
-        """Give an `astropy.table.QTable`, one row per object, one column ``p_<class>`` per class.
+        """Return an `astropy.table.QTable`: one row per object, one column ``probability_<class>`` per class.
 
         Raises
         ------
         ImportError
             Astropy is not installed.
         """
-        names = [name for name in Candidate.model_fields if name != "probabilities"]
-        rows = [
-            one.model_dump(mode="json", exclude={"probabilities"})
-            | {f"p_{name}": p for name, p in one.probabilities.items()}
-            for one in self
-        ]
-        classes = dict.fromkeys(name for row in rows for name in row if name not in names)
-        return rows_table(rows, [*names, *classes], {})
+        return rows_table([candidate.model_dump(mode="json") for candidate in self], Candidate, {})
 
 
-class LightCurve(api.LightCurve):
+class LightCurve(_LightCurve):
     """The light curve of an object, by time."""
 
     def table(self) -> Any:
-        """Give an `astropy.table.QTable`, one row per observation, with units.
+        """Return an `astropy.table.QTable` with units: one row per observation.
 
         Raises
         ------
         ImportError
             Astropy is not installed.
         """
-        return observations_table(self.observations, {"id": self.id})
+        return object_table(self, self.observations)
 
 
-class History(api.ObjectHistory):
+class History(ObjectHistory):
     """Every stored classification of an object, by time of the alert."""
 
     def table(self) -> Any:
-        """Give an `astropy.table.QTable`, one row per alert, columns ``p_<class>`` and ``raw_<class>``.
+        """Return an `astropy.table.QTable`: one row per alert, with the columns of its class vector.
+
+        The probability of a class is in ``probability_<class>``, and before calibration in
+        ``raw_probability_<class>``; both are masked for alerts that were not classified, or by a model
+        without that class.
 
         Raises
         ------
         ImportError
             Astropy is not installed.
         """
-        return epochs_table(self.classifications, {"id": self.id})
-
-
-class PublishedClassifier(BaseModel):
-    """The model that made a published classification."""
-
-    name: str
-    version: str
-    feature_version: int
-
-
-class PublishedTimes(BaseModel):
-    """When an alert passed through, Unix milliseconds, UTC."""
-
-    alert_published: int | None = Field(description="Kafka's time of the alert")
-    ingested: int = Field(description="A worker took it up")
-    classified: int = Field(description="The classification was made")
-
-
-class Published(BaseModel):
-    """One record of the output topic: what the service says about one alert.
-
-    Fields that a later minor version of the schema adds are passed over.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    schema_version: str
-    survey: Survey
-    object_id: str
-    alert_id: int
-    ra_deg: float | None
-    dec_deg: float | None
-    mjd_tai: float
-    band: api.BandName
-    n_detections: int
-    n_observations: int
-    status: api.Status
-    reason: str | None
-    classifier: PublishedClassifier | None
-    classifications: Sequence[api.ClassProbability]
-    timestamps: PublishedTimes
-
-    @property
-    def best(self) -> api.ClassProbability | None:
-        """The most probable class; None for an abstention."""
-        return max(self.classifications, key=lambda one: one.probability, default=None)
+        return object_table(self, self.epochs)

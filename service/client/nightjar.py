@@ -7,17 +7,15 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from service.api.routes.classify import ClassifyAnswer, ClassifyRequest
-from service.api.schemas.objects import LookupAnswer, ObjectSummary
-from service.client.http import Transport
-from service.client.models import Candidate, Candidates, History, LightCurve, Published
-from service.client.stream import follow
-from service.client.subscription import Subscription
-from service.core.records.published import Filter
+from .http import Transport
+from .models import Candidate, Candidates, History, LightCurve, LiveResult, Published
+from .schemas.classify import ClassifyAnswer, ClassifyRequest
+from .schemas.objects import MAX_IDS, LookupAnswer, ObjectSummary
+from .stream import follow
+from .subscription import RecordCriteria, Subscription
 
 __all__ = ["Nightjar"]
 
-MOST_IDS = 1000  # of one lookup
 PAGE_SIZE = 500
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_BROKERS = "127.0.0.1:9092"
@@ -33,18 +31,18 @@ class Nightjar:
     Parameters
     ----------
     url
-        Where its API is.
+        Base URL of its API.
     timeout
         Longest wait for a connection, and for each piece of an answer.
     retries
-        How often a request is sent again where the server cannot be reached or is not ready.
+        How often a request is repeated where the server cannot be reached or is not ready.
     token
-        Where the operator asks for one.
+        Sent with every request, for servers that ask for one.
 
     Notes
     -----
-    Every method raises `service.client.NoAnswerError` where the server stays away, and
-    `service.client.ApiError` where it refuses the request. A client may be shared between threads.
+    Every method raises `NoAnswerError` where the server does not answer, and `ApiError` where it refuses the
+    request. A client may be shared between threads.
     """
 
     def __init__(
@@ -59,7 +57,7 @@ class Nightjar:
         self._retries = retries
 
     def object(self, object_id: str) -> ObjectSummary:
-        """Give an object's position, counts and latest class vector.
+        """Return an object's position, counts and latest class vector.
 
         Raises
         ------
@@ -69,23 +67,23 @@ class Nightjar:
         return ObjectSummary.model_validate(self._transport.get(_path(object_id)))
 
     def lightcurve(self, object_id: str) -> LightCurve:
-        """Give every observation of an object; raises as `object` does."""
+        """Return every observation of an object; raises as `object` does."""
         return LightCurve.model_validate(self._transport.get(_path(object_id, "lightcurve")))
 
     def history(self, object_id: str) -> History:
-        """Give the classification as of each alert of an object; raises as `object` does."""
+        """Return the classification as of each alert of an object; raises as `object` does."""
         return History.model_validate(self._transport.get(_path(object_id, "classifications")))
 
     def lookup(self, ids: Iterable[str]) -> LookupAnswer:
-        """Give the summaries of many objects, however many, and the ids of which there is none."""
+        """Return the summaries of any number of objects, and the ids that were not found."""
         remaining, answers = iter(ids), []
-        while chunk := list(islice(remaining, MOST_IDS)):
+        while chunk := list(islice(remaining, MAX_IDS)):
             answers.append(
                 LookupAnswer.model_validate(self._transport.post("/v1/objects/lookup", {"ids": chunk}))
             )
         return LookupAnswer(
-            objects=[one for answer in answers for one in answer.objects],
-            unknown=[one for answer in answers for one in answer.unknown],
+            objects=[summary for answer in answers for summary in answer.objects],
+            not_found=[text for answer in answers for text in answer.not_found],
         )
 
     def objects(
@@ -97,32 +95,46 @@ class Nightjar:
         since: datetime | float | None = None,
         until: datetime | float | None = None,
         min_detections: int | None = None,
-        max_magnitude: float | None = None,
+        min_mag: float | None = None,
+        max_mag: float | None = None,
         cone: Cone | None = None,
         sort: str | None = None,
         limit: int | None = None,
     ) -> Candidates:
-        """Find objects that have all that is asked for; pages are fetched as needed.
+        """Return the objects that meet every condition; pages are fetched as needed.
 
         Parameters
         ----------
+        survey
+            One survey, or several.
         class_name, min_probability
-            The class that is most probable; with `min_probability`, one that is at least that probable.
+            The most probable class; with `min_probability`, a class that is at least that probable.
         since, until
-            Of the latest alert: MJD TAI in days, or a time with its zone.
-        max_magnitude
-            AB, of the latest detection.
+            Bounds of the time of the latest alert: MJD TAI in days, or a time with its zone.
+        min_detections
+            Least number of detections.
+        min_mag, max_mag
+            Bounds of the AB magnitude of the latest detection.
         cone
-            Where.
+            Centre and radius of a cone that holds the position.
         sort
             ``-last_alert``, ``-probability`` or ``distance``.
         limit
-            Give so many at most; None for all there are.
+            Greatest number of objects; None for all.
         """
-        wanted = _selection(
-            survey, class_name, min_probability, since, until, min_detections, max_magnitude, cone
+        query = _query(
+            survey=survey,
+            class_name=class_name,
+            min_probability=min_probability,
+            since=_moment(since),
+            until=_moment(until),
+            min_detections=min_detections,
+            min_mag=min_mag,
+            max_mag=max_mag,
+            cone=cone,
+            sort=sort,
         )
-        return Candidates(islice(self._pages(wanted | _given(sort=sort), limit), limit))
+        return Candidates(islice(self._pages(query, limit), limit))
 
     def stream(
         self,
@@ -131,17 +143,18 @@ class Nightjar:
         class_name: str | None = None,
         min_probability: float | None = None,
         min_detections: int | None = None,
-        max_magnitude: float | None = None,
+        min_mag: float | None = None,
+        max_mag: float | None = None,
         cone: Cone | None = None,
         stored_filter: str | None = None,
-    ) -> Iterator[Candidate]:
-        """Follow the results that have all that is asked for, as they come; for ever.
+    ) -> Iterator[LiveResult]:
+        """Iterate over the results that meet every condition as they arrive, without end.
 
-        A connection that is lost is made again, and goes on where it was cut.
+        A lost connection is made again, and the stream resumes where it was interrupted.
 
         Parameters
         ----------
-        survey, class_name, min_probability, min_detections, max_magnitude, cone
+        survey, class_name, min_probability, min_detections, min_mag, max_mag, cone
             As for `objects`.
         stored_filter
             Name of a filter that is stored in the service.
@@ -149,15 +162,22 @@ class Nightjar:
         Warns
         -----
         MissedResultsWarning
-            The connection was lost for longer than results are kept.
+            Results published during an interruption are no longer available.
         """
-        wanted = _selection(
-            survey, class_name, min_probability, None, None, min_detections, max_magnitude, cone
+        query = _query(
+            survey=survey,
+            class_name=class_name,
+            min_probability=min_probability,
+            min_detections=min_detections,
+            min_mag=min_mag,
+            max_mag=max_mag,
+            cone=cone,
+            filter=stored_filter,
         )
-        return follow(self._transport, wanted | _given(filter=stored_filter), self._retries)
+        return follow(self._transport, query, self._retries)
 
     def classify(self, request: ClassifyRequest | Mapping[str, Any]) -> ClassifyAnswer:
-        """Classify a light curve of yours; nothing of it is stored."""
+        """Classify a light curve; nothing is stored."""
         body = ClassifyRequest.model_validate(request).model_dump(mode="json", exclude_unset=True)
         return ClassifyAnswer.model_validate(self._transport.post("/v1/classify", body))
 
@@ -166,12 +186,16 @@ class Nightjar:
         brokers: str = DEFAULT_BROKERS,
         topic: str = DEFAULT_TOPIC,
         *,
-        wanted: Filter | None = None,
+        survey: str | Sequence[str] = (),
+        class_name: str | None = None,
+        min_probability: float | None = None,
+        object_id: str | Sequence[str] = (),
+        status: str | Sequence[str] = (),
         from_beginning: bool = False,
         silence: timedelta | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Iterator[Published]:
-        """Read classifications from Kafka, committed ones only, as they come.
+        """Iterate over classifications from Kafka as they arrive, committed ones only.
 
         Parameters
         ----------
@@ -179,44 +203,57 @@ class Nightjar:
             ``host:port``, comma-separated.
         topic
             The service's output topic.
-        wanted
-            Which records; None for all.
+        survey, class_name, min_probability
+            As for `objects`.
+        object_id
+            One object or several, by the survey's own name or by qualified id.
+        status
+            ``classified`` or ``abstained``.
         from_beginning
             Start with the oldest record rather than with the next to come.
         silence
-            End when so long no record came; None for never.
+            End after so long without a record; None for never.
         options
-            Further librdkafka options, for example of security.
+            Further librdkafka options, for example for security.
 
         Raises
         ------
-        BrokerUnavailableError
+        ImportError
+            confluent-kafka is not installed.
+        NoAnswerError
             Kafka does not answer, or has no such topic.
-        InputError
+        RecordError
             The topic holds something else.
         """
-        everything = {"bootstrap.servers": brokers, **(options or {})}
-        return Subscription(everything, topic, wanted or Filter(), from_beginning, silence).records()
+        criteria = RecordCriteria(
+            surveys=frozenset(_listed(survey)),
+            object_ids=frozenset(_listed(object_id)),
+            statuses=frozenset(_listed(status)),
+            class_name=class_name,
+            min_probability=min_probability,
+        )
+        kafka = {"bootstrap.servers": brokers, **(options or {})}
+        return Subscription(kafka, topic, criteria, from_beginning, silence).records()
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         self._transport.close()
 
     def __enter__(self) -> Self:
-        """Use it in a with statement."""
+        """Return the client itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         self.close()
 
-    def _pages(self, wanted: Mapping[str, Any], limit: int | None) -> Iterator[Candidate]:
+    def _pages(self, query: Mapping[str, Any], limit: int | None) -> Iterator[Candidate]:
         size = PAGE_SIZE if limit is None else max(1, min(limit, PAGE_SIZE))
         cursor: str | None = None
         while True:
-            page = self._transport.get("/v1/objects", {**wanted, "limit": size, **_given(cursor=cursor)})
+            page = self._transport.get("/v1/objects", {**query, "limit": size, **_given(cursor=cursor)})
             yield from map(Candidate.model_validate, page["objects"])
             cursor = page["next_cursor"]
             if cursor is None:
@@ -231,39 +268,26 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _selection(
-    survey: str | Sequence[str],
-    class_name: str | None,
-    min_probability: float | None,
-    since: datetime | float | None,
-    until: datetime | float | None,
-    min_detections: int | None,
-    max_magnitude: float | None,
-    cone: Cone | None,
+def _listed(value: str | Sequence[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _query(
+    *, survey: str | Sequence[str], class_name: str | None, cone: Cone | None, **conditions: Any
 ) -> dict[str, Any]:
-    """Write what is asked for as the API's parameters."""
+    """Return conditions as parameters of the API; those that are None are left out."""
     ra, dec, radius_arcsec = cone or (None, None, None)
-    return _given(
-        survey=[survey] if isinstance(survey, str) else list(survey),
-        **{"class": class_name},
-        min_probability=min_probability,
-        since=_moment(since),
-        until=_moment(until),
-        min_detections=min_detections,
-        max_magnitude=max_magnitude,
-        ra=ra,
-        dec=dec,
-        radius_arcsec=radius_arcsec,
-    )
+    named = {"survey": _listed(survey), "class": class_name}
+    return _given(**named, **conditions, ra=ra, dec=dec, radius_arcsec=radius_arcsec)
 
 
 def _moment(time: datetime | float | None) -> str | None:
-    """Write a time.
+    """Return a time as the API reads it.
 
     Raises
     ------
     ValueError
-        It has no zone: whose midnight is meant?
+        It has no zone.
     """
     if isinstance(time, datetime):
         if time.tzinfo is None:

@@ -1,4 +1,4 @@
-"""The live stream, resumed after every cut where it was cut."""
+"""The live stream, resumed after every interruption."""
 
 import time
 import warnings
@@ -7,41 +7,42 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-import orjson
+from pydantic_core import from_json
 
-from service.client.errors import MissedResultsWarning, NoAnswerError
-from service.client.events import Event, read_events
-from service.client.http import FIRST_WAIT_S, LONGEST_WAIT_S, Transport
-from service.client.models import Candidate
+from .errors import MissedResultsWarning, NoAnswerError
+from .events import Event, read_events
+from .http import FIRST_WAIT_S, LONGEST_WAIT_S, Transport
+from .models import LiveResult
 
 __all__ = ["follow"]
 
 PATH = "/v1/stream"
 SILENCE = timedelta(seconds=60)
-"""The server sends a heartbeat every few seconds; so long without one, and the connection is dead."""
+"""The server sends a heartbeat every few seconds; after so long without one the connection is dead."""
 
 
-def follow(transport: Transport, params: Mapping[str, Any], retries: int) -> Iterator[Candidate]:
-    """Give results as they come, for ever; each once, though the connection is lost in between.
+def follow(transport: Transport, params: Mapping[str, Any], retries: int) -> Iterator[LiveResult]:
+    """Iterate over results as they arrive, without end; each once, even if the connection is lost in between.
 
-    A server that stops, or that drops this reader as too slow, is asked again from where it was left.
+    After an interruption, or where the server drops this client as too slow, the stream resumes at the last
+    event.
 
     Parameters
     ----------
     retries
-        How often in a row a connection may fail to be made.
+        How often in a row connecting may fail.
 
     Raises
     ------
     NoAnswerError
-        The server stays away.
+        The server does not answer.
     ApiError
-        What is asked for is wrong, or the stored filter was removed.
+        The parameters are invalid, or the stored filter was removed.
 
     Warns
     -----
     MissedResultsWarning
-        The connection was lost for longer than results are kept.
+        Results published during an interruption are no longer available.
     """
     last_id, failures = "", 0
     while True:
@@ -54,14 +55,18 @@ def follow(transport: Transport, params: Mapping[str, Any], retries: int) -> Ite
         except (httpx.TransportError, NoAnswerError) as error:
             failures += 1
             if failures > retries:
-                raise NoAnswerError(f"the stream is lost: {error}") from error
+                raise NoAnswerError(f"live stream lost: {error}") from error
         time.sleep(min(FIRST_WAIT_S * 2**failures, LONGEST_WAIT_S))
 
 
-def _results(event: Event) -> Iterator[Candidate]:
+def _results(event: Event) -> Iterator[LiveResult]:
     match event.kind:
         case "classification":
-            yield Candidate.model_validate(orjson.loads(event.data))
+            yield LiveResult.model_validate(from_json(event.data))
         case "gap":
-            missed = orjson.loads(event.data)["offsets"]
-            warnings.warn(f"{missed} results are not kept any more", MissedResultsWarning, stacklevel=3)
+            missed = from_json(event.data)["offsets"]
+            warnings.warn(
+                f"{missed} results were missed and are no longer available",
+                MissedResultsWarning,
+                stacklevel=3,
+            )

@@ -1,4 +1,4 @@
-"""Names of objects as users write them."""
+"""Object ids as users write them."""
 
 import re
 
@@ -10,9 +10,9 @@ Candidate = tuple[Survey, str]
 
 FORMS = (
     "ztf:ZTF21abiuvdk, lsst:169813..., elasticc:1234567, a ZTF name alone, or a number alone, which is "
-    "looked for in LSST and then in ELAsTiCC"
+    "looked up in LSST and then in ELAsTiCC"
 )
-"""What an object id may look like, for messages."""
+"""The forms of an object id, for messages."""
 
 _ZTF_NAME = re.compile(r"ZTF\d{2}[a-z]{7}", re.ASCII)
 _NUMBER = re.compile(r"[1-9]\d{0,18}", re.ASCII)
@@ -21,31 +21,31 @@ _SOLAR_SYSTEM = re.compile(r"(ss|src)[1-9]\d{0,19}", re.ASCII)
 
 
 class InvalidObjectIdError(ValueError):
-    """A text that cannot be the id of any object."""
+    """A text that is not a valid object id."""
 
 
 def parse_object_id(text: str) -> tuple[Candidate, ...]:
-    """Give the objects a text may mean, in the order in which to look for them.
+    """Return the objects that a text may name, in the order in which to look them up.
 
     Raises
     ------
     InvalidObjectIdError
-        It can mean none.
+        It is not a valid object id.
     """
     prefix, colon, name = text.partition(":")
     if not colon:
-        found = tuple((survey, text) for survey in Survey if _is_name(survey, text))
+        candidates = tuple((survey, text) for survey in Survey if _is_name(survey, text))
     else:
-        found = tuple(
+        candidates = tuple(
             (survey, name) for survey in Survey if survey.value == prefix and _is_name(survey, name)
         )
-    if not found:
+    if not candidates:
         raise InvalidObjectIdError(f"{text[:80]!r} is not an object id; {FORMS}")
-    return found
+    return candidates
 
 
 def _is_name(survey: Survey, name: str) -> bool:
-    """Say whether a survey may have an object of this name."""
+    """Return whether a survey may have an object of this name."""
     match survey:
         case Survey.ZTF:
             return bool(_ZTF_NAME.fullmatch(name))

@@ -147,10 +147,11 @@ def _result_table(
         "n_observations": pa.array(n_observations, pa.int64()),
         "n_detections": pa.array(n_detections, pa.int64()),
         "status": pa.array(np.where(abstained, "abstained", "classified").tolist(), pa.string()),
-        "reason": pa.array([Reason(code).label if code else "" for code in reasons.tolist()], pa.string()),
+        "reason": pa.array([Reason(code).label if code else None for code in reasons.tolist()], pa.string()),
     }
+    prefix = "raw_probability" if raw else "probability"
     for index, name in enumerate(bundle.class_names):
-        columns[name] = pa.array(probability[:, index], pa.float32(), mask=abstained)
+        columns[f"{prefix}_{name}"] = pa.array(probability[:, index], pa.float32(), mask=abstained)
     return pa.table(columns)
 
 

@@ -1,20 +1,31 @@
 """Follow the output topic, and write its records as text."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 from rich.text import Text
 
 from service.backoff import Backoff
-from service.core.records.published import Filter, Record, parse_record
+from service.core.records.published import Record, parse_record
+from service.core.records.result_batch import Vocabulary, result_batch
+from service.core.search.criteria import Criteria
 from service.core.taxonomy import CLASS_IDS
 from service.errors import BrokerUnavailableError, InputError
 from service.kafka.topic_reader import TopicReader
 from service.wiring.tools import KafkaClients
 
-__all__ = ["check_classes", "matching_records", "open_reader", "record_line", "result_text"]
+__all__ = [
+    "RecordSelection",
+    "known_class_names",
+    "matching_records",
+    "open_reader",
+    "record_line",
+    "result_text",
+]
 
 POLL = timedelta(milliseconds=200)
 INITIAL_DELAY = timedelta(seconds=0.5)
@@ -22,23 +33,69 @@ MAXIMUM_DELAY = timedelta(seconds=5)
 CLASSES_SHOWN = 3
 
 
-def check_classes(names: Iterable[str]) -> None:
-    """Refuse names that no class has.
+@dataclass(frozen=True)
+class RecordSelection:
+    """Which records to print.
+
+    Attributes
+    ----------
+    criteria
+        A record must pass one of these.
+    status
+        ``classified`` or ``abstained``; None for both.
+    object_ids
+        One of these objects, by the survey's own name or by qualified id; empty for all.
+    """
+
+    criteria: Sequence[Criteria]
+    status: str | None = None
+    object_ids: frozenset[str] = frozenset()
+
+    def select(self, records: Sequence[Record]) -> list[Record]:
+        """Return the records to print, in their order.
+
+        Parameters
+        ----------
+        records
+            Published records.
+        """
+        # Criteria on class, probability and survey need nothing of the stored objects.
+        batch = result_batch(records, lambda keys: [None] * len(keys), Vocabulary())
+        passes = np.zeros(len(records), np.bool_)
+        for criteria in self.criteria:
+            passes |= criteria.mask(batch.surveys, batch.summaries, batch.vocabulary.names)
+        return [
+            record
+            for record, key, is_passing in zip(records, batch.keys, passes.tolist(), strict=True)
+            if is_passing
+            and (self.status is None or record["status"] == self.status)
+            and (not self.object_ids or {record["object_id"], key} & self.object_ids)
+        ]
+
+
+def known_class_names(names: Sequence[str] | None) -> list[str | None]:
+    """Return classes, given in any case, as the taxonomy names them.
 
     Parameters
     ----------
     names
-        Class names, in any case.
+        Class names; empty or None for any class.
+
+    Returns
+    -------
+    list
+        The names; a single None for any class.
 
     Raises
     ------
     InputError
         A name is unknown; the message lists those that exist.
     """
-    known = {name.casefold() for name in CLASS_IDS}
-    for name in names:
+    known = {name.casefold(): name for name in CLASS_IDS}
+    for name in names or ():
         if name.casefold() not in known:
-            raise InputError(f"no class {name!r}; there are {', '.join(CLASS_IDS)}")
+            raise InputError(f"unknown class {name!r}; known classes: {', '.join(CLASS_IDS)}")
+    return [known[name.casefold()] for name in names] if names else [None]
 
 
 def open_reader(
@@ -80,15 +137,15 @@ def open_reader(
 
 
 def matching_records(
-    reader: TopicReader, criteria: Filter, on_silence: Callable[[], None]
+    reader: TopicReader, selection: RecordSelection, on_silence: Callable[[], None]
 ) -> Iterator[Record]:
-    """Yield records of the topic that meet the criteria, forever.
+    """Yield the selected records of the topic, forever.
 
     Parameters
     ----------
     reader
         Reader of an output topic.
-    criteria
+    selection
         Which records to yield.
     on_silence
         Called each time the broker stops answering.
@@ -102,10 +159,7 @@ def matching_records(
     """
     was_waiting = False
     while True:
-        for message in reader.read(POLL):
-            record = parse_record(message.value)
-            if criteria.passes(record):
-                yield record
+        yield from selection.select([parse_record(message.value) for message in reader.read(POLL)])
         if reader.waiting and not was_waiting:
             on_silence()
         was_waiting = reader.waiting

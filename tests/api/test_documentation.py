@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.api.problems import Problem, ProblemType
+from service.api.problems import ProblemType
+from service.client.schemas.problems import Problem
 from service.redis.store import RedisStore
 from tests.api.conftest import ADMIN
 

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from service.api.app import create_app
-from service.api.routes.filters import MOST_FILTERS, FilterList, StoredFilter
+from service.api.routes.filters import MAX_FILTERS
+from service.client.schemas.filters import FilterList, StoredFilter
 from service.core.search.criteria import Criteria
 from service.core.search.filters import FilterSpec
 from service.redis.store import RedisStore
@@ -14,7 +15,7 @@ from service.settings import Settings
 from tests.api.conftest import ADMIN, serve
 from tests.api.test_objects import problem
 
-FILTER = {"name": "bright-ia", "class": "ia", "min_probability": 0.8, "max_magnitude": 19, "rising": True}
+FILTER = {"name": "bright-ia", "class": "ia", "min_probability": 0.8, "max_mag": 19, "rising": True}
 CONE = {"name": "field-1", "ra": 150.1, "dec": 2.2, "radius_arcsec": 3600.0}
 
 
@@ -50,7 +51,7 @@ def test_the_same_filter_may_be_stored_again_and_another_not(client: httpx.Clien
 
 
 def test_there_are_not_too_many_filters(client: httpx.Client, store: RedisStore) -> None:
-    for number in range(MOST_FILTERS):
+    for number in range(MAX_FILTERS):
         store.filters.put(FilterSpec(f"f{number}", Criteria(min_detections=number)))
     problem(client.post("/v1/filters", json=FILTER, headers=ADMIN), 409, "filter-exists")
 
@@ -65,7 +66,7 @@ def test_there_are_not_too_many_filters(client: httpx.Client, store: RedisStore)
         ({"stable_epochs": 1000}, "body.stable_epochs"),
         ({"ra": 10}, "body"),
         ({"class": None, "min_probability": None, "first_time": True}, "body"),
-        ({"class": None, "min_probability": None, "max_magnitude": None, "rising": False}, "body"),
+        ({"class": None, "min_probability": None, "max_mag": None, "rising": False}, "body"),
     ],
 )
 def test_a_wrong_filter_is_told_where_it_is_wrong(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from service.api.problems import Problem
+from service.client.schemas.problems import Problem
 from service.core.alerts import Survey
 from service.core.classification import Reason
 from service.core.ports.store import ModelInfo
@@ -53,8 +53,18 @@ def test_an_object_comes_with_its_summary(client: httpx.Client, store: RedisStor
         "dec_deg": -2.25,
         "last_alert_mjd_tai": START_MJD_TAI + 4,
         "last_alert_utc": "2023-03-01T05:59:23Z",
+        "last_alert_status": None,
+        "last_alert_reason": None,
         "first_detection_mjd_tai": START_MJD_TAI + 2,
         "first_detection_utc": "2023-02-27T05:59:23Z",
+        "age_days": 2.0,
+        "last_detection_mag": 20.6474,
+        "last_detection_band": "r",
+        "classified_alert_id": None,
+        "classifier": None,
+        "top_class": None,
+        "top_class_probability": None,
+        "probabilities": {},
         "last_detection_mjd_tai": START_MJD_TAI + 4,
         "last_detection_utc": "2023-03-01T05:59:23Z",
         "n_observations": 4,
@@ -65,13 +75,12 @@ def test_an_object_comes_with_its_summary(client: httpx.Client, store: RedisStor
         "redshift": 0.05,
         "redshift_err": None,
         "mwebv": None,
-        "n_classifications": 0,
-        "last_status": None,
-        "last_reason": None,
+        "n_epochs": 0,
         "classification": None,
         "links": {
             "lightcurve": f"/v1/objects/{KEY}/lightcurve",
             "classifications": f"/v1/objects/{KEY}/classifications",
+            "shadow-classifications": f"/v1/objects/{KEY}/shadow-classifications",
         },
     }
     assert answer == expected
@@ -87,7 +96,7 @@ def test_an_object_of_which_nothing_is_known_has_nulls(client: httpx.Client, sto
     assert answer["n_observations"] == 0
     assert answer["bands"] == []
     assert get(client, f"/v1/objects/{KEY}/lightcurve")["observations"] == []
-    assert get(client, f"/v1/objects/{KEY}/classifications")["classifications"] == []
+    assert get(client, f"/v1/objects/{KEY}/classifications")["epochs"] == []
 
 
 def test_the_latest_class_vector_has_the_names_of_its_model(client: httpx.Client, store: RedisStore) -> None:
@@ -105,7 +114,7 @@ def test_the_latest_class_vector_has_the_names_of_its_model(client: httpx.Client
         "feature_version": 1,
         "digest": "00ab000000000001",
     }
-    assert answer["top_class"] == {"class_name": "II", "probability": 0.5}
+    assert (answer["top_class"], answer["top_class_probability"]) == ("II", 0.5)
     assert answer["classifications"] == [
         {"class_id": 2222, "class_name": "Ia", "probability": 0.25, "raw_probability": 0.25},
         {"class_id": 2224, "class_name": "II", "probability": 0.5, "raw_probability": 0.5},
@@ -124,8 +133,8 @@ def test_the_class_vector_stays_when_the_latest_alert_was_not_classified(
     put(store, KEY, object_state(history))
     answer = get(client, f"/v1/objects/{KEY}")
     assert answer["classification"]["alert_id"] == 1
-    assert (answer["last_status"], answer["last_reason"]) == ("abstained", "outside_time_window")
-    assert answer["n_classifications"] == 2
+    assert (answer["last_alert_status"], answer["last_alert_reason"]) == ("abstained", "outside_time_window")
+    assert answer["n_epochs"] == 2
 
 
 def test_a_light_curve_has_magnitudes_beside_fluxes(client: httpx.Client, store: RedisStore) -> None:
@@ -176,15 +185,15 @@ def test_every_stored_epoch_comes_by_time_with_raw_and_calibrated(
     ]
     put(store, KEY, object_state(history))
     answer = get(client, f"/v1/objects/{KEY}/classifications")
-    assert answer["n_classifications"] == 3
-    assert answer["most_kept"] == 64
-    assert [epoch["alert_id"] for epoch in answer["classifications"]] == [1, 2, 3]
-    first, second, third = answer["classifications"]
+    assert answer["n_epochs"] == 3
+    assert answer["history_limit"] == 64
+    assert [epoch["alert_id"] for epoch in answer["epochs"]] == [1, 2, 3]
+    first, second, third = answer["epochs"]
     assert [one["probability"] for one in third["classifications"]] == [0.125, 0.25, 0.625]
     assert [one["raw_probability"] for one in third["classifications"]] == [0.625, 0.25, 0.125]
     assert (first["mjd_tai"], first["utc"]) == (START_MJD_TAI + 2, "2023-02-27T05:59:23Z")
     assert (first["n_detections"], first["n_observations"]) == (2, 4)
-    assert first["classified_at"] == "2023-11-14T22:13:20.123000Z"
+    assert first["classified_utc"] == "2023-11-14T22:13:20.123000Z"
     assert (second["status"], second["reason"]) == ("abstained", "star")
     assert (second["classifications"], second["classifier"], second["top_class"]) == ([], None, None)
 
@@ -204,7 +213,7 @@ def test_a_vector_of_a_model_nobody_registered_is_given_without_names(
     put(store, KEY, object_state([classification(1, 0xDEAD, [0.75, 0.25])]))
     epoch = get(client, f"/v1/objects/{KEY}")["classification"]
     assert epoch["classifier"] is None
-    assert epoch["top_class"] == {"class_name": None, "probability": 0.75}
+    assert (epoch["top_class"], epoch["top_class_probability"]) == (None, 0.75)
     assert [(one["class_id"], one["class_name"]) for one in epoch["classifications"]] == [(None, None)] * 2
 
 
@@ -224,10 +233,10 @@ def test_unknown_and_impossible_objects_are_problems(
 ) -> None:
     assert store.load([KEY]) == [None]
     unknown = problem(client.get(f"/v1/objects/{KEY}{what}"), 404, "unknown-object")
-    assert unknown.detail == f"no object {KEY} is known"
+    assert unknown.detail == f"no object {KEY}"
     assert unknown.instance == f"/v1/objects/{KEY}{what}"
     number = problem(client.get(f"/v1/objects/17{what}"), 404, "unknown-object")
-    assert number.detail == "no object lsst:17 or elasticc:17 is known"
+    assert number.detail == "no object lsst:17 or elasticc:17"
     problem(client.get(f"/v1/objects/SN2011fe{what}"), 400, "invalid-object-id")
 
 
@@ -258,7 +267,7 @@ def test_many_objects_come_in_the_order_asked(client: httpx.Client, store: Redis
     assert response.status_code == 200, response.text
     answer = response.json()
     assert [one["id"] for one in answer["objects"]] == ["elasticc:5", "ztf:ZTF21aaaaaaa"]
-    assert answer["unknown"] == ["ZTF21aaaaaab", "lsst:9"]
+    assert answer["not_found"] == ["ZTF21aaaaaab", "lsst:9"]
     assert answer["objects"][1] == get(client, "/v1/objects/ZTF21aaaaaaa")
 
 
@@ -266,7 +275,7 @@ def test_a_thousand_ids_may_be_asked_for_and_no_more(client: httpx.Client, store
     assert store.load([KEY]) == [None]
     ids = [str(number) for number in range(1, 1002)]
     response = client.post("/v1/objects/lookup", json={"ids": ids[:1000]})
-    assert response.json() == {"objects": [], "unknown": ids[:1000]}
+    assert response.json() == {"objects": [], "not_found": ids[:1000]}
     document = problem(client.post("/v1/objects/lookup", json={"ids": ids}), 422, "invalid-request")
     assert document.errors
     assert document.errors[0].location == "body.ids"

@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 import service.api
 from service.api.render.times import utc_of_mjd_tai
+from service.client import schemas
 from service.redis.store import RedisStore
 from tests.api.conftest import ADMIN
 
@@ -18,7 +19,10 @@ METHODS = {"get", "post", "put", "delete", "patch"}
 
 def models() -> Iterator[type[BaseModel]]:
     """All models of the API."""
-    for module in pkgutil.walk_packages(service.api.__path__, "service.api."):
+    for module in (
+        *pkgutil.walk_packages(service.api.__path__, "service.api."),
+        *pkgutil.walk_packages(schemas.__path__, "service.client.schemas."),
+    ):
         for value in vars(importlib.import_module(module.name)).values():
             if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module.name:
                 yield value

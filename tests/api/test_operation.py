@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.api.app import create_app
-from service.api.problems import Problem
+from service.client.schemas.problems import Problem
 from service.embedded.redis import EmbeddedRedis
 from service.redis.store import RedisStore
 from service.settings import Settings

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from service.api.routes.search import ObjectList
+from service.client.schemas.objects import ObjectList
 from service.core.alerts import Survey
 from service.core.classification import Reason
 from service.core.ports.store import ModelInfo
@@ -151,7 +151,7 @@ def test_lists_agree_with_a_look_at_every_object(
     ]
     # Objects of no class are in no order by probability.
     expected.sort(key=lambda known: (score(known), known.key), reverse=True)
-    assert [one["object_id"] for one in found] == [known.key for known in expected]
+    assert [one["id"] for one in found] == [known.key for known in expected]
 
 
 @pytest.mark.parametrize("radius_arcsec", [1.0, 300.0, 1800.0, 36000.0])
@@ -162,14 +162,14 @@ def test_a_cone_holds_the_objects_near_its_centre_nearest_first(
     found = listed(client, ra=ra_deg, dec=dec_deg, radius_arcsec=radius_arcsec, limit=9)
     distance = separation_deg([k.ra_deg for k in sky], [k.dec_deg for k in sky], ra_deg, dec_deg) * 3600
     expected = [sky[i].key for i in np.argsort(distance) if distance[i] <= radius_arcsec]
-    assert [one["object_id"] for one in found] == expected
+    assert [one["id"] for one in found] == expected
     assert found[0]["distance_arcsec"] == 0.0
 
 
 def test_bounds_of_time_detections_and_magnitude_hold(client: httpx.Client, sky: list[Known]) -> None:
     since, until = START_MJD_TAI + 12, START_MJD_TAI + 18
-    bounds = {"since": since, "until": until, "min_detections": 2, "min_magnitude": 20, "max_magnitude": 21}
-    found = {one["object_id"] for one in listed(client, **bounds, limit=10)}
+    bounds = {"since": since, "until": until, "min_detections": 2, "min_mag": 20, "max_mag": 21}
+    found = {one["id"] for one in listed(client, **bounds, limit=10)}
     expected = {
         known.key
         for known in sky
@@ -182,24 +182,28 @@ def test_bounds_of_time_detections_and_magnitude_hold(client: httpx.Client, sky:
 def test_times_may_be_iso(client: httpx.Client, sky: list[Known]) -> None:
     latest = max(known.mjd_tai for known in sky)
     found = listed(client, since="2023-03-18T05:59:00Z")
-    assert {one["last_mjd_tai"] for one in found} == {latest}
-    assert found[0]["last_time"] == "2023-03-18T05:59:23Z"
+    assert {one["last_alert_mjd_tai"] for one in found} == {latest}
+    assert found[0]["last_alert_utc"] == "2023-03-18T05:59:23Z"
     assert listed(client, since="2023-03-18T06:00:00") == []
 
 
 def test_an_object_in_a_list_says_what_it_is(client: httpx.Client, sky: list[Known]) -> None:
-    found = {one["object_id"]: one for one in listed(client)}
+    found = {one["id"]: one for one in listed(client)}
     known = sky[0]
     one = found[known.key]
-    assert one["magnitude"] == pytest.approx(known.magnitude, abs=1e-4)
-    assert one["band"] == "g"
+    assert one["last_detection_mag"] == pytest.approx(known.magnitude, abs=1e-4)
+    assert one["last_detection_band"] == "g"
     assert one["n_detections"] == known.n_detections
     assert one["age_days"] == pytest.approx(known.mjd_tai - START_MJD_TAI - 2)
-    assert one["best_class"] == CLASSES[known.best]
+    assert one["top_class"] == CLASSES[known.best]
     vector = [one["probabilities"][name] for name in CLASSES]
     np.testing.assert_array_equal(np.array(vector, np.float32), np.array(known.probability, np.float32))
-    assert one["model"] == "some-ztf 1.2"
-    assert (one["status"], one["reason"], one["alert_id"]) == ("classified", None, 1)
+    assert (one["classifier"]["name"], one["classifier"]["version"]) == ("some-ztf", "1.2")
+    assert (one["last_alert_status"], one["last_alert_reason"], one["classified_alert_id"]) == (
+        "classified",
+        None,
+        1,
+    )
 
 
 def test_the_class_stays_when_the_latest_alert_was_not_classified(
@@ -212,8 +216,8 @@ def test_the_class_stays_when_the_latest_alert_was_not_classified(
     ]
     put_all(store, {"ztf:ZTF21abiuvdk": object_state(history)})
     [one] = listed(client, **{"class": "ii"})
-    assert (one["status"], one["reason"]) == ("abstained", "star")
-    assert (one["best_class"], one["alert_id"]) == ("II", 1)
+    assert (one["last_alert_status"], one["last_alert_reason"]) == ("abstained", "star")
+    assert (one["top_class"], one["classified_alert_id"]) == ("II", 1)
 
 
 def test_an_object_that_is_gone_leaves_lists_and_index(
@@ -221,7 +225,7 @@ def test_an_object_that_is_gone_leaves_lists_and_index(
 ) -> None:
     with Redis.from_url(redis_url) as redis:
         redis.delete(f"nj:{{{sky[3].key}}}", summary_key(sky[3].key))
-        assert sky[3].key not in {one["object_id"] for one in listed(client)}
+        assert sky[3].key not in {one["id"] for one in listed(client)}
         assert redis.zcard("nj:i:t:ztf") + redis.zcard("nj:i:t:lsst") == len(sky) - 1
 
 
@@ -231,8 +235,8 @@ def test_what_an_index_has_wrong_is_not_shown(
     one = next(known for known in sky if known.key.startswith("ztf:") and CLASSES[known.best] == "TDE")
     name = one.key.partition(":")[2]
     store.index.add({("c", "ztf", "II"): {name: 0.999}, ("t", "ztf"): {name: 99_999.0}})
-    assert one.key not in {found["object_id"] for found in listed(client, **{"class": "II"})}
-    assert one.key not in {found["object_id"] for found in listed(client, since=90_000)}
+    assert one.key not in {found["id"] for found in listed(client, **{"class": "II"})}
+    assert one.key not in {found["id"] for found in listed(client, since=90_000)}
 
 
 @pytest.mark.parametrize(

@@ -26,19 +26,20 @@ def test_results_of_other_models_stand_beside_and_not_among_those_of_the_one_at_
         store.for_model(bundle.digest), {KEY: [late, early]}, limit=10, pause=conflict_pause(time.sleep)
     )
 
-    answer = get(client, f"/v1/objects/{KEY}/others")
+    answer = get(client, f"/v1/objects/{KEY}/shadow-classifications")
 
     (model,) = answer["models"]
     assert (model["classifier"]["name"], model["classifier"]["version"]) == ("next", "2")
-    assert [epoch["alert_id"] for epoch in model["classifications"]] == [5, 7]
-    assert model["classifications"][0]["top_class"] == {"class_name": "II", "probability": 0.75}
+    assert [epoch["alert_id"] for epoch in model["epochs"]] == [5, 7]
+    assert model["epochs"][0]["top_class"] == "II"
+    assert model["epochs"][0]["top_class_probability"] == 0.75
     history = get(client, f"/v1/objects/{KEY}/classifications")
-    assert [epoch["alert_id"] for epoch in history["classifications"]] == [5]
+    assert [epoch["alert_id"] for epoch in history["epochs"]] == [5]
 
 
 def test_object_without_other_results_has_none_and_an_unknown_one_is_a_problem(
     client: httpx.Client, store: RedisStore
 ) -> None:
     put(store, KEY, object_state())
-    assert get(client, f"/v1/objects/{KEY}/others")["models"] == []
-    problem(client.get("/v1/objects/ZTF18aaaaaaa/others"), 404, "unknown-object")
+    assert get(client, f"/v1/objects/{KEY}/shadow-classifications")["models"] == []
+    problem(client.get("/v1/objects/ZTF18aaaaaaa/shadow-classifications"), 404, "unknown-object")

@@ -102,7 +102,7 @@ def objects(count: int) -> list[str]:
 
 def heard(events: Sequence[Received]) -> list[tuple[str, int]]:
     assert {one.event for one in events} <= {"classification"}
-    return [(one.data["object_id"].removeprefix("ztf:"), one.data["alert_id"]) for one in events]
+    return [(one.data["object_id"], one.data["alert_id"]) for one in events]
 
 
 def assert_each_once_in_order(events: Sequence[Received], expected: Sequence[tuple[str, int]]) -> None:
@@ -127,9 +127,10 @@ async def test_a_result_is_heard_of_at_once_by_those_who_asked_for_it(topic: Top
         assert heard(events) == [("ZTF21aaaaaab", 1), ("ZTF21aaaaaab", 2)]
         [event] = await chosen.take(1)
         assert heard([event]) == [("ZTF21aaaaaab", 2)]
-        assert event.data["best_class"] == "II"
+        assert event.data["top_class"] == "II"
         assert event.data["probabilities"] == {"Ia": 0.1, "II": 0.8, "TDE": 0.1}
-        assert event.data["model"] == "some-model 2.1"
+        classifier = event.data["classifier"]
+        assert (classifier["name"], classifier["version"]) == ("some-model", "2.1")
 
 
 async def test_light_comes_from_the_state_as_of_the_alert(
@@ -140,8 +141,8 @@ async def test_light_comes_from_the_state_as_of_the_alert(
         await client.beat()
         topic.send(["ZTF21aaaaaaa"], [IA, IA])
         first, second = await client.take(2)
-    assert (first.data["magnitude"], first.data["age_days"]) == (23.9, 0.0)
-    assert (second.data["magnitude"], second.data["age_days"]) == (21.4, 1.0)
+    assert (first.data["last_detection_mag"], first.data["age_days"]) == (23.9, 0.0)
+    assert (second.data["last_detection_mag"], second.data["age_days"]) == (21.4, 1.0)
 
 
 @pytest.mark.parametrize("kept", [20_000, 10, 0], ids=["memory", "both", "kafka"])
@@ -241,7 +242,7 @@ async def test_a_named_filter_chooses_what_is_heard_until_it_is_removed(
         assert heard(await client.take(1)) == [("ZTF21aaaaaaa", 2)]
         store.filters.remove("new-ia")
         last = (await client.until(lambda one: one.event == "end"))[-1]
-    assert "filter was removed" in last.data["reason"]
+    assert "filter was removed" in last.data["detail"]
 
 
 async def test_a_slow_client_is_dropped_with_a_message_and_others_are_not(topic: Topic, start: Start) -> None:
@@ -263,7 +264,7 @@ async def test_a_slow_client_is_dropped_with_a_message_and_others_are_not(topic:
                     break
         assert _dropped(url) == 1
         received = await asyncio.to_thread(_read_all, slow)
-    assert b'event: end\ndata: {"reason":"too slow' in received
+    assert b'event: end\ndata: {"detail":"client too slow' in received
 
 
 def _dropped(url: str) -> int:
@@ -293,7 +294,10 @@ async def test_clients_are_told_when_the_server_stops(topic: Topic, store: Redis
             stopping = asyncio.create_task(asyncio.to_thread(stack.close))
             [last] = await client.take(1)
             await stopping
-    assert (last.event, last.data) == ("end", {"reason": "the server stops; come back with Last-Event-ID"})
+    assert (last.event, last.data) == (
+        "end",
+        {"detail": "server shutting down; reconnect with Last-Event-ID"},
+    )
     assert time.monotonic() - started_s < 20
 
 

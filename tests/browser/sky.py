@@ -88,13 +88,13 @@ class Sky:
     def n_classified(self, key: str) -> int:
         """Count an object's answers so far."""
         found = httpx.post(f"{self.url}/v1/objects/lookup", json={"ids": [key]}, timeout=30).json()["objects"]
-        return sum(one["n_classifications"] for one in found)
+        return sum(one["n_epochs"] for one in found)
 
     def object_id(self, survey: Survey) -> str:
         """Give the object of a survey with the most detections."""
         objects = self.get("/v1/objects", survey=survey.value, limit=1000)["objects"]
         found = max(objects, key=lambda one: one["n_detections"])
-        return str(found["object_id"])
+        return str(found["id"])
 
     def _alert(self, packet: Packet) -> "Alert":
         survey = packet.survey
@@ -109,11 +109,11 @@ class Sky:
 
     def _n_stored(self) -> int:
         objects = self.get("/v1/objects", limit=1000)["objects"]
-        ids = [one["object_id"] for one in objects]
+        ids = [one["id"] for one in objects]
         if not ids:
             return 0
         answer = httpx.post(f"{self.url}/v1/objects/lookup", json={"ids": ids}, timeout=30).json()
-        return sum(one["n_classifications"] for one in answer["objects"])
+        return sum(one["n_epochs"] for one in answer["objects"])
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def test_a_filter_narrows_the_table_and_the_address_keeps_it(sky: Sky, open_page
     everything = shown_ids(page)
     page.get_by_label("Class").select_option("Ia")
     expect(page).to_have_url(f"{sky.url}/?class=Ia")
-    expected = [one["object_id"] for one in sky.get("/v1/objects", **{"class": "Ia"})["objects"]]
+    expected = [one["id"] for one in sky.get("/v1/objects", **{"class": "Ia"})["objects"]]
     expect(page.locator("#candidates tbody tr")).to_have_count(len(expected))
     assert shown_ids(page) == expected
     assert 0 < len(expected) < len(everything)
@@ -64,12 +64,12 @@ def test_a_filter_narrows_the_table_and_the_address_keeps_it(sky: Sky, open_page
     expect(page.locator("#candidates tbody tr")).to_have_count(len(narrower))
     page.reload()
     wait_for_live(page)
-    assert shown_ids(page) == [one["object_id"] for one in narrower]
+    assert shown_ids(page) == [one["id"] for one in narrower]
 
     with page.expect_download() as started:
         page.get_by_role("link", name="CSV").click()
     with Path(started.value.path()).open(encoding="utf-8") as file:
-        assert [row["object_id"] for row in csv.DictReader(file)] == [one["object_id"] for one in narrower]
+        assert [row["id"] for row in csv.DictReader(file)] == [one["id"] for one in narrower]
 
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#candidates tbody tr")).to_have_count(len(everything))
@@ -118,9 +118,7 @@ def test_the_columns_sort(sky: Sky, open_page: OpenPage) -> None:
     page = open_page("/")
     wait_for_live(page)
     page.get_by_role("button", name="Probability").click()
-    best_first = [
-        one["object_id"] for one in sky.get("/v1/objects", sort="-probability", limit=50)["objects"]
-    ]
+    best_first = [one["id"] for one in sky.get("/v1/objects", sort="-probability", limit=50)["objects"]]
     expect(page.locator("#candidates tbody tr").first).to_have_attribute("data-object", best_first[0])
     assert page.locator("th[aria-sort]").inner_text().startswith("Probability")
     page.get_by_role("button", name="Detections").click()

@@ -41,8 +41,8 @@ def run(path: Path, output: Path, survey: Survey = Survey.ZTF, **options: object
         return list(csv.DictReader(file))
 
 
-def probabilities(row: dict[str, str], survey: str = "ztf") -> list[float]:
-    return [float(row[name]) for name in load_bundle(survey).class_names]
+def probabilities(row: dict[str, str], survey: str = "ztf", column: str = "probability") -> list[float]:
+    return [float(row[f"{column}_{name}"]) for name in load_bundle(survey).class_names]
 
 
 def test_every_object_gets_one_row_whose_probabilities_sum_to_one(table: Path, tmp_path: Path) -> None:
@@ -100,7 +100,9 @@ def test_parquet_output_holds_the_same_as_csv(table: Path, tmp_path: Path) -> No
     for got, wanted in zip(written, rows, strict=True):
         assert got["object_id"] == wanted["object_id"]
         np.testing.assert_allclose(
-            [got[name] for name in load_bundle("ztf").class_names], probabilities(wanted), rtol=1e-4
+            [got[f"probability_{name}"] for name in load_bundle("ztf").class_names],
+            probabilities(wanted),
+            rtol=1e-4,
         )
 
 
@@ -111,7 +113,7 @@ def test_without_a_detection_there_is_an_abstention_with_its_reason(tmp_path: Pa
     )
     (row,) = run(path, tmp_path / "out.csv")
     assert (row["status"], row["reason"], row["n_detections"]) == ("abstained", "no_photometry", "0")
-    assert row["Ia"] == ""
+    assert row["probability_Ia"] == ""
 
 
 def test_the_detected_column_decides_where_it_is_given(tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_more_objects_than_one_batch_come_out_in_order(tmp_path: Path) -> None:
     # One object in the middle alone gives the same bits as among all.
     pyarrow.parquet.write_table(table.slice(2 * 1500, 2), path)
     alone = classify_table(read_light_curve_table(path), bundle)
-    assert alone["Ia"][0] == whole["Ia"][1500]
+    assert alone["probability_Ia"][0] == whole["probability_Ia"][1500]
 
 
 @pytest.mark.parametrize(

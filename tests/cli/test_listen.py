@@ -140,7 +140,7 @@ def test_a_class_that_does_not_exist_is_refused_with_those_there_are(broker: Bro
     done = listen(broker, topic, "--class", "Foo")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith("nightjar: no class 'Foo'; there are ")
+    assert line.startswith("nightjar: unknown class 'Foo'; known classes: ")
     assert "Ib/c" in line
 
 

@@ -1,14 +1,19 @@
 """Published records are read back, filtered and printed as text."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 import pytest
 
+from service.client.subscription import RecordCriteria
+from service.client.subscription import parse_record as parse_in_client
+from service.core.alerts import Survey
 from service.core.records.encoding import encode_avro, encode_json
-from service.core.records.published import Filter, parse_record, top_class
+from service.core.records.published import parse_record, top_class
+from service.core.search.criteria import Criteria
 from service.errors import InputError
-from service.tools.listen import record_line
+from service.tools.listen import RecordSelection, record_line
 
 Record = dict[str, Any]
 
@@ -63,36 +68,74 @@ def test_something_else_is_an_error_that_names_the_setting(value: bytes) -> None
         parse_record(value)
 
 
-@pytest.mark.parametrize(
-    ("criteria", "passes"),
-    [
-        (Filter(), True),
-        (Filter(classes=frozenset({"ia"})), True),
-        (Filter(classes=frozenset({"II"})), False),
-        (Filter(classes=frozenset({"II"}), min_probability=0.2), True),
-        (Filter(classes=frozenset({"II"}), min_probability=0.3), False),
-        (Filter(classes=frozenset({"II", "Ia"}), min_probability=0.7), True),
-        (Filter(min_probability=0.7), True),
-        (Filter(min_probability=0.71), False),
-        (Filter(surveys=frozenset({"lsst"})), False),
-        (Filter(surveys=frozenset({"lsst", "ztf"})), True),
-        (Filter(statuses=frozenset({"abstained"})), False),
-        (Filter(statuses=frozenset({"classified"})), True),
-        (Filter(objects=frozenset({"ZTF21abiuvdk"})), True),
-        (Filter(objects=frozenset({"ztf:ZTF21abiuvdk", "x"})), True),
-        (Filter(objects=frozenset({"lsst:ZTF21abiuvdk"})), False),
-        (Filter(objects=frozenset({"x"}), min_probability=0.1), False),
-    ],
-)
-def test_filter_lets_pass_what_fits_all_criteria(criteria: Filter, passes: bool) -> None:
-    assert criteria.passes(record()) is passes
+def chosen(
+    classes: Sequence[str] = (),
+    min_probability: float | None = None,
+    surveys: Sequence[str] = (),
+    status: str | None = None,
+    object_ids: Sequence[str] = (),
+) -> RecordSelection:
+    """Return what ``nightjar listen`` prints with these options."""
+    return RecordSelection(
+        [
+            Criteria(tuple(map(Survey, surveys)), class_name=name, min_probability=min_probability)
+            for name in (*classes, *([] if classes else [None]))
+        ],
+        status or None,
+        frozenset(object_ids),
+    )
+
+
+CHOICES: list[tuple[dict[str, Any], bool]] = [
+    ({}, True),
+    ({"classes": ["Ia"]}, True),
+    ({"classes": ["II"]}, False),
+    ({"classes": ["II"], "min_probability": 0.2}, True),
+    ({"classes": ["II"], "min_probability": 0.3}, False),
+    ({"classes": ["TDE"], "min_probability": 0.01}, True),
+    ({"classes": ["II", "Ia"], "min_probability": 0.7}, True),
+    ({"min_probability": 0.7}, True),
+    ({"min_probability": 0.71}, False),
+    ({"surveys": ["lsst"]}, False),
+    ({"surveys": ["lsst", "ztf"]}, True),
+    ({"status": "abstained"}, False),
+    ({"status": "classified"}, True),
+    ({"object_ids": ["ZTF21abiuvdk"]}, True),
+    ({"object_ids": ["ztf:ZTF21abiuvdk", "x"]}, True),
+    ({"object_ids": ["lsst:ZTF21abiuvdk"]}, False),
+    ({"object_ids": ["x"], "min_probability": 0.1}, False),
+]
+
+
+@pytest.mark.parametrize(("choice", "passes"), CHOICES)
+def test_filter_lets_pass_what_fits_all_criteria(choice: dict[str, Any], passes: bool) -> None:
+    assert chosen(**choice).select([record()]) == ([record()] if passes else [])
+
+
+@pytest.mark.parametrize(("choice", "passes"), CHOICES)
+@pytest.mark.parametrize("encode", [encode_json, encode_avro])
+def test_the_client_chooses_the_same_records(
+    choice: dict[str, Any], passes: bool, encode: Callable[[Sequence[Record]], list[bytes]]
+) -> None:
+    classes = choice.get("classes", [None])
+    criteria = [
+        RecordCriteria(
+            surveys=frozenset(choice.get("surveys", ())),
+            object_ids=frozenset(choice.get("object_ids", ())),
+            statuses=frozenset([choice["status"]] if "status" in choice else ()),
+            class_name=name,
+            min_probability=choice.get("min_probability"),
+        )
+        for name in classes
+    ]
+    published = parse_in_client(encode([record()])[0])
+    assert any(each.passes(published) for each in criteria) is passes
 
 
 def test_abstention_has_no_class_and_passes_only_filters_without_one() -> None:
     assert top_class(ABSTAINED) == ("", 0.0)
-    assert Filter().passes(ABSTAINED)
-    assert not Filter(min_probability=0.1).passes(ABSTAINED)
-    assert not Filter(classes=frozenset({"TDE"})).passes(ABSTAINED)
+    for choice, passes in (({}, True), ({"min_probability": 0.1}, False), ({"classes": ["TDE"]}, False)):
+        assert bool(chosen(**choice).select([ABSTAINED])) is passes
 
 
 def test_line_for_people_has_the_object_and_its_likeliest_classes() -> None:

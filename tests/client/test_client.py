@@ -1,5 +1,6 @@
 """What the client gives is what the API says."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -9,7 +10,6 @@ import pytest
 from service.client import Nightjar, NotFoundError
 from service.core.classification import Reason
 from service.core.records.encoding import encode_avro, encode_json
-from service.core.records.published import Filter
 from service.embedded.broker import Broker
 from service.redis.store import RedisStore
 from tests.api.test_search import CLASSES, MODELS, N_OBJECTS, random_object
@@ -56,7 +56,7 @@ def test_an_object_with_its_light_curve_and_history(sky: Nightjar) -> None:
     summary = sky.object("ZTF21abiuvdk")
     assert (summary.id, summary.n_detections) == (KEY, 2)
     assert [row.source_id for row in sky.lightcurve(KEY).observations] == [11, 2**63 + 5, 12, 13]
-    assert [epoch.alert_id for epoch in sky.history(KEY).classifications] == [2**62 + 1, 8, 9]
+    assert [epoch.alert_id for epoch in sky.history(KEY).epochs] == [2**62 + 1, 8, 9]
 
 
 @pytest.mark.usefixtures("store")
@@ -72,8 +72,8 @@ def test_all_objects_are_found_whatever_the_number_of_pages(
 ) -> None:
     monkeypatch.setattr("service.client.nightjar.PAGE_SIZE", 50)
     everything = sky.objects()
-    assert sorted(one.object_id for one in everything) == sorted(many_objects)
-    assert [one.object_id for one in sky.objects(limit=70)] == [one.object_id for one in everything[:70]]
+    assert sorted(one.id for one in everything) == sorted(many_objects)
+    assert [one.id for one in sky.objects(limit=70)] == [one.id for one in everything[:70]]
     assert sky.objects(limit=0) == []
 
 
@@ -81,25 +81,25 @@ def test_all_objects_are_found_whatever_the_number_of_pages(
 def test_filters_choose_what_is_found(sky: Nightjar) -> None:
     everything = sky.objects()
     sure = sky.objects(class_name="TDE", min_probability=0.6, sort="-probability")
-    expected = [one.object_id for one in everything if one.probabilities["TDE"] >= 0.6]
-    assert sorted(one.object_id for one in sure) == sorted(expected)
+    expected = [one.id for one in everything if one.probabilities["TDE"] >= 0.6]
+    assert sorted(one.id for one in sure) == sorted(expected)
     assert 0 < len(sure) < len(everything)
-    assert {one.survey.value for one in sky.objects(survey="lsst")} == {"lsst"}
+    assert {one.survey for one in sky.objects(survey="lsst")} == {"lsst"}
     assert len(sky.objects(survey=["lsst", "ztf"])) == len(everything)
     distances = [one.distance_arcsec or 0.0 for one in sky.objects(cone=(150.0, 2.0, 600.0))]
     assert distances
     assert distances == sorted(distances)
     assert distances[-1] <= 600
-    since = sky.objects(since=START_MJD_TAI + 15, min_detections=2, max_magnitude=20.5)
+    since = sky.objects(since=START_MJD_TAI + 15, min_detections=2, max_mag=20.5)
     assert since
     for one in since:
-        assert one.last_mjd_tai is not None
-        assert one.last_mjd_tai >= START_MJD_TAI + 15
+        assert one.last_alert_mjd_tai is not None
+        assert one.last_alert_mjd_tai >= START_MJD_TAI + 15
         assert one.n_detections >= 2
-    time = since[0].last_time
+    time = since[0].last_alert_utc
     assert time is not None
     assert time.tzinfo is not None
-    assert since[0].object_id in {one.object_id for one in sky.objects(since=time, until=time)}
+    assert since[0].id in {one.id for one in sky.objects(since=time, until=time)}
 
 
 def test_a_time_without_a_zone_is_refused(sky: Nightjar) -> None:
@@ -111,11 +111,11 @@ def test_a_time_without_a_zone_is_refused(sky: Nightjar) -> None:
 def test_many_objects_are_looked_up(
     sky: Nightjar, many_objects: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.client.nightjar.MOST_IDS", 25)
+    monkeypatch.setattr("service.client.nightjar.MAX_IDS", 25)
     wanted = [key for key in many_objects if key.startswith("lsst:")]
     answer = sky.lookup([*wanted, "ZTF18aaaaaaa"])
     assert [one.id for one in answer.objects] == wanted
-    assert answer.unknown == ["ZTF18aaaaaaa"]
+    assert answer.not_found == ["ZTF18aaaaaaa"]
 
 
 def test_a_light_curve_is_classified(sky: Nightjar) -> None:
@@ -135,11 +135,12 @@ def test_tables_have_units_and_mask_what_is_missing(sky: Nightjar) -> None:
     assert curve["mag"].mask.tolist() == [True, False, True, False]
     history = sky.history(KEY).table()
     assert history["alert_id"].tolist() == [2**62 + 1, 8, 9]
-    assert history["p_Ia"].tolist() == [pytest.approx(0.5), None, pytest.approx(0.7)]
-    assert history["raw_TDE"].tolist() == [pytest.approx(0.5), None, pytest.approx(0.7)]
-    assert history["model"].tolist() == ["some-ztf 1.2", None, "some-ztf 1.2"]
+    assert history["probability_Ia"].tolist() == [pytest.approx(0.5), None, pytest.approx(0.7)]
+    assert history["raw_probability_TDE"].tolist() == [pytest.approx(0.5), None, pytest.approx(0.7)]
+    assert history["classifier_name"].tolist() == ["some-ztf", None, "some-ztf"]
+    assert history["classifier_version"].tolist() == ["1.2", None, "1.2"]
     found = sky.objects().table()
-    assert set(found.colnames) >= {"object_id", "ra_deg", *(f"p_{name}" for name in CLASSES)}
+    assert set(found.colnames) >= {"object_id", "ra_deg", *(f"probability_{name}" for name in CLASSES)}
     assert found["ra_deg"].to_value("rad")[0] == pytest.approx(np.deg2rad(150.5))
 
 
@@ -148,18 +149,17 @@ def test_classifications_are_read_from_kafka(broker: Broker, unique_topic: Topic
     records = [record(object_id="a"), ABSTAINED, record(object_id="b", survey="lsst")]
     produce(broker.bootstrap_servers, topic, [*encode_json(records), *encode_avro(records[:1])])
 
-    def read(wanted: Filter | None = None) -> list[str]:
+    def read(survey: Sequence[str] = ()) -> list[str]:
         found = Nightjar.subscribe(
             broker.bootstrap_servers,
             topic,
-            wanted=wanted,
             from_beginning=True,
             silence=timedelta(seconds=1.5),
+            survey=survey,
         )
-        return [one.object_id for one in found]
+        return [record.object_id for record in found]
 
     assert read() == ["a", "ZTF21abiuvdk", "b", "a"]
-    assert read(Filter(surveys=frozenset({"lsst"}))) == ["b"]
+    assert read(survey="lsst") == ["b"]
     first = next(islice(Nightjar.subscribe(broker.bootstrap_servers, topic, from_beginning=True), 1))
-    assert first.best is not None
-    assert (first.best.class_name, first.best.probability) == ("Ia", 0.7)
+    assert (first.top_class, first.top_class_probability) == ("Ia", 0.7)

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from service.client import ApiError, MissedResultsWarning, Nightjar, NoAnswerError, NotFoundError
-from service.client.models import Candidate
+from service.client.models import LiveResult
 from tests.client.faulty import answer, answering
 
 BUSY = answer(503, '{"title": "The store does not answer"}', "Retry-After: 0")
 EMPTY_PAGE = answer(200, '{"objects": [], "next_cursor": null}')
-EXAMPLE: dict[str, Any] = Candidate.model_json_schema()["examples"][0]
+EXAMPLE: dict[str, Any] = LiveResult.model_json_schema()["examples"][0]
 
 
 def event(number: int, name: str) -> str:
-    data = json.dumps(EXAMPLE | {"object_id": name})
+    data = json.dumps(EXAMPLE | {"id": name})
     return f"id: {number}\nevent: classification\ndata: {data}\n\n"
 
 
@@ -94,10 +94,10 @@ def test_a_silent_server_is_not_waited_for_longer_than_asked() -> None:
 
 def test_a_stream_that_is_cut_goes_on_where_it_was() -> None:
     first = stream(event(1, "ztf:a") + event(2, "ztf:b") + event(3, "ztf:cut off")[:-2])
-    second = stream(": heartbeat\nid: 5\n\n" + 'event: end\ndata: {"reason": "stopping"}\n\n')
+    second = stream(": heartbeat\nid: 5\n\n" + 'event: end\ndata: {"detail": "stopping"}\n\n')
     third = stream(event(6, "ztf:c"))
     with answering([first, BUSY, second, third]) as server, Nightjar(server.url) as sky:
-        found = [one.object_id for one in islice(sky.stream(class_name="Ia", survey="ztf"), 3)]
+        found = [one.id for one in islice(sky.stream(class_name="Ia", survey="ztf"), 3)]
     assert found == ["ztf:a", "ztf:b", "ztf:c"]
     asked_from = [
         next(
@@ -116,14 +116,14 @@ def test_results_that_are_lost_are_warned_of() -> None:
         Nightjar(server.url) as sky,
         pytest.warns(MissedResultsWarning, match="12 results"),
     ):
-        assert next(sky.stream()).object_id == "ztf:a"
+        assert next(sky.stream()).id == "ztf:a"
 
 
 def test_a_stream_that_cannot_be_had_is_given_up() -> None:
     with (
         answering([BUSY, BUSY]) as server,
         Nightjar(server.url, retries=1) as sky,
-        pytest.raises(NoAnswerError, match="the stream is lost"),
+        pytest.raises(NoAnswerError, match="live stream lost"),
     ):
         next(sky.stream())
     refused = answer(422, '{"title": "No", "detail": "no class"}')

@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from service.client import Nightjar
-from service.client.models import Candidate
+from service.client.models import LiveResult
 from service.embedded.broker import Broker
 from service.wiring.stores import object_store
 from tests.api.test_stream import IA, II, MODEL, Topic, objects
@@ -50,7 +50,7 @@ class Listening:
     """Takes results in a thread, as a program of a user's would."""
 
     def __init__(self, api: ApiProcess, count: int, **wanted: str) -> None:
-        self.found: Queue[Candidate] = Queue()
+        self.found: Queue[LiveResult] = Queue()
         self._wanted, self._count = wanted, count
         self._client = Nightjar(api.url, timeout=timedelta(seconds=5), retries=20)
         self._thread = Thread(target=self._listen, daemon=True)
@@ -65,7 +65,7 @@ class Listening:
     def take(self, count: int) -> list[tuple[str, int | None]]:
         """Wait for so many results."""
         found = [self.found.get(timeout=PATIENCE_S) for _ in range(count)]
-        return [(one.object_id.removeprefix("ztf:"), one.alert_id) for one in found]
+        return [(one.object_id, one.alert_id) for one in found]
 
     def end(self) -> None:
         """Wait until it has as many as it wanted."""

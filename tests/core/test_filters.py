@@ -64,7 +64,7 @@ def test_rising_is_brighter_than_before_in_the_same_band() -> None:
 
 def test_a_filter_with_criteria_of_place_and_light_passes_what_fits() -> None:
     epochs = [Epoch(FAINT, IA), Epoch(BRIGHT, IA)]
-    assert passing(spec(max_magnitude=22.0), epochs) == [2]
+    assert passing(spec(max_mag=22.0), epochs) == [2]
     assert passing(spec(min_detections=2), epochs) == [2]
     assert passing(spec(cone=Cone(150.0, 2.0, 0.01)), epochs) == [1, 2]
     assert passing(spec(cone=Cone(151.0, 2.0, 0.01)), epochs) == []
@@ -81,7 +81,7 @@ def test_a_result_passes_or_fails_whenever_it_is_looked_at(seen: int) -> None:
         spec(class_name="Ia", first_time=True),
         spec(stable_epochs=2),
         spec(rising=True),
-        spec(max_magnitude=22.0),
+        spec(max_mag=22.0),
     ):
         early = passing(wanted, epochs[:seen])
         assert early == [number for number in passing(wanted, epochs) if number <= seen]
@@ -101,7 +101,7 @@ def test_a_filter_reads_back_as_it_was_stored() -> None:
         surveys=(Survey.ZTF, Survey.LSST),
         class_name="Ia",
         min_probability=0.5,
-        max_magnitude=19.5,
+        max_mag=19.5,
         cone=Cone(1.0, 2.0, 3.0),
         rising=True,
         stable_epochs=2,

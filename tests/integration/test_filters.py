@@ -116,7 +116,7 @@ def test_filters_are_added_and_removed_while_the_process_runs(
     settings: Settings, store: RedisStore, tmp_path: Path
 ) -> None:
     servers = settings.bootstrap_servers
-    spec = FilterSpec(f"bright-{uuid.uuid4().hex[:8]}", Criteria(max_magnitude=23.5))
+    spec = FilterSpec(f"bright-{uuid.uuid4().hex[:8]}", Criteria(max_mag=23.5))
     put_all(store, {f"ztf:{object_id}": object_after(EPOCHS) for object_id in OBJECTS})
     process = filter_process(settings, tmp_path, "filter")
     process.start()

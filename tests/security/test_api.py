@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from service.api.app import create_app
-from service.api.problems import Problem
+from service.client.schemas.problems import Problem
 from service.redis.store import RedisStore
 from service.settings import Settings
 from tests.api.conftest import serve

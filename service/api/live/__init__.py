@@ -1,1 +1,1 @@
-"""The live stream: one reader of the topic of results, and many clients that hear of what they asked for."""
+"""The live stream: one reader of the output topic, and many clients."""

@@ -1,15 +1,15 @@
-"""Results on their way to clients: each written once, whoever hears of it."""
+"""Results encoded as events: each once, for all clients."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.api.render.json import json_bytes
-from service.api.render.summaries import items
+from service.api.render.summaries import object_fields
 from service.core.ports.result_feed import FeedRecord, Positions, write_positions
 from service.core.records.published import parse_record
 from service.core.records.result_batch import LoadStates, ResultBatch, Vocabulary, result_batch
@@ -20,11 +20,12 @@ from service.errors import InputError
 
 __all__ = ["ReplayBuffer", "ResultEventEncoder", "ResultEvents", "StreamQuery"]
 
-MERGED_UP_TO = 500
+MAX_MERGED = 500
+"""Small batches are joined up to this many results, since a buffer of many is slow to search."""
 
 
 class StreamQuery(NamedTuple):
-    """What a client asked for: results that pass the criteria and the named filter, where there is one."""
+    """Which results a client receives: those that pass the criteria and, if named, the stored filter."""
 
     criteria: Criteria
     filter_name: str = ""
@@ -36,140 +37,146 @@ class ResultEvents:
 
     Attributes
     ----------
-    places
+    offsets
         Partition and offset of each.
     ids
-        Of each, its id line: where a client stands that has heard of everything up to it.
+        Id line of each: the position of a client that has received everything up to it.
     payloads
-        Of each, the other lines of its event.
+        Remaining lines of each event.
     surveys, summaries
-        Of each.
+        Survey and summary of each.
     by_filter
-        Named filters that there were when the results were read: bool, shape (n,).
+        Name of a filter stored when the results were read to which results pass it: bool, shape (n,).
     """
 
-    places: list[tuple[int, int]]
+    offsets: list[tuple[int, int]]
     ids: list[bytes]
     payloads: list[bytes]
     surveys: list[str]
     summaries: Summaries
     by_filter: dict[str, NDArray[np.bool_]]
 
-    def select(self, wanted: StreamQuery, vocabulary: Vocabulary) -> list[int]:
-        """Say which results a client is to hear of."""
-        mask = wanted.criteria.mask(self.surveys, self.summaries, vocabulary.names)
-        if wanted.filter_name:
-            mask &= self.by_filter.get(wanted.filter_name, np.zeros(len(mask), np.bool_))
-        chosen: list[int] = np.flatnonzero(mask).tolist()
-        return chosen
+    def select(self, query: StreamQuery, vocabulary: Vocabulary) -> list[int]:
+        """Return the indices of the results that a client receives."""
+        mask = query.criteria.mask(self.surveys, self.summaries, vocabulary.names)
+        if query.filter_name:
+            mask &= self.by_filter.get(query.filter_name, np.zeros(len(mask), np.bool_))
+        indices: list[int] = np.flatnonzero(mask).tolist()
+        return indices
 
-    def events(self, chosen: Sequence[int]) -> bytes:
-        """Give the events of some results, as they are sent."""
-        return b"".join([self.ids[i] + self.payloads[i] for i in chosen])
+    def events(self, indices: Sequence[int]) -> bytes:
+        """Return the events of some results, as they are sent."""
+        return b"".join([self.ids[i] + self.payloads[i] for i in indices])
 
     def joined(self, other: "ResultEvents") -> "ResultEvents":
-        """Give this and a later one as one."""
-        heads = np.concatenate([self.summaries.columns, other.summaries.columns])
+        """Return these and later results as one batch."""
+        columns = np.concatenate([self.summaries.columns, other.summaries.columns])
         names = self.by_filter.keys() | other.by_filter.keys()
         return ResultEvents(
-            self.places + other.places,
+            self.offsets + other.offsets,
             self.ids + other.ids,
             self.payloads + other.payloads,
             self.surveys + other.surveys,
-            Summaries(heads, self.summaries.vectors + other.summaries.vectors),
+            Summaries(columns, self.summaries.vectors + other.summaries.vectors),
             {name: np.concatenate([_mask(self, name), _mask(other, name)]) for name in names},
         )
 
 
 def _mask(batch: ResultEvents, name: str) -> NDArray[np.bool_]:
-    return batch.by_filter.get(name, np.zeros(len(batch.places), np.bool_))
+    return batch.by_filter.get(name, np.zeros(len(batch.offsets), np.bool_))
 
 
 class ResultEventEncoder:
-    """Makes batches of records.
+    """Encodes published records as events.
 
     Parameters
     ----------
     load
-        Gives the stored states of objects by their keys; None for each that is not known, also where the
-        store does not answer.
+        Returns the stored states of objects by their keys; None for each that is not stored, and for all
+        where the store does not answer.
     """
 
     def __init__(self, load: LoadStates) -> None:
         self._load = load
         self.vocabulary = Vocabulary()
 
-    def make(
+    def encode(
         self, records: Sequence[FeedRecord], positions: dict[int, int], filters: Sequence[FilterSpec]
     ) -> ResultEvents:
-        """Make a batch, and move `positions` behind it; what is no result is passed over."""
-        places, ids, native = [], [], []
-        for one in records:
-            positions[one.partition] = one.offset + 1
+        """Return the events of records, and advance `positions` past them; what is no result is ignored."""
+        offsets, ids, native = [], [], []
+        for record in records:
+            positions[record.partition] = record.offset + 1
             try:
-                native.append(parse_record(one.value))
+                native.append(parse_record(record.value))
             except InputError:
                 continue
-            places.append((one.partition, one.offset))
+            offsets.append((record.partition, record.offset))
             ids.append(f"id: {write_positions(positions)}\n".encode())
         results = result_batch(native, self._load, self.vocabulary)
         by_filter = {spec.name: spec.mask(results) for spec in filters}
-        return ResultEvents(places, ids, _payloads(results), results.surveys, results.summaries, by_filter)
+        return ResultEvents(offsets, ids, _payloads(results), results.surveys, results.summaries, by_filter)
 
 
 def _payloads(results: ResultBatch) -> list[bytes]:
-    models = [
-        f"{one['classifier']['name']} {one['classifier']['version']}" if one["classifier"] else None
-        for one in results.records
-    ]
-    described = items(results.keys, results.summaries, results.vocabulary.names, lambda _: None)
+    """Return the data of events: `service.client.schemas.objects.StreamedResult`."""
+    objects = object_fields(results.keys, results.summaries, results.vocabulary.names, lambda _: None)
     return [
-        b"event: classification\ndata: " + json_bytes(one | {"model": model}) + b"\n\n"
-        for one, model in zip(described, models, strict=True)
+        b"event: classification\ndata: "
+        + json_bytes(
+            fields | {"classifier": _classifier(record["classifier"]), "alert_id": record["alert_id"]}
+        )
+        + b"\n\n"
+        for fields, record in zip(objects, results.records, strict=True)
     ]
+
+
+def _classifier(published: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return ``classifier`` of a record, which does not carry the digest."""
+    return None if published is None else {**published, "digest": None}
 
 
 class ReplayBuffer:
-    """The latest results, for clients that come back soon.
+    """The latest results, for clients that reconnect soon.
 
     Parameters
     ----------
-    most
+    max_results
         Results kept, to within a batch.
     starts
-        Where the reading began.
+        Positions at which reading began.
     """
 
-    def __init__(self, most: int, starts: Positions) -> None:
-        self._most = most
+    def __init__(self, max_results: int, starts: Positions) -> None:
+        self._max_results = max_results
         self._batches: deque[ResultEvents] = deque()
         self._size = 0
-        self._low = dict(starts)  # from here on it holds everything
+        self._low = dict(starts)  # it holds everything from here
 
-    def begin(self, starts: Positions) -> None:
-        """Know of partitions that were not there before."""
+    def add_partitions(self, starts: Positions) -> None:
+        """Add partitions that are new, from where they are read."""
         self._low = {**starts, **self._low}
 
     def add(self, batch: ResultEvents) -> None:
-        """Take up the next batch, and forget the oldest."""
-        if self._batches and len(self._batches[-1].places) + len(batch.places) <= MERGED_UP_TO:
+        """Add the next batch, and drop the oldest ones beyond the limit."""
+        if self._batches and len(self._batches[-1].offsets) + len(batch.offsets) <= MAX_MERGED:
             self._batches[-1] = self._batches[-1].joined(batch)
         else:
             self._batches.append(batch)
-        self._size += len(batch.places)
-        while self._size > self._most and len(self._batches) > 1:
-            gone = self._batches.popleft()
-            self._size -= len(gone.places)
-            for partition, offset in gone.places:
+        self._size += len(batch.offsets)
+        while self._size > self._max_results and len(self._batches) > 1:
+            dropped = self._batches.popleft()
+            self._size -= len(dropped.offsets)
+            for partition, offset in dropped.offsets:
                 self._low[partition] = offset + 1
 
     def covers(self, positions: Positions) -> bool:
-        """Say whether everything from some positions on is here."""
+        """Return whether it holds everything from some positions on."""
         return all(positions.get(partition, 0) >= low for partition, low in self._low.items())
 
     def since(self, positions: Positions) -> Iterator[tuple[ResultEvents, list[int]]]:
-        """Give, batch by batch, which results lie behind some positions."""
+        """Iterate over batches with the indices of the results after some positions."""
         for batch in self._batches:
-            new = [i for i, (part, offset) in enumerate(batch.places) if offset >= positions.get(part, 0)]
+            new = [i for i, (part, offset) in enumerate(batch.offsets) if offset >= positions.get(part, 0)]
             if new:
                 yield batch, new

@@ -1,4 +1,4 @@
-"""One client of the live stream: what waits for it, and why its stream ends."""
+"""One client of the live stream: the events queued for it, and why its stream ends."""
 
 import asyncio
 from collections import deque
@@ -12,76 +12,76 @@ __all__ = ["EndReason", "StreamClient"]
 
 
 class EndReason(Enum):
-    """Why the service ends a stream: what the last message says."""
+    """Why the server ends a stream; the ``detail`` of the last event."""
 
-    SLOW = "too slow: more was waiting for this client than is kept; come back with Last-Event-ID"
-    STOPPING = "the server stops; come back with Last-Event-ID"
-    REMOVED = "the filter was removed"
+    SLOW = "client too slow: its buffer is full; reconnect with Last-Event-ID"
+    STOPPING = "server shutting down; reconnect with Last-Event-ID"
+    REMOVED = "the stored filter was removed"
 
 
 class StreamClient:
-    """What waits for one client; to be used in the event loop.
+    """The events queued for one client; for use in the event loop.
 
     Parameters
     ----------
-    wanted
-        What it asked for.
-    most_bytes
-        Waiting at most; a client that lets more come together is dropped.
+    query
+        Which results it receives.
+    max_bytes
+        Size of the queue; a client that lets it fill up is dropped.
     on_drop
         Called when that happens.
     """
 
-    def __init__(self, wanted: StreamQuery, *, most_bytes: int, on_drop: Callable[[], None]) -> None:
-        self.wanted = wanted
+    def __init__(self, query: StreamQuery, *, max_bytes: int, on_drop: Callable[[], None]) -> None:
+        self.query = query
         self._on_drop = on_drop
         self.ended: EndReason | None = None
-        self._most_bytes = most_bytes
-        self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
-        self._news = asyncio.Event()
+        self._max_bytes = max_bytes
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._changed = asyncio.Event()
 
     def push(self, events: bytes) -> None:
-        """Add events; where they are too many, forget all that waits and end the stream."""
+        """Queue events; where they exceed the limit, drop the queue and end the stream."""
         if self.ended is not None:
             return
-        if self._waiting_bytes + len(events) > self._most_bytes:
-            self._waiting.clear()
+        if self._queued_bytes + len(events) > self._max_bytes:
+            self._queue.clear()
             self.end(EndReason.SLOW)
             self._on_drop()
             return
-        self._waiting.append(events)
-        self._waiting_bytes += len(events)
-        self._news.set()
+        self._queue.append(events)
+        self._queued_bytes += len(events)
+        self._changed.set()
 
-    def end(self, why: EndReason) -> None:
-        """End the stream, after what waits."""
-        self.ended = self.ended or why
-        self._news.set()
+    def end(self, reason: EndReason) -> None:
+        """End the stream after the queued events."""
+        self.ended = self.ended or reason
+        self._changed.set()
 
     async def events(self, heartbeat_s: float, position: Callable[[], str]) -> AsyncIterator[bytes]:
-        """Give what waits and what comes, until the stream ends.
+        """Iterate over queued and new events until the stream ends.
 
         Parameters
         ----------
         heartbeat_s
-            Give a sign of life after so long without an event.
+            Interval of heartbeats where there are no events.
         position
-            Gives the id of now: everything before it was pushed here.
+            Returns the present id: everything before it was pushed here.
         """
         while True:
-            if not self._waiting and self.ended is None:
-                self._news.clear()
+            if not self._queue and self.ended is None:
+                self._changed.clear()
                 try:
-                    await asyncio.wait_for(self._news.wait(), heartbeat_s)
+                    await asyncio.wait_for(self._changed.wait(), heartbeat_s)
                 except TimeoutError:
-                    # An id without an event moves the client's Last-Event-ID, and nothing else.
+                    # An id without an event only moves the client's Last-Event-ID.
                     yield f": heartbeat\nid: {position()}\n\n".encode()
-            if self._waiting:
-                events = b"".join(self._waiting)
-                self._waiting.clear()
-                self._waiting_bytes = 0
+            if self._queue:
+                events = b"".join(self._queue)
+                self._queue.clear()
+                self._queued_bytes = 0
                 yield events
             elif self.ended is not None:
-                yield b"event: end\ndata: " + json_bytes({"reason": self.ended.value}) + b"\n\n"
+                yield b"event: end\ndata: " + json_bytes({"detail": self.ended.value}) + b"\n\n"
                 return

@@ -1,4 +1,4 @@
-"""An answer that goes on: server-sent events (WHATWG HTML, section 9.2)."""
+"""A response without end: server-sent events (WHATWG HTML, section 9.2)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,19 +10,19 @@ from starlette.types import Receive, Scope, Send
 
 __all__ = ["EventStream"]
 
-SEND_PATIENCE_S = 60.0
-"""A client that takes nothing for so long, with full buffers on the way, is given up."""
+SEND_TIMEOUT_S = 60.0
+"""A client that reads nothing for so long, with all buffers full, is disconnected."""
 
 log = structlog.get_logger(__name__)
 
 
 class EventStream(Response):
-    """Sends chunks of events as they come, until they end or the client goes.
+    """Sends chunks of events as they arrive, until they end or the client disconnects.
 
     Parameters
     ----------
     events
-        What to send; closed at the end, whatever ends it.
+        Chunks to send; closed in any case.
     on_end
         Called last.
     """
@@ -30,7 +30,7 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(self, events: AsyncIterator[bytes], on_end: Callable[[], None]) -> None:
-        # A proxy must pass events on as they come; nginx holds them back unless told not to.
+        # Proxies must forward events immediately; nginx buffers them unless told not to.
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._events = events
@@ -40,11 +40,11 @@ class EventStream(Response):
         """Send the stream."""
         del scope  # the request was read before
         sending = asyncio.create_task(self._send(send))
-        gone = asyncio.create_task(_gone(receive))
+        disconnected = asyncio.create_task(_disconnected(receive))
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            gone.cancel()
+            disconnected.cancel()
             sending.cancel()
             [outcome] = await asyncio.gather(sending, return_exceptions=True)
             self._on_end()
@@ -56,15 +56,15 @@ class EventStream(Response):
         async with aclosing(self._events) as events:  # type: ignore[type-var]  # they are generators
             async for chunk in events:
                 try:
-                    async with asyncio.timeout(SEND_PATIENCE_S):
+                    async with asyncio.timeout(SEND_TIMEOUT_S):
                         await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 except TimeoutError:
-                    log.info("a client of the live stream takes nothing and is given up")
+                    log.info("unresponsive live stream client disconnected")
                     return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _gone(receive: Receive) -> None:
-    """Wait until the client goes."""
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass

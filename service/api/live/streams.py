@@ -1,4 +1,4 @@
-"""All that the live stream consists of, made once per app."""
+"""The live stream of an app."""
 
 from datetime import timedelta
 
@@ -13,11 +13,11 @@ from service.settings import Settings
 
 __all__ = ["LiveStreams"]
 
-PATIENCE = timedelta(seconds=10)
+READY_TIMEOUT = timedelta(seconds=10)
 
 
 class LiveStreams:
-    """The live stream of one app.
+    """The parts of the live stream, made once per app.
 
     Parameters
     ----------
@@ -26,20 +26,20 @@ class LiveStreams:
     store
         States of objects, and filters.
     feed
-        The topic of results; closed with the streams.
+        The output topic; closed with the streams.
     metrics
-        Takes the counts.
+        Registry of its metrics.
     """
 
     def __init__(
         self, settings: Settings, store: ObjectStore, feed: ResultFeed, metrics: CollectorRegistry
     ) -> None:
-        self.hub = Broadcaster(feed, store, ring_events=settings.stream_replay_size)
+        self.hub = Broadcaster(feed, store, replay_size=settings.stream_replay_size)
         self.replays = CatchUp(self.hub, feed)
-        self.most_bytes = settings.stream_buffer_bytes
-        self.most_clients = settings.stream_clients
+        self.max_bytes = settings.stream_buffer_bytes
+        self.max_clients = settings.stream_clients
         self.heartbeat_s = settings.stream_heartbeat.total_seconds()
-        self.patience_s = PATIENCE.total_seconds()
+        self.ready_timeout_s = READY_TIMEOUT.total_seconds()
         self._clients: set[StreamClient] = set()
         self._gauge = Gauge("nightjar_api_stream_clients", "Clients of the live stream", registry=metrics)
         self._dropped = Counter(
@@ -48,20 +48,20 @@ class LiveStreams:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many clients as may be."""
-        return len(self._clients) >= self.most_clients
+        """Whether the maximum number of clients is reached."""
+        return len(self._clients) >= self.max_clients
 
     def count_dropped(self) -> None:
-        """Count a client that is dropped as too slow."""
+        """Count a client dropped as too slow."""
         self._dropped.inc()
 
     def enter(self, client: StreamClient) -> None:
-        """Count a client that begins to listen."""
+        """Count a new client."""
         self._clients.add(client)
         self._gauge.set(len(self._clients))
 
     def leave(self, client: StreamClient) -> None:
-        """Count a client that has gone, for whatever reason."""
+        """Remove a client whose stream has ended."""
         self.hub.leave(client)
         self._clients.discard(client)
         self._gauge.set(len(self._clients))

@@ -1,4 +1,4 @@
-"""Bounds on what one request may be, and on how many there may be."""
+"""Limits on the size, rate and number of requests."""
 
 import asyncio
 import time
@@ -15,29 +15,29 @@ __all__ = ["BodyLimitMiddleware", "RateLimitMiddleware", "TimeoutMiddleware"]
 CONTENT_TOO_LARGE = 413
 
 RETRY_AFTER_S = 1
-"""What a client is asked to wait while we have more to do than we want."""
+"""Wait asked of clients while the server is busy."""
 
-# Whoever watches over the service has to reach it when others flood it.
+# Monitoring must reach the service when others flood it.
 ALWAYS_SERVED = frozenset({"/healthz", "/readyz", "/metrics"})
 
-MOST_CLIENTS = 100_000
-"""Clients whose rate is remembered; beyond, those who have not come for longest are forgotten."""
+MAX_CLIENTS = 100_000
+"""Clients whose rate is tracked; beyond that, the least recent are dropped."""
 
 
 class BodyLimitMiddleware:
-    """Refuses a body as soon as more of it was read than is allowed, whatever its header promised.
+    """Refuses a body as soon as more of it was read than is allowed, whatever its header says.
 
     Parameters
     ----------
     app
-        What to serve.
-    most_bytes
-        So many are read.
+        The application.
+    max_bytes
+        Greatest size of a body.
     """
 
-    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -47,8 +47,8 @@ class BodyLimitMiddleware:
             nonlocal n_bytes
             message = await receive()
             n_bytes += len(message.get("body", b""))
-            if n_bytes > self._most_bytes:
-                detail = f"more than the {self._most_bytes} bytes that are read"
+            if n_bytes > self._max_bytes:
+                detail = f"body exceeds {self._max_bytes} bytes"
                 raise HTTPException(CONTENT_TOO_LARGE, detail, headers={"Connection": "close"})
             return message
 
@@ -56,18 +56,18 @@ class BodyLimitMiddleware:
 
 
 class RateLimitMiddleware:
-    """Asks a client that sends more requests than it may to come again later: a token bucket for each.
+    """Limits the rate of requests of each client, by a token bucket.
 
     Parameters
     ----------
     app
-        What to serve.
+        The application.
     rate_hz
-        Requests a second for long, by the address of the client; 0 for any number.
+        Sustained requests per second and client address; 0 for no limit.
     burst
-        Requests at once, after a pause.
+        Requests at once after a pause.
     clock
-        Seconds.
+        Returns seconds.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class RateLimitMiddleware:
         self._left: dict[str, tuple[float, float]] = {}  # address: requests left, as of when
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request or refuse it."""
+        """Serve or refuse a request."""
         if scope["type"] == "http" and self._rate_hz and scope["path"] not in ALWAYS_SERVED:
             wait_s = self._take((scope.get("client") or ("",))[0])
             if wait_s:
-                detail = f"more than {self._rate_hz:g} requests a second"
+                detail = f"more than {self._rate_hz:g} requests per second"
                 headers = {"Retry-After": str(int(wait_s) + 1)}
                 answer = problem_response(
                     ProblemType.TOO_MANY_REQUESTS, detail, scope["path"], headers=headers
@@ -94,37 +94,37 @@ class RateLimitMiddleware:
         await self._app(scope, receive, send)
 
     def _take(self, address: str) -> float:
-        """Count a request; gives for how many seconds the client has to wait, 0 for not at all."""
+        """Count a request, and return the seconds to wait until it is allowed, 0 where it is."""
         now_s = self._clock()
         left, then_s = self._left.pop(address, (self._burst, now_s))
         left = min(self._burst, left + (now_s - then_s) * self._rate_hz)
         is_served = left >= 1.0
         self._left[address] = (left - is_served, now_s)
-        if len(self._left) > MOST_CLIENTS:
+        if len(self._left) > MAX_CLIENTS:
             del self._left[next(iter(self._left))]
         return 0.0 if is_served else (1.0 - left) / self._rate_hz
 
 
 class TimeoutMiddleware:
-    """Answers instead of an application that takes too long, and refuses what would only wait.
+    """Answers in place of an application that takes too long, and refuses requests beyond a maximum.
 
-    What an endpoint does cannot be stopped; its answer is thrown away. An answer that has begun may go on
-    as long as it likes: it may be a stream.
+    An endpoint cannot be stopped; its late answer is discarded. A response that has begun may take as long as
+    it likes: it may be a stream.
 
     Parameters
     ----------
     app
-        What to serve.
+        The application.
     time_limit
-        Until the answer begins.
-    most_at_once
-        Requests whose answers have not begun.
+        Longest time until the response begins.
+    max_requests
+        Greatest number of requests whose responses have not begun.
     """
 
-    def __init__(self, app: ASGIApp, time_limit: timedelta, most_at_once: int) -> None:
+    def __init__(self, app: ASGIApp, time_limit: timedelta, max_requests: int) -> None:
         self._app = app
         self._limit_s = time_limit.total_seconds()
-        self._most_at_once = most_at_once
+        self._max_requests = max_requests
         self._waiting = 0
         self._answers: set[asyncio.Task[None]] = set()
 
@@ -132,9 +132,9 @@ class TimeoutMiddleware:
         """Serve a request."""
         if scope["type"] != "http" or scope["path"] in ALWAYS_SERVED:
             await self._app(scope, receive, send)
-        elif self._waiting >= self._most_at_once:
+        elif self._waiting >= self._max_requests:
             headers = {"Retry-After": str(RETRY_AFTER_S)}
-            detail = f"{self._waiting} requests are in work"
+            detail = f"{self._waiting} requests in progress"
             await problem_response(ProblemType.BUSY, detail, scope["path"], headers=headers)(
                 scope, receive, send
             )

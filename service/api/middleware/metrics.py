@@ -1,4 +1,4 @@
-"""Counts and times of requests, and how full the store is, for Prometheus."""
+"""Counts and durations of requests, and the usage of the store, for Prometheus."""
 
 from collections.abc import Iterable
 from time import perf_counter
@@ -19,7 +19,7 @@ _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 
 class RequestMetrics:
-    """The metrics of one app, in a registry of their own so that a process may have several apps."""
+    """Metrics of one app, in their own registry so that a process may have several apps."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -41,23 +41,23 @@ class RequestMetrics:
 
 
 class StoreCollector(Collector):
-    """Asks the store each time Prometheus asks us.
+    """Reads the usage of the store at every scrape.
 
     Parameters
     ----------
     store
-        Safe to be used from many threads.
+        May be used from many threads.
     """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Name nothing, so that the store is not asked when this is registered."""
+        """Return nothing, so that registering does not query the store."""
         return ()
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Give the store's state; only that it is away where it does not answer."""
+        """Return the usage of the store, or only that it is down where it does not answer."""
         try:
             usage = self._store.usage()
         except ServiceError:
@@ -71,18 +71,18 @@ class StoreCollector(Collector):
 
 
 class RequestMetricsMiddleware:
-    """Measures every request by the pattern of its path: paths themselves would be without number."""
+    """Measures every request by the pattern of its path, since paths themselves are unbounded."""
 
     def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request and note what became of it."""
+        """Serve a request and record its status and duration."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = "500"  # what the server answers where the app fails before it began to
+        status = "500"  # where the app fails before its response begins
 
         async def note_status(message: Message) -> None:
             nonlocal status

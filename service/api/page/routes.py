@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from service.api.context import ContextDependency
 from service.api.page.assets import assets, etag_of
-from service.api.security import takes_token
+from service.api.security import needs_token
 from service.settings import Settings
 
 __all__ = ["router"]
@@ -41,16 +41,16 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def get_live_page(request: Request, needs: ContextDependency) -> Response:
+async def get_live_page(request: Request, context: ContextDependency) -> Response:
     """Show the live table of candidates."""
-    return _document(request, "live.html", needs.settings)
+    return _document(request, "live.html", context.settings)
 
 
 @router.get("/objects/{object_id}")
-async def get_object_page(object_id: str, request: Request, needs: ContextDependency) -> Response:
+async def get_object_page(object_id: str, request: Request, context: ContextDependency) -> Response:
     """Show one object; its script reads from the address which."""
     del object_id
-    return _document(request, "object.html", needs.settings)
+    return _document(request, "object.html", context.settings)
 
 
 @router.get("/favicon.ico")
@@ -87,7 +87,7 @@ def _document(request: Request, name: str, settings: Settings) -> Response:
         "version": assets().version,
         "brokers": escape(settings.public_brokers),
         "topic": escape(settings.output_topic),
-        "access": "token" if takes_token(settings) else "open",
+        "access": "token" if needs_token(settings) else "open",
     }
     header = Template(texts["header.html"]).substitute(values)
     footer = Template(texts["footer.html"]).substitute(values)

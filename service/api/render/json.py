@@ -1,4 +1,4 @@
-"""Answers that are made without a model in between, because they are long or many."""
+"""JSON written without a pydantic model, for answers that are long or many."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +10,10 @@ __all__ = ["json_bytes", "json_response"]
 
 
 def json_bytes(value: Any) -> bytes:
-    """Write JSON; a float32 as the shortest decimal that reads back as the same, as published."""
+    """Return JSON; a float32 is the shortest decimal that reads back as the same, as in published records."""
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def json_response(value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """Answer with JSON."""
+    """Return a response in JSON."""
     return Response(json_bytes(value), media_type="application/json", headers=dict(headers or {}))

@@ -1,29 +1,27 @@
-"""Summaries of objects in the form of the API's lists and of the live stream."""
+"""Objects as lists and the live stream show them, from their stored summaries."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from service.api.render.times import utc_of_mjd_tai
+from service.api.render.views import AGE_DECIMALS, MAG_DECIMALS, classifier_fields
 from service.core.alerts import BAND_NAMES
 from service.core.classification import Reason
 from service.core.models.registry import ModelRegistry
-from service.core.search.criteria import Criteria
 from service.core.state.summary import ABSENT, ClassNames, Summaries
 
-__all__ = ["ModelNames", "class_names", "items", "model_names"]
+__all__ = ["ClassifierOf", "class_names", "classifiers_of", "object_fields"]
 
-ARCSEC_PER_DEG = 3600.0
-EVERYTHING = Criteria()
-
-ModelNames = Callable[[int], str | None]
+ClassifierOf = Callable[[int], Mapping[str, Any] | None]
+"""Returns ``classifier`` for the digest of a model; None for one that is not registered."""
 
 
 def class_names(registry: ModelRegistry) -> ClassNames:
-    """Give the names of a model's classes by its digest; none for one that is not registered."""
+    """Return a function from a model's digest to its class names, empty where it is not registered."""
 
     def names(digest: int) -> tuple[str, ...]:
         model = registry.find(digest)
@@ -32,83 +30,75 @@ def class_names(registry: ModelRegistry) -> ClassNames:
     return names
 
 
-def items(
-    keys: Sequence[str],
-    summaries: Summaries,
-    names: ClassNames,
-    model_names: ModelNames,
-    criteria: Criteria = EVERYTHING,
+def classifiers_of(registry: ModelRegistry) -> ClassifierOf:
+    """Return a function from a model's digest to ``classifier``, None where it is not registered."""
+
+    def fields(digest: int) -> Mapping[str, Any] | None:
+        model = registry.find(digest)
+        return classifier_fields(model) if model else None
+
+    return fields
+
+
+def object_fields(
+    keys: Sequence[str], summaries: Summaries, names: ClassNames, classifier_of: ClassifierOf
 ) -> list[dict[str, Any]]:
-    """Give objects as `service.api.routes.search.ObjectItem` describes them, ready for JSON.
+    """Return objects as `service.client.schemas.objects.ObjectFields` describes them, ready for JSON.
 
     Parameters
     ----------
     keys
         `service.core.alerts.object_key` of n objects.
     summaries
-        Of the same objects.
-    names, model_names
-        Name the classes of models, and models.
-    criteria
-        Whose cone distances are from.
+        Summaries of the same objects.
+    names, classifier_of
+        Class names and ``classifier`` of a model.
     """
-    distances = criteria.distance_deg(summaries).tolist()
-    heads = summaries.columns.tolist()
+    rows = summaries.columns.tolist()
     return [
-        _item(key, head, vector, names, model_names)
-        | {"distance_arcsec": _number(distance * ARCSEC_PER_DEG, 3)}
-        for key, head, vector, distance in zip(keys, heads, summaries.vectors, distances, strict=True)
+        _fields(key, row, vector, names, classifier_of)
+        for key, row, vector in zip(keys, rows, summaries.vectors, strict=True)
     ]
 
 
-def _item(
-    key: str,
-    head: tuple[Any, ...],
-    vector: bytes,
-    names: ClassNames,
-    model_names: ModelNames,
+def _fields(
+    key: str, row: tuple[Any, ...], vector: bytes, names: ClassNames, classifier_of: ClassifierOf
 ) -> dict[str, Any]:
-    _, reason, band, best, n_detections, model, alert_id, ra_deg, dec_deg, last, first, magnitude, _ = head
+    _, reason, band, best, n_detections, model, alert_id, ra_deg, dec_deg, last, first, mag, _ = row
+    survey, _, object_id = key.partition(":")
     probability = np.frombuffer(vector, "<f4")
     classes = names(model) if best != ABSENT else ()
     if len(classes) != len(probability):
-        classes = ()  # of a model that nobody knows any more
-    is_known = reason != ABSENT
+        classes = ()  # the model is no longer registered
+    has_alert = reason != ABSENT
     return {
-        "object_id": key,
-        "survey": key.partition(":")[0],
+        "id": key,
+        "survey": survey,
+        "object_id": object_id,
         "ra_deg": _number(ra_deg),
         "dec_deg": _number(dec_deg),
+        "last_alert_mjd_tai": _number(last),
+        "last_alert_utc": _iso(last),
+        "last_alert_status": ("abstained" if reason else "classified") if has_alert else None,
+        "last_alert_reason": Reason(reason).label if has_alert and reason else None,
+        "first_detection_mjd_tai": _number(first),
+        "first_detection_utc": _iso(first),
+        "age_days": _number(last - first, AGE_DECIMALS),
         "n_detections": n_detections,
-        "last_mjd_tai": _number(last),
-        "last_time": _iso(last),
-        "first_mjd_tai": _number(first),
-        "first_time": _iso(first),
-        "age_days": _number(last - first, 6),
-        "magnitude": _number(magnitude, 4),
-        "band": None if band == ABSENT else BAND_NAMES[band],
-        "status": ("abstained" if reason else "classified") if is_known else None,
-        "reason": Reason(reason).label if is_known and reason else None,
-        "best_class": classes[best] if classes else None,
-        "best_probability": probability[best] if classes else None,
+        "last_detection_mag": _number(mag, MAG_DECIMALS),
+        "last_detection_band": None if band == ABSENT else BAND_NAMES[band],
+        "classified_alert_id": None if best == ABSENT else alert_id,
+        "classifier": classifier_of(model),
+        "top_class": classes[best] if classes else None,
+        "top_class_probability": None if best == ABSENT else probability[best],
         "probabilities": dict(zip(classes, probability, strict=True)) if classes else {},
-        "model": model_names(model),
-        "alert_id": alert_id or None,
     }
 
 
-def model_names(registry: ModelRegistry) -> ModelNames:
-    """Give name and version of a model by its digest; None for one that is not registered."""
-
-    def name(digest: int) -> str | None:
-        model = registry.find(digest)
-        return f"{model.classifier.name} {model.classifier.version}" if model else None
-
-    return name
-
-
-def _number(value: float, digits: int = 12) -> float | None:
-    return round(value, digits) if math.isfinite(value) else None
+def _number(value: float, decimals: int | None = None) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return value if decimals is None else round(value, decimals)
 
 
 def _iso(mjd_tai: float) -> str | None:

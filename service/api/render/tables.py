@@ -1,4 +1,4 @@
-"""Answers as tables for programs of astronomers: CSV, VOTable, Parquet."""
+"""Answers as tables: CSV, VOTable, Parquet."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -14,15 +14,16 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from service.api.problems import ProblemError, ProblemType
+from service.client.schemas.columns import NESTED, describe_column, flat_row, unit_of
 
-__all__ = ["TABLES", "AskedFormat", "Format", "flat", "table_response"]
+__all__ = ["TABLES", "Format", "FormatParameter", "table_response"]
 
 Format = Literal["json", "csv", "votable", "parquet"]
 
-AskedFormat = Annotated[
+FormatParameter = Annotated[
     Format, Query(alias="format", description="json, or a table: csv, votable or parquet")
 ]
-"""The parameter of endpoints that give tables."""
+"""The parameter of endpoints that return tables."""
 
 Row = Mapping[str, Any]
 
@@ -36,67 +37,24 @@ SUFFIXES = {"csv": "csv", "votable": "vot", "parquet": "parquet"}
 TABLES: dict[int | str, dict[str, Any]] = {
     200: {"content": {media_type.partition(";")[0]: {} for media_type in MEDIA_TYPES.values()}}
 }
-"""For the description of an endpoint: what else it may answer with."""
-
-# Null where a row has none of it; rows that have it give it columns of its own.
-NESTED = frozenset({"classification", "classifications", "classifier", "links", "probabilities", "top_class"})
-
-# By the end of a column's name; VOTable's own notation (VOUnits).
-UNITS = {
-    "mjd_tai": "d",
-    "_days": "d",
-    "_deg": "deg",
-    "_arcsec": "arcsec",
-    "_njy": "nJy",
-    "mag": "mag",
-    "mag_err": "mag",
-    "magnitude": "mag",
-    "mwebv": "mag",
-}
-
-
-def flat(row: Row) -> dict[str, Any]:
-    """Make columns of what is nested: class vectors become one column per class, the rest is joined by _."""
-    columns: dict[str, Any] = {}
-    for name, value in row.items():
-        if name == "classifications" or name == "probabilities":
-            columns |= _class_columns(value)
-        elif name == "links":
-            continue
-        elif isinstance(value, Mapping):
-            columns |= {f"{name}_{inner}": one for inner, one in flat(value).items()}
-        elif isinstance(value, list):
-            columns[name] = " ".join(map(str, value))
-        else:
-            columns[name] = value
-    return columns
-
-
-def _class_columns(value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return {f"probability_{name}": one for name, one in value.items()}
-    return {
-        f"{kind}_{one['class_name'] or place}": one[kind]
-        for kind in ("probability", "raw_probability")
-        for place, one in enumerate(value)
-    }
+"""The ``responses`` of an endpoint for OpenAPI: the tables it may answer with."""
 
 
 def table_response(
     rows: Sequence[Row], model: type[BaseModel], form: Format, name: str, headers: Mapping[str, str]
 ) -> Response:
-    """Answer with a table.
+    """Return a table as a response.
 
     Parameters
     ----------
     rows
-        Flat rows; a column that a row does not have is null there.
+        Rows, nested or not; a column is null where a row does not have it.
     model
-        Whose fields describe the columns.
+        Its fields describe the columns.
     form
-        Not JSON.
+        A format other than JSON.
     name
-        Of the file, without its suffix.
+        Name of the file, without its suffix.
     headers
         Further headers.
 
@@ -105,9 +63,9 @@ def table_response(
     ProblemError
         This server cannot write the format.
     """
-    table = _table(rows, model)
+    table = _table([flat_row(row) for row in rows], model)
     write: Callable[[pa.Table], bytes] = {"csv": _csv, "parquet": _parquet, "votable": _votable}[form]
-    file_name = "".join(one if one.isalnum() else "_" for one in name) + "." + SUFFIXES[form]
+    file_name = "".join(letter if letter.isalnum() else "_" for letter in name) + "." + SUFFIXES[form]
     disposition = {"Content-Disposition": f'attachment; filename="{file_name}"'}
     return Response(write(table), media_type=MEDIA_TYPES[form], headers=disposition | dict(headers))
 
@@ -115,17 +73,19 @@ def table_response(
 def _table(rows: Sequence[Row], model: type[BaseModel]) -> pa.Table:
     names = list(dict.fromkeys(name for row in rows for name in row)) or list(model.model_fields)
     names = [name for name in names if name not in NESTED]
+    descriptions = {name: field.description for name, field in model.model_fields.items()}
     columns, fields = [], []
     for name in names:
         column = _column([row.get(name) for row in rows])
         columns.append(column)
-        metadata = {key: text for key, text in _described(name, model).items() if text}
+        described = {"description": describe_column(name, descriptions), "unit": unit_of(name)}
+        metadata = {key: text for key, text in described.items() if text}
         fields.append(pa.field(name, column.type, metadata=metadata))
     return pa.table(columns, schema=pa.schema(fields))
 
 
 def _column(values: Sequence[Any]) -> pa.Array:
-    """Make a column of numbers or texts; times are texts, as in JSON."""
+    """Return a column of numbers or texts; times are texts, as in JSON."""
     plain = [_plain(value) for value in values]
     if any(isinstance(value, int) and not isinstance(value, bool) for value in plain):
         largest = max((value for value in plain if isinstance(value, int)), default=0)
@@ -143,12 +103,6 @@ def _plain(value: Any) -> Any:
     return float(str(value)) if isinstance(value, np.floating) else value
 
 
-def _described(name: str, model: type[BaseModel]) -> dict[str, str]:
-    field = model.model_fields.get(name)
-    unit = next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
-    return {"description": (field.description or "") if field else "", "unit": unit}
-
-
 def _csv(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pyarrow.csv.write_csv(table, buffer, pyarrow.csv.WriteOptions(quoting_style="needed"))
@@ -163,25 +117,25 @@ def _parquet(table: pa.Table) -> bytes:
 
 def _votable(table: pa.Table) -> bytes:
     try:
-        # Loaded where it is asked for: it is large, and most servers are not asked.
+        # Imported on demand: it is large, and most servers never need it.
         from astropy.io.votable import from_table
         from astropy.table import Table
     except ImportError as error:
-        detail = "this server has no astropy, which writes VOTables: install astropy there"
+        detail = "VOTables need astropy: install astropy on the server"
         raise ProblemError(ProblemType.FORMAT_UNAVAILABLE, detail) from error
-    made = Table(masked=True)
+    votable = Table(masked=True)
     for field in table.schema:
-        made[field.name] = _masked(table.column(field.name))
+        votable[field.name] = _masked(table.column(field.name))
         metadata = {key.decode(): text.decode() for key, text in (field.metadata or {}).items()}
-        made[field.name].unit = metadata.get("unit") or None
-        made[field.name].description = metadata.get("description", "")
+        votable[field.name].unit = metadata.get("unit") or None
+        votable[field.name].description = metadata.get("description", "")
     buffer = io.BytesIO()
-    from_table(made).to_xml(buffer)
+    from_table(votable).to_xml(buffer)
     return buffer.getvalue()
 
 
 def _masked(column: pa.ChunkedArray) -> np.ma.MaskedArray[Any, Any]:
-    """Give a column as VOTable can hold it: it has no unsigned 64-bit integers, which then are texts."""
+    """Return a column as VOTable can hold it: unsigned 64-bit integers, which it lacks, become texts."""
     values: list[Any] = column.to_pylist()
     if pa.types.is_uint64(column.type):
         values = [None if value is None else str(value) for value in values]
@@ -190,7 +144,9 @@ def _masked(column: pa.ChunkedArray) -> np.ma.MaskedArray[Any, Any]:
     filler = kinds.get(True, "")
     if pa.types.is_boolean(column.type):
         filler = False
-    data = np.array([filler if gone else value for value, gone in zip(values, missing, strict=True)])
+    data = np.array(
+        [filler if is_missing else value for value, is_missing in zip(values, missing, strict=True)]
+    )
     if not len(data):
         data = np.array([], dtype="U1" if filler == "" else type(filler))
     return np.ma.MaskedArray(data, missing)

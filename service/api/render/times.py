@@ -1,4 +1,4 @@
-"""Times as the API gives them: MJD TAI for computing, UTC for reading."""
+"""Times in the API: MJD TAI for computing, UTC for reading."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,7 @@ _UNIX_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def utc_of_mjd_tai(mjd_tai: float) -> datetime | None:
-    """Give a time in UTC, to the millisecond; None for one outside of the years 1 to 9999, and for NaN."""
+    """Return a time in UTC, to the millisecond; None for NaN, and outside of the years 1 to 9999."""
     try:
         return _MJD_ZERO + timedelta(milliseconds=round(mjd_tai * 86_400_000 - TAI_MINUS_UTC_S * 1000))
     except (OverflowError, ValueError):
@@ -19,10 +19,10 @@ def utc_of_mjd_tai(mjd_tai: float) -> datetime | None:
 
 
 def utc_of_unix_ms(unix_ms: int) -> datetime:
-    """Give a time that a clock of ours wrote."""
+    """Return a time of the service's clock, Unix milliseconds, in UTC."""
     return _UNIX_ZERO + timedelta(milliseconds=unix_ms)
 
 
 def mjd_tai_of_utc(moment: datetime) -> float:
-    """Give the MJD TAI of a time that knows its zone."""
+    """Return the MJD TAI of a time with a zone."""
     return ((moment - _MJD_ZERO).total_seconds() + TAI_MINUS_UTC_S) / 86_400

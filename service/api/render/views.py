@@ -10,17 +10,15 @@ import orjson
 from numpy.typing import NDArray
 
 from service.api.render.times import utc_of_mjd_tai, utc_of_unix_ms
-from service.api.schemas.objects import (
-    ClassifierName,
+from service.client.schemas.fields import KindName, StatusName
+from service.client.schemas.objects import (
+    Classifier,
     ClassProbability,
     Epoch,
-    KindName,
     LightCurve,
     ObjectHistory,
     ObjectSummary,
     Observation,
-    Status,
-    TopClass,
 )
 from service.core.alerts import BAND_NAMES, Kind, Observations, Survey, object_key
 from service.core.classification import Classification, Reason
@@ -31,8 +29,11 @@ from service.core.state.history import History
 from service.core.state.object_state import ObjectState
 
 __all__ = [
+    "AGE_DECIMALS",
+    "MAG_DECIMALS",
     "class_vector",
-    "classifier_name",
+    "classifier_fields",
+    "classifier_of",
     "epoch",
     "light_curve",
     "object_history",
@@ -41,54 +42,75 @@ __all__ = [
     "top_class",
 ]
 
+AGE_DECIMALS = 6
+MAG_DECIMALS = 4
+"""Of the magnitude in a summary, which is stored as float32."""
+
 _MAGNITUDES_PER_RELATIVE_ERROR = 2.5 / math.log(10.0)
 _KIND_NAMES: tuple[KindName, ...] = ("detection", "forced", "upper_limit")  # in the order of `Kind`
+_LINKS = ("lightcurve", "classifications", "shadow-classifications")
 
 
 def summary(survey: Survey, object_id: str, state: ObjectState, registry: ModelRegistry) -> ObjectSummary:
-    """Describe an object and what it was last classified as."""
+    """Return the summary of an object with its latest classification.
+
+    Its first fields are those of a list (`service.api.render.summaries`), computed from the state itself:
+    reading the stored summary too would cost a second request to the store.
+    """
     rows = state.observations
-    detections = rows["mjd_tai"][rows["kind"] == Kind.DETECTION]
-    first, last = (float(detections[0]), float(detections[-1])) if len(detections) else (None, None)
+    detections = rows[rows["kind"] == Kind.DETECTION]
+    last_detection = detections[-1] if len(detections) else None
+    first = float(detections["mjd_tai"][0]) if len(detections) else None
+    last = None if last_detection is None else float(last_detection["mjd_tai"])
+    last_alert = _number(state.last_alert_mjd_tai)
     counts = np.bincount(rows["kind"], minlength=len(Kind)).tolist()
     last_item, last_classified = _last_items(state.history)
+    classification = epoch(last_classified, registry) if last_classified else None
     key = object_key(survey, object_id)
     context = np.array([state.redshift, state.redshift_err, state.mwebv], np.float32)
     redshift, redshift_err, mwebv = _shortest(context)
     return ObjectSummary(
         id=key,
-        survey=survey,
+        survey=survey.value,
         object_id=object_id,
         ra_deg=_number(state.ra_deg),
         dec_deg=_number(state.dec_deg),
-        last_alert_mjd_tai=_number(state.last_alert_mjd_tai),
-        last_alert_utc=utc_of_mjd_tai(state.last_alert_mjd_tai),
+        last_alert_mjd_tai=last_alert,
+        last_alert_utc=_utc(last_alert),
+        last_alert_status=_status(last_item) if last_item else None,
+        last_alert_reason=_reason(last_item) if last_item else None,
         first_detection_mjd_tai=first,
         first_detection_utc=_utc(first),
+        age_days=None if first is None or last_alert is None else round(last_alert - first, AGE_DECIMALS),
+        n_detections=counts[Kind.DETECTION],
+        last_detection_mag=None if last_detection is None else _summary_mag(last_detection["flux_njy"]),
+        last_detection_band=None if last_detection is None else BAND_NAMES[last_detection["band"]],
+        classified_alert_id=last_classified.alert_id if last_classified else None,
+        classifier=classification.classifier if classification else None,
+        top_class=classification.top_class if classification else None,
+        top_class_probability=classification.top_class_probability if classification else None,
+        probabilities=_probabilities(classification.classifications if classification else ()),
         last_detection_mjd_tai=last,
         last_detection_utc=_utc(last),
         n_observations=len(rows),
-        n_detections=counts[Kind.DETECTION],
         n_forced=counts[Kind.FORCED],
         n_upper_limits=counts[Kind.UPPER_LIMIT],
         bands=[BAND_NAMES[band] for band in np.unique(rows["band"])],
         redshift=redshift,
         redshift_err=redshift_err,
         mwebv=mwebv,
-        n_classifications=len(state.history),
-        last_status=_status(last_item) if last_item else None,
-        last_reason=_reason(last_item) if last_item else None,
-        classification=epoch(last_classified, registry) if last_classified else None,
-        links={what: f"/v1/objects/{key}/{what}" for what in ("lightcurve", "classifications")},
+        n_epochs=len(state.history),
+        classification=classification,
+        links={name: f"/v1/objects/{key}/{name}" for name in _LINKS},
     )
 
 
 def light_curve(survey: Survey, object_id: str, state: ObjectState) -> LightCurve:
-    """Give the whole light curve of an object."""
+    """Return the whole light curve of an object."""
     rows = observations(state.observations)
     return LightCurve(
         id=object_key(survey, object_id),
-        survey=survey,
+        survey=survey.value,
         object_id=object_id,
         n_observations=len(rows),
         observations=rows,
@@ -96,22 +118,22 @@ def light_curve(survey: Survey, object_id: str, state: ObjectState) -> LightCurv
 
 
 def object_history(
-    survey: Survey, object_id: str, state: ObjectState, registry: ModelRegistry, *, most_kept: int
+    survey: Survey, object_id: str, state: ObjectState, registry: ModelRegistry, *, limit: int
 ) -> ObjectHistory:
-    """Give every stored classification of an object."""
+    """Return every stored classification of an object; the service stores at most `limit` of each."""
     epochs = [epoch(state.history[index], registry) for index in _by_time(state.history)]
     return ObjectHistory(
         id=object_key(survey, object_id),
-        survey=survey,
+        survey=survey.value,
         object_id=object_id,
-        most_kept=most_kept,
-        n_classifications=len(epochs),
-        classifications=epochs,
+        history_limit=limit,
+        n_epochs=len(epochs),
+        epochs=epochs,
     )
 
 
 def observations(rows: Observations) -> list[Observation]:
-    """Give the rows of a light curve with magnitudes beside fluxes."""
+    """Return the rows of a light curve with fluxes and magnitudes."""
     flux = rows["flux_njy"].astype(np.float64)
     error = rows["flux_err_njy"].astype(np.float64)
     mag = magnitude_of_flux_njy(flux)
@@ -146,9 +168,10 @@ def observations(rows: Observations) -> list[Observation]:
 
 
 def epoch(item: Classification, registry: ModelRegistry) -> Epoch:
-    """Give one classification with the names that its model has for its classes."""
+    """Return one classification with the class names of its model."""
     model = registry.find(item.model)
     vector = class_vector(model, item.raw_probability, item.probability)
+    top, top_probability = top_class(vector)
     return Epoch(
         alert_id=item.alert_id,
         mjd_tai=item.mjd_tai,
@@ -157,32 +180,38 @@ def epoch(item: Classification, registry: ModelRegistry) -> Epoch:
         n_observations=item.n_observations,
         status=_status(item),
         reason=_reason(item),
-        classifier=classifier_name(model) if model else None,
-        top_class=top_class(vector),
+        classifier=classifier_of(model) if model else None,
+        top_class=top,
+        top_class_probability=top_probability,
         classifications=vector,
-        classified_at=utc_of_unix_ms(item.classified_at_ms),
+        classified_utc=utc_of_unix_ms(item.classified_at_ms),
     )
 
 
-def classifier_name(model: ModelInfo) -> ClassifierName:
-    """Name the model of a classification."""
-    return ClassifierName(
-        name=model.classifier.name,
-        version=model.classifier.version,
-        feature_version=model.classifier.feature_version,
-        digest=f"{model.digest:016x}",
-    )
+def classifier_of(model: ModelInfo) -> Classifier:
+    """Return ``classifier`` for a model."""
+    return Classifier(**classifier_fields(model))
+
+
+def classifier_fields(model: ModelInfo) -> dict[str, Any]:
+    """Return ``classifier`` for a model, ready for JSON."""
+    return {
+        "name": model.classifier.name,
+        "version": model.classifier.version,
+        "feature_version": model.classifier.feature_version,
+        "digest": f"{model.digest:016x}",
+    }
 
 
 def class_vector(
     model: ModelInfo | None, raw_probability: NDArray[np.float32], probability: NDArray[np.float32]
 ) -> list[ClassProbability]:
-    """Give a class vector, without names where its model is not known any more.
+    """Return a class vector, without names where its model is no longer registered.
 
     Parameters
     ----------
     model
-        The one that made it.
+        The model that made it.
     raw_probability, probability
         float32, shape (n_classes,), as in `Classification`.
     """
@@ -197,25 +226,31 @@ def class_vector(
     ]
 
 
-def top_class(vector: Sequence[ClassProbability]) -> TopClass | None:
-    """Give the most probable class, None where there are none."""
-    if not vector:
-        return None
-    top = max(vector, key=lambda one: one.probability)
-    return TopClass(class_name=top.class_name, probability=top.probability)
+def top_class(vector: Sequence[ClassProbability]) -> tuple[str | None, float | None]:
+    """Return the most probable class and its probability, None where there is no vector."""
+    top = max(vector, key=lambda entry: entry.probability, default=None)
+    return (None, None) if top is None else (top.class_name, top.probability)
+
+
+def _probabilities(vector: Sequence[ClassProbability]) -> dict[str, float]:
+    return {entry.class_name: entry.probability for entry in vector if entry.class_name is not None}
+
+
+def _summary_mag(flux_njy: np.float32) -> float | None:
+    return _number(round(float(np.float32(magnitude_of_flux_njy(flux_njy))), MAG_DECIMALS))
 
 
 def _by_time(history: History) -> list[int]:
-    """Order classifications by the time of their alerts; alerts arrive, and are stored, in any order.
+    """Return the indices of classifications by the time of their alerts, which arrive in any order.
 
-    Gives indices, since reading a classification takes longer than all of its sorting.
+    Indices, since reading a classification takes longer than sorting all of them.
     """
     order: list[int] = np.argsort(history.entries["mjd_tai"], kind="stable").tolist()
     return order
 
 
 def _last_items(history: History) -> tuple[Classification | None, Classification | None]:
-    """Give the classification of the latest alert, and of the latest that was classified."""
+    """Return the classification of the latest alert, and of the latest that was classified."""
     order = _by_time(history)
     if not order:
         return None, None
@@ -227,7 +262,7 @@ def _last_items(history: History) -> tuple[Classification | None, Classification
     return last, history[classified[-1]] if classified else None
 
 
-def _status(item: Classification) -> Status:
+def _status(item: Classification) -> StatusName:
     return "abstained" if item.reason else "classified"
 
 
@@ -244,10 +279,10 @@ def _number(value: float) -> float | None:
 
 
 def _shortest(column: NDArray[np.float32]) -> list[Any]:
-    """Give float32 values as the shortest decimals that read back as the same, like the published records.
+    """Return float32 values as the shortest decimals that read back as the same, like the published records.
 
-    None for those that are not finite. Through text, and through the library that writes the records: by
-    NumPy and `float` it takes ten times as long.
+    None for those that are not finite. Through text, by the library that writes the records: NumPy and
+    `float` take ten times as long.
     """
     text = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
     values: list[Any] = orjson.loads(text)

@@ -1,4 +1,4 @@
-"""Endpoints for whoever runs the service: is it alive, can it work, how is it doing."""
+"""Endpoints for operators: liveness, readiness, metrics."""
 
 from importlib.metadata import version
 from typing import Literal
@@ -20,7 +20,7 @@ VERSION = version("nightjar")  # looked up once: that reads files
 
 
 class Health(BaseModel):
-    """A sign of life."""
+    """Liveness or readiness of the process."""
 
     model_config = ConfigDict(
         frozen=True, json_schema_extra={"examples": [{"status": "ok", "version": "0.1.0"}]}
@@ -32,14 +32,14 @@ class Health(BaseModel):
 
 @router.get("/healthz", responses=documented(), summary="Is the process alive?")
 async def get_health() -> Health:
-    """Answer as long as the process can answer at all; looks at nothing else."""
+    """Answer 200 as long as the process can answer at all; nothing else is checked."""
     return Health(status="ok", version=VERSION)
 
 
 @router.get("/readyz", responses=documented(ProblemType.STORE_UNAVAILABLE), summary="Can it serve objects?")
-def get_readiness(needs: ContextDependency) -> Health:
-    """Answer 200 if the store of objects answers, else 503."""
-    needs.store.ping()
+def get_readiness(context: ContextDependency) -> Health:
+    """Answer 200 if the object store answers, else 503."""
+    context.store.ping()
     return Health(status="ok", version=VERSION)
 
 
@@ -49,6 +49,6 @@ def get_readiness(needs: ContextDependency) -> Health:
     response_class=Response,
     summary="Metrics for Prometheus",
 )
-def get_metrics(needs: ContextDependency) -> Response:
-    """Give counts and times of requests, and what the process uses."""
-    return Response(generate_latest(needs.metrics), media_type=CONTENT_TYPE_PLAIN_1_0_0)
+def get_metrics(context: ContextDependency) -> Response:
+    """Return counts and durations of requests, and the resources of the process."""
+    return Response(generate_latest(context.metrics), media_type=CONTENT_TYPE_PLAIN_1_0_0)

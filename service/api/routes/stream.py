@@ -8,12 +8,13 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from service.api.context import ContextDependency
+from service.api.criteria import SearchParameters, criteria_of
 from service.api.live.batches import StreamQuery
 from service.api.live.client import StreamClient
 from service.api.live.response import EventStream
 from service.api.live.streams import LiveStreams
-from service.api.problems import Fault, ProblemError, ProblemType, documented
-from service.api.selection import Selection
+from service.api.problems import ProblemError, ProblemType, documented
+from service.client.schemas.problems import Fault
 from service.core.ports.result_feed import read_positions, write_positions
 from service.errors import BrokerUnavailableError
 
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/v1", tags=["live"])
 RETRY_AFTER_S = 5
 
 
-class StreamSelection(Selection):
+class StreamParameters(SearchParameters):
     """The parameters of a stream."""
 
     filter: str | None = Field(
@@ -37,8 +38,8 @@ class StreamSelection(Selection):
 
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Events of the types `classification`, whose data is an object as in a list; `gap`, "
-        "where what was missed is not kept any more; and `end`, the last one, with its reason",
+        "description": "Events of the types `classification`, whose data is a StreamedResult; `gap`, where "
+        "missed results are no longer available; and `end`, the last one, whose data has a `detail`",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
@@ -54,41 +55,43 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
     | _EVENTS,
     status_code=200,
     response_class=EventStream,
-    summary="Results as they come",
+    summary="Live stream of results",
 )
 async def stream(
-    wanted: Annotated[StreamSelection, Query()],
-    needs: ContextDependency,
+    parameters: Annotated[StreamParameters, Query()],
+    context: ContextDependency,
     last_event_id: Annotated[
         str | None,
-        Header(max_length=2000, description="The id of the last event seen: what came since is given first"),
+        Header(
+            max_length=2000, description="The id of the last event received: later results are sent first"
+        ),
     ] = None,
 ) -> EventStream:
-    """Give results as they come, as server-sent events.
+    """Send results as they are published, as server-sent events.
 
-    The id of an event says how far the results have been given; an id without an event comes with every sign
-    of life. With `Last-Event-ID` nothing is left out and nothing comes twice, on whichever server.
+    The id of an event tells how far the results have been sent; heartbeats carry an id without an event. With
+    `Last-Event-ID` no result is missed or sent twice, on whichever server.
     """
-    live = _live(needs.live)
-    positions = _positions(wanted.last_event_id or last_event_id)
-    criteria = await run_in_threadpool(wanted.criteria, needs.registry)
-    if wanted.filter is not None:
-        await run_in_threadpool(_check_filter, wanted.filter, live)
+    live = _live(context.live)
+    positions = _positions(parameters.last_event_id or last_event_id)
+    criteria = await run_in_threadpool(criteria_of, parameters, context.registry)
+    if parameters.filter is not None:
+        await run_in_threadpool(_check_filter, parameters.filter, live)
     try:
-        await live.hub.ready(live.patience_s)
+        await live.hub.ready(live.ready_timeout_s)
     except BrokerUnavailableError as error:
         raise _unavailable(str(error)) from error
     client = StreamClient(
-        StreamQuery(criteria, wanted.filter or ""), most_bytes=live.most_bytes, on_drop=live.count_dropped
+        StreamQuery(criteria, parameters.filter or ""), max_bytes=live.max_bytes, on_drop=live.count_dropped
     )
     return EventStream(_events(live, client, positions), lambda: live.leave(client))
 
 
 def _live(live: LiveStreams | None) -> LiveStreams:
     if live is None:
-        raise _unavailable("this server reads no results from Kafka")
+        raise _unavailable("this server does not read results from Kafka")
     if live.is_full:
-        raise _unavailable(f"{live.most_clients} clients listen already: as many as this server takes")
+        raise _unavailable(f"this server already has its maximum of {live.max_clients} clients")
     return live
 
 
@@ -107,7 +110,7 @@ def _positions(text: str | None) -> dict[int, int] | None:
 
 
 def _check_filter(name: str, live: LiveStreams) -> None:
-    if name not in {spec.name for spec in live.hub.filters(anew=True)}:
+    if name not in {spec.name for spec in live.hub.filters(refresh=True)}:
         raise ProblemError(ProblemType.UNKNOWN_FILTER, f"no filter {name!r}; see /v1/filters")
 
 
@@ -118,7 +121,7 @@ async def _events(
     if positions is None:
         live.hub.join(client)
         positions = dict(live.hub.positions)
-        # Whoever is cut off before the first event comes back to here.
+        # A client that is interrupted before the first event resumes here.
         yield f"retry: 2000\nid: {write_positions(positions)}\n\n".encode()
     else:
         async for events in live.replays.catch_up(client, positions):

@@ -50,8 +50,8 @@ def classify(
 ) -> None:
     """Classify the light curves of a table.
 
-    Writes object_id, n_observations, n_detections, status (classified or abstained), reason and one
-    probability column per class.
+    Writes object_id, n_observations, n_detections, status (classified or abstained), reason and one column
+    probability_CLASS per class; with --raw, raw_probability_CLASS.
     """
     check_output(output)
     bundle = load_bundle(model or shipped_model(survey))

@@ -13,10 +13,16 @@ from rich.console import Console
 from service.cli.options import BrokersOption
 from service.cli.signals import interrupt_on_signals
 from service.core.alerts import Survey
-from service.core.records.published import Filter
+from service.core.search.criteria import Criteria
 from service.errors import BrokerUnavailableError
 from service.settings import read_settings
-from service.tools.listen import check_classes, matching_records, open_reader, record_line
+from service.tools.listen import (
+    RecordSelection,
+    known_class_names,
+    matching_records,
+    open_reader,
+    record_line,
+)
 from service.wiring.tools import kafka_clients
 
 __all__ = ["listen"]
@@ -34,9 +40,9 @@ def listen(
         list[str] | None, typer.Option("--class", help="Only this class; repeatable.")
     ] = None,
     min_probability: Annotated[
-        float,
+        float | None,
         typer.Option(min=0.0, max=1.0, help="Minimum probability, of that class or the most probable one."),
-    ] = 0.0,
+    ] = None,
     survey: Annotated[list[Survey] | None, typer.Option(help="Only this survey; repeatable.")] = None,
     status: Annotated[Status | None, typer.Option(help="Only records of this status.")] = None,
     object_id: Annotated[
@@ -51,13 +57,13 @@ def listen(
 ) -> None:
     """Print classifications from the output topic, committed ones only, until Ctrl-C."""
     settings = read_settings()
-    check_classes(class_name or ())
-    criteria = Filter(
-        frozenset(class_name or ()),
-        min_probability,
-        frozenset(item.value for item in survey or ()),
-        frozenset(() if status is None else {status.value}),
-        frozenset(object_id or ()),
+    selection = RecordSelection(
+        [
+            Criteria(surveys=tuple(survey or ()), class_name=name, min_probability=min_probability)
+            for name in known_class_names(class_name)
+        ],
+        status=None if status is None else status.value,
+        object_ids=frozenset(object_id or ()),
     )
     clients = kafka_clients(settings, brokers)
     console = Console(highlight=False, soft_wrap=True)
@@ -73,7 +79,7 @@ def listen(
     ):
         if not from_beginning:
             typer.echo("listening from now on; --from-beginning also prints earlier records", err=True)
-        for record in islice(matching_records(reader, criteria, _report_silence), limit or None):
+        for record in islice(matching_records(reader, selection, _report_silence), limit or None):
             if json:
                 sys.stdout.write(orjson.dumps(record).decode() + "\n")
                 sys.stdout.flush()

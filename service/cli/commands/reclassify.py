@@ -53,8 +53,8 @@ def reclassify(
     """Classify stored light curves with any model; the deployed model's results are not changed.
 
     Results are stored next to the objects under the model's name, where the API shows them at
-    /v1/objects/ID/others, or, with --topic, in a separate topic. Existing results are not computed again: an
-    interrupted run continues where it stopped when it is called again.
+    /v1/objects/ID/shadow-classifications, or, with --topic, in a separate topic. Existing results are not
+    computed again: an interrupted run continues where it stopped when it is called again.
     """
     settings = read_settings()
     classifier = ObjectClassifier(load_bundle(model))

@@ -17,29 +17,29 @@ from service.core.state.summary import ABSENT, SUMMARY_COLUMNS, VERSION, Summari
 __all__ = ["LoadStates", "ResultBatch", "Vocabulary", "detections_as_of", "result_batch"]
 
 LoadStates = Callable[[Sequence[str]], Sequence[bytes | None]]
-"""Gives the stored states of objects by their keys; None for each that is not known."""
+"""Returns the stored states of objects by their keys; None for each that is not stored."""
 
 _REASONS = {reason.label: int(reason) for reason in Reason if reason}
 _BANDS = {name: number for number, name in enumerate(BAND_NAMES)}
 
 
 class Vocabulary:
-    """Numbers for the lists of classes that records carry, which do not name their model's digest.
+    """Numbers for the class lists of records, which do not carry their model's digest.
 
-    Safe to be shared between threads: a number follows from the names alone.
+    May be shared between threads: a number depends on the names alone.
     """
 
     def __init__(self) -> None:
         self._names: dict[int, tuple[str, ...]] = {}
 
     def number(self, names: tuple[str, ...]) -> int:
-        """Give the number of a list of classes."""
+        """Return the number of a list of classes."""
         number = zlib.crc32("\0".join(names).encode()) + 1
         self._names[number] = names
         return number
 
     def names(self, number: int) -> tuple[str, ...]:
-        """Give the list of classes of a number."""
+        """Return the list of classes of a number."""
         return self._names[number]
 
 
@@ -52,15 +52,15 @@ class ResultBatch:
     records
         Native records.
     keys
-        `service.core.alerts.object_key` of each.
+        `service.core.alerts.object_key` of each result's object.
     surveys
         Survey of each.
     summaries
-        Each object as of the alert; the model is a number of the vocabulary.
+        Summary of each object as of the alert; the model is a number of the vocabulary.
     states
-        Of each object as of now; None where it is not stored, or not readable.
+        Present state of each object; None where it is not stored, or not readable.
     vocabulary
-        Names the classes of the summaries.
+        Class names of the summaries' models.
     """
 
     records: list[Record]
@@ -72,19 +72,19 @@ class ResultBatch:
 
 
 def result_batch(records: Sequence[Record], load: LoadStates, vocabulary: Vocabulary) -> ResultBatch:
-    """Give results with what the states of their objects add: first detection and magnitude.
+    """Return results with what the states of their objects add: first detection and magnitude.
 
     Parameters
     ----------
     records
         n native records.
     load
-        Gives the states.
+        Returns the states.
     vocabulary
-        Takes up the records' classes.
+        Receives the records' class lists.
     """
     surveys = [record["survey"] for record in records]
-    keys = [object_key(Survey(one["survey"]), one["object_id"]) for one in records]
+    keys = [object_key(Survey(record["survey"]), record["object_id"]) for record in records]
     distinct = list(dict.fromkeys(keys))
     states: Mapping[str, ObjectState | None] = {
         key: None if blob is None else _read_state(blob)
@@ -95,10 +95,10 @@ def result_batch(records: Sequence[Record], load: LoadStates, vocabulary: Vocabu
 
 
 def detections_as_of(state: ObjectState, mjd_tai: float) -> Observations:
-    """Give the detections of an object up to a time, by time."""
+    """Return the detections of an object up to a time, by time."""
     rows = state.observations
-    found: Observations = rows[(rows["mjd_tai"] <= mjd_tai) & (rows["kind"] == Kind.DETECTION)]
-    return found
+    detections: Observations = rows[(rows["mjd_tai"] <= mjd_tai) & (rows["kind"] == Kind.DETECTION)]
+    return detections
 
 
 def _read_state(blob: bytes) -> ObjectState | None:
@@ -111,38 +111,40 @@ def _read_state(blob: bytes) -> ObjectState | None:
 def _summaries(
     records: Sequence[Record], states: Sequence[ObjectState | None], vocabulary: Vocabulary
 ) -> Summaries:
-    heads = np.zeros(len(records), SUMMARY_COLUMNS)
-    heads["version"] = VERSION
-    heads["first_mjd_tai"] = heads["magnitude"] = np.nan
+    columns = np.zeros(len(records), SUMMARY_COLUMNS)
+    columns["version"] = VERSION
+    columns["first_mjd_tai"] = columns["magnitude"] = np.nan
     for name, field in (("ra_deg", "ra_deg"), ("dec_deg", "dec_deg"), ("last_mjd_tai", "mjd_tai")):
-        heads[name] = [np.nan if one[field] is None else one[field] for one in records]
+        columns[name] = [np.nan if record[field] is None else record[field] for record in records]
     for name in ("n_detections", "alert_id"):
-        heads[name] = [one[name] for one in records]
-    heads["reason"] = [_REASONS.get(one["reason"], Reason.CLASSIFIED) for one in records]
-    heads["band"] = [_BANDS[one["band"]] for one in records]
-    vectors = [_vector(heads[place : place + 1], one, vocabulary) for place, one in enumerate(records)]
-    for place, (record, state) in enumerate(zip(records, states, strict=True)):
+        columns[name] = [record[name] for record in records]
+    columns["reason"] = [_REASONS.get(record["reason"], Reason.CLASSIFIED) for record in records]
+    columns["band"] = [_BANDS[record["band"]] for record in records]
+    vectors = [_vector(columns[i : i + 1], record, vocabulary) for i, record in enumerate(records)]
+    for i, (record, state) in enumerate(zip(records, states, strict=True)):
         if state is not None:
-            _add_photometry(heads[place : place + 1], record, state)
-    return Summaries(heads, vectors)
+            _add_photometry(columns[i : i + 1], record, state)
+    return Summaries(columns, vectors)
 
 
-def _vector(head: NDArray[np.void], record: Record, vocabulary: Vocabulary) -> bytes:
-    """Fill in the class vector of one record."""
+def _vector(row: NDArray[np.void], record: Record, vocabulary: Vocabulary) -> bytes:
+    """Fill in the class vector of one record, and return its bytes."""
     classes = record["classifications"]
     if not classes:
-        head["best"] = ABSENT
+        row["best"] = ABSENT
         return b""
-    vector: NDArray[np.float32] = np.array([one["probability"] for one in classes], "<f4")
-    head["model"] = vocabulary.number(tuple(one["class_name"] for one in classes))
-    head["best"] = best = int(vector.argmax())
-    head["best_probability"] = vector[best]
+    vector: NDArray[np.float32] = np.array([entry["probability"] for entry in classes], "<f4")
+    row["model"] = vocabulary.number(tuple(entry["class_name"] for entry in classes))
+    row["best"] = best = int(vector.argmax())
+    row["best_probability"] = vector[best]
     return vector.tobytes()
 
 
-def _add_photometry(head: NDArray[np.void], record: Record, state: ObjectState) -> None:
+def _add_photometry(row: NDArray[np.void], record: Record, state: ObjectState) -> None:
     detections = detections_as_of(state, record["mjd_tai"])
     if len(detections):
-        own = np.flatnonzero(detections["source_id"] == np.uint64(record["alert_id"]))
-        head["first_mjd_tai"] = detections["mjd_tai"][0]
-        head["magnitude"] = magnitude_of_flux_njy(detections["flux_njy"][own[-1] if len(own) else -1])
+        of_alert = np.flatnonzero(detections["source_id"] == np.uint64(record["alert_id"]))
+        latest = detections[of_alert[-1] if len(of_alert) else -1]
+        row["first_mjd_tai"] = detections["mjd_tai"][0]
+        row["band"] = latest["band"]
+        row["magnitude"] = magnitude_of_flux_njy(latest["flux_njy"])

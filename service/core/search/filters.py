@@ -1,7 +1,7 @@
-"""Named filters of results: what an alert's result must be, and what its object's past must have been.
+"""Named filters of results: conditions on an alert's result and on its object's past.
 
-A filter sees an object as of the alert: rows of the light curve up to its time, and the results that were
-made before its own. The same result therefore passes or fails whenever it is looked at, as long as the
+A filter evaluates an object as of the alert: rows of the light curve up to its time, and the results made
+before its own. The same result therefore passes or fails no matter when it is evaluated, as long as the
 object is stored and the history reaches back to the alert.
 """
 
@@ -23,10 +23,12 @@ from service.core.state.object_state import ObjectState
 __all__ = ["TOPIC_PREFIX", "FilterSpec", "FilterStore", "read_filter", "write_filter"]
 
 TOPIC_PREFIX = "nightjar.filter."
-"""A filter's matches go to the topic of this and its name."""
+"""A filter's matches are published to the topic named by this prefix and the filter's name."""
+
+_STORED_NAMES = {"min_mag": "min_magnitude", "max_mag": "max_magnitude"}
 
 RISING_SIGMAS = 2.0
-"""Brighter by so many standard deviations of the difference counts as rising."""
+"""Brighter by more than this many standard deviations of the difference counts as rising."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +40,16 @@ class FilterSpec:
     name
         Lower-case letters, digits and hyphens.
     criteria
-        What the result itself must be.
+        Conditions on the result itself.
     rising
         The alert's detection is brighter than the one before it in the same passband.
     stable_epochs
-        This and the results before it, so many in all, each have the class, or else the same one, as the most
-        probable; 0 for no condition.
+        This many results in a row, up to this one, have the criteria's class, or else the same class, as the
+        most probable; 0 for no condition.
     first_time
-        None of the results before it passes the criteria's class and probability.
+        No earlier result passes the criteria's class and probability.
     description
-        For people.
+        Note for people.
     """
 
     name: str
@@ -59,22 +61,22 @@ class FilterSpec:
 
     @property
     def topic(self) -> str:
-        """Where matches are published."""
+        """Kafka topic of the matches."""
         return TOPIC_PREFIX + self.name
 
     def mask(self, batch: ResultBatch) -> NDArray[np.bool_]:
-        """Say which results pass; bool, shape (n,)."""
+        """Return which results pass; bool, shape (n,)."""
         passes = self.criteria.mask(batch.surveys, batch.summaries, batch.vocabulary.names)
         passes &= batch.summaries.columns["reason"] == Reason.CLASSIFIED
         if self.rising or self.stable_epochs or self.first_time:
-            for place in np.flatnonzero(passes).tolist():
-                passes[place] = self._past_passes(batch, place)
+            for index in np.flatnonzero(passes).tolist():
+                passes[index] = self._past_passes(batch, index)
         return passes
 
-    def _past_passes(self, batch: ResultBatch, place: int) -> bool:
-        state, record = batch.states[place], batch.records[place]
+    def _past_passes(self, batch: ResultBatch, index: int) -> bool:
+        state, record = batch.states[index], batch.records[index]
         if state is None:
-            return False  # what is not known does not pass
+            return False  # unknown values fail the condition
         if self.rising and not _is_rising(state, record["alert_id"], record["mjd_tai"]):
             return False
         if not self.stable_epochs and not self.first_time:
@@ -82,66 +84,72 @@ class FilterSpec:
         past = _results_before(state, record["alert_id"])
         if past is None:
             return False
-        names = tuple(one["class_name"] for one in record["classifications"])
-        best = names[int(batch.summaries.columns["best"][place])]
+        names = tuple(entry["class_name"] for entry in record["classifications"])
+        best = names[int(batch.summaries.columns["best"][index])]
         return self._is_stable(past, names, best) and not (
             self.first_time and self._had_class_before(past, names)
         )
 
     def _is_stable(self, past: Sequence[Classification], names: Sequence[str], best: str) -> bool:
-        wanted = self.criteria.class_name or best
-        bests = [*(_best(one, names) for one in past), best]
+        class_name = self.criteria.class_name or best
+        bests = [*(_best(result, names) for result in past), best]
         needed = self.stable_epochs
-        return not needed or (len(bests) >= needed and set(bests[-needed:]) == {wanted})
+        return not needed or (len(bests) >= needed and set(bests[-needed:]) == {class_name})
 
     def _had_class_before(self, past: Sequence[Classification], names: Sequence[str]) -> bool:
-        wanted, least = self.criteria.class_name, np.float32(self.criteria.min_probability or 0.0)
-        for one in past:
-            if len(one.probability) != len(names):
+        class_name, least = self.criteria.class_name, np.float32(self.criteria.min_probability or 0.0)
+        for result in past:
+            if len(result.probability) != len(names):
                 continue  # of a model with other classes
-            if wanted is None:
-                found = bool(one.probability.max() >= least)
+            if class_name is None:
+                passed = bool(result.probability.max() >= least)
             elif self.criteria.min_probability is None:
-                found = _best(one, names) == wanted
+                passed = _best(result, names) == class_name
             else:
-                found = bool(one.probability[names.index(wanted)] >= least)
-            if found:
+                passed = bool(result.probability[names.index(class_name)] >= least)
+            if passed:
                 return True
         return False
 
 
 class FilterStore(Protocol):
-    """Where filters are kept; every method raises `StoreUnavailableError` where it does not answer."""
+    """Storage of filters; every method raises `StoreUnavailableError` where it does not answer."""
 
     def all(self) -> list[FilterSpec]:
-        """Read every filter, by name."""
+        """Return every filter, by name."""
 
     def put(self, spec: FilterSpec) -> bool:
-        """Write a filter; whether it is new."""
+        """Store a filter, and return whether it is new."""
 
     def remove(self, name: str) -> bool:
-        """Take a filter away; whether there was one."""
+        """Remove a filter, and return whether there was one."""
 
 
 def write_filter(spec: FilterSpec) -> dict[str, Any]:
-    """Give a filter as it is stored."""
-    return asdict(spec)
+    """Return a filter in its stored form, which `read_filter` reads.
+
+    The stored form keeps its own names of fields, so that services of an earlier version read it too.
+    """
+    value = asdict(spec)
+    value["criteria"] = {_STORED_NAMES.get(name, name): each for name, each in value["criteria"].items()}
+    return value
 
 
 def read_filter(value: dict[str, Any]) -> FilterSpec:
-    """Read a stored filter."""
-    criteria = dict(value["criteria"])
-    criteria["surveys"] = tuple(Survey(one) for one in criteria["surveys"])
+    """Return the filter of a stored form."""
+    names = {stored: name for name, stored in _STORED_NAMES.items()}
+    criteria = {names.get(stored, stored): each for stored, each in value["criteria"].items()}
+    criteria["surveys"] = tuple(Survey(survey) for survey in criteria["surveys"])
     criteria["cone"] = Cone(**criteria["cone"]) if criteria["cone"] else None
     return FilterSpec(**(value | {"criteria": Criteria(**criteria)}))
 
 
 def _is_rising(state: ObjectState, alert_id: int, mjd_tai: float) -> bool:
     detections = detections_as_of(state, mjd_tai)
-    own = np.flatnonzero(detections["source_id"] == np.uint64(alert_id))
-    if not len(own):
+    of_alert = np.flatnonzero(detections["source_id"] == np.uint64(alert_id))
+    if not len(of_alert):
         return False
-    last = detections[own[-1]]
+    last = detections[of_alert[-1]]
     before = detections[(detections["band"] == last["band"]) & (detections["mjd_tai"] < last["mjd_tai"])]
     if not len(before):
         return False
@@ -150,12 +158,12 @@ def _is_rising(state: ObjectState, alert_id: int, mjd_tai: float) -> bool:
 
 
 def _results_before(state: ObjectState, alert_id: int) -> list[Classification] | None:
-    """Give the classified results made before an alert's own, oldest first; None where that is not kept."""
-    own = np.flatnonzero(state.history.alert_ids == np.uint64(alert_id))
-    if not len(own):
+    """Return the classified results made before an alert's own, oldest first; None if not stored."""
+    of_alert = np.flatnonzero(state.history.alert_ids == np.uint64(alert_id))
+    if not len(of_alert):
         return None
-    return [one for one in state.history[: int(own[0])] if one.reason == Reason.CLASSIFIED]
+    return [result for result in state.history[: int(of_alert[0])] if result.reason == Reason.CLASSIFIED]
 
 
-def _best(one: Classification, names: Sequence[str]) -> str | None:
-    return names[int(one.probability.argmax())] if len(one.probability) == len(names) else None
+def _best(result: Classification, names: Sequence[str]) -> str | None:
+    return names[int(result.probability.argmax())] if len(result.probability) == len(names) else None

@@ -7,7 +7,7 @@ import { classColour } from "./palette.js";
 
 /** List epochs; `onchoose` is told the one that a person wants to see. */
 export function showAlerts(history, onchoose) {
-  const epochs = [...history.classifications].reverse();
+  const epochs = [...history.epochs].reverse();
   at("alerts-note").textContent = note(history);
   const heads = ["Time, UTC", "MJD (TAI)", "Alert", "Detections", "Result", "Probability", "Model", "Processed, UTC"];
   const body = h("tbody", {}, ...epochs.map((epoch) => row(epoch, onchoose)));
@@ -24,7 +24,7 @@ export function markAlert(epoch) {
 
 function row(epoch, onchoose) {
   const isClassified = epoch.status === "classified";
-  const name = epoch.top_class?.class_name ?? "";
+  const name = epoch.top_class ?? "";
   const result = isClassified
     ? h("span", { class: "class-name" }, h("span", { class: "swatch", style: { background: classColour(name) } }), name)
     : h("span", { class: "dim" }, `not classified: ${reasonText(epoch.reason)}`);
@@ -36,12 +36,12 @@ function row(epoch, onchoose) {
     h("td", { class: "mono" }, String(epoch.alert_id)),
     h("td", {}, String(epoch.n_detections)),
     h("td", {}, result),
-    h("td", {}, isClassified ? fixed(epoch.top_class.probability, 3) : ""),
+    h("td", {}, isClassified ? fixed(epoch.top_class_probability, 3) : ""),
     h("td", {}, epoch.classifier ? `${epoch.classifier.name} ${epoch.classifier.version}` : ""),
-    h("td", {}, utcOfText(epoch.classified_at)),
+    h("td", {}, utcOfText(epoch.classified_utc)),
   );
 }
 
-function note({ n_classifications: count, most_kept: most }) {
-  return count < most ? `${count}` : `the last ${count}; no more are kept of an object`;
+function note({ n_epochs: count, history_limit: limit }) {
+  return count < limit ? `${count}` : `the last ${count}; no more are kept of an object`;
 }

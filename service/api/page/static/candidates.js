@@ -12,17 +12,17 @@ const SURVEYS = { ztf: "ZTF", lsst: "LSST", elasticc: "ELAsTiCC" };
  * `server` name all objects are searched, the greatest first; by the others those shown are put in order.
  */
 export const SORTS = {
-  time: { of: (one) => one.last_mjd_tai, descending: true, server: "-last_alert" },
-  probability: { of: (one) => one.best_probability, descending: true, server: "-probability" },
-  age: { of: (one) => one.age_days, descending: false },
-  magnitude: { of: (one) => one.magnitude, descending: false },
-  detections: { of: (one) => one.n_detections, descending: true },
+  time: { of: (object) => object.last_alert_mjd_tai, descending: true, server: "-last_alert" },
+  probability: { of: (object) => object.top_class_probability, descending: true, server: "-probability" },
+  age: { of: (object) => object.age_days, descending: false },
+  magnitude: { of: (object) => object.last_detection_mag, descending: false },
+  detections: { of: (object) => object.n_detections, descending: true },
 };
 
 export class Candidates {
   constructor(table) {
     this.body = table.tBodies[0];
-    this.rows = new Map(); // by object id: {summary, row}
+    this.rows = new Map(); // by qualified id: {summary, row}
     this.sort = "time";
     this.descending = true;
     this.base = "time"; // by which the objects shown were found
@@ -40,20 +40,20 @@ export class Candidates {
   /** Take over results; `fresh` ones are marked for a moment. */
   put(summaries, { fresh = false } = {}) {
     for (const summary of summaries) {
-      const known = this.rows.get(summary.object_id);
+      const known = this.rows.get(summary.id);
       // Alerts may arrive in any order; the table shows an object as of its latest.
-      if (known && fresh && known.summary.last_mjd_tai > summary.last_mjd_tai) continue;
+      if (known && fresh && known.summary.last_alert_mjd_tai > summary.last_alert_mjd_tai) continue;
       const row = rowOf(summary);
       if (fresh) row.classList.add("fresh");
       known?.row.replaceWith(row);
-      this.rows.set(summary.object_id, { summary, row });
+      this.rows.set(summary.id, { summary, row });
     }
   }
 
   /** Put the rows in order; beyond `most`, those that a search would find last are dropped. */
   arrange(most) {
     for (const { summary, row } of this.sorted(this.base, true).splice(most)) {
-      this.rows.delete(summary.object_id);
+      this.rows.delete(summary.id);
       row.remove();
     }
     for (const [index, { row }] of this.sorted(this.sort, this.descending).entries()) {
@@ -74,39 +74,39 @@ export class Candidates {
   }
 }
 
-function rowOf(one) {
-  const name = one.object_id.replace(/^[a-z]+:/, "");
+function rowOf(object) {
   return h(
     "tr",
-    { "data-object": one.object_id },
-    h("th", { scope: "row" }, h("a", { href: objectPage(one.object_id) }, name), h("span", { class: "narrow" }, [SURVEYS[one.survey], ...(one.age_days === null ? [] : [`${age(one.age_days)} d`]), utcOfText(one.last_time).slice(0, 10)].join(" · "))),
-    h("td", { class: "wide" }, SURVEYS[one.survey]),
-    h("td", {}, className(one)),
-    h("td", {}, probability(one)),
-    h("td", { class: "number wide" }, age(one.age_days)),
-    h("td", { class: "number" }, ...magnitude(one)),
-    h("td", { class: "number wide" }, String(one.n_detections)),
-    h("td", { class: "wide" }, utcOfText(one.last_time)),
+    { "data-object": object.id },
+    h("th", { scope: "row" }, h("a", { href: objectPage(object.id) }, object.object_id), h("span", { class: "narrow" }, [SURVEYS[object.survey], ...(object.age_days === null ? [] : [`${age(object.age_days)} d`]), utcOfText(object.last_alert_utc).slice(0, 10)].join(" · "))),
+    h("td", { class: "wide" }, SURVEYS[object.survey]),
+    h("td", {}, className(object)),
+    h("td", {}, probability(object)),
+    h("td", { class: "number wide" }, age(object.age_days)),
+    h("td", { class: "number" }, ...magnitude(object)),
+    h("td", { class: "number wide" }, String(object.n_detections)),
+    h("td", { class: "wide" }, utcOfText(object.last_alert_utc)),
   );
 }
 
-function className(one) {
-  if (!one.best_class) return h("span", { class: "dim" }, one.status === "abstained" ? "not classified" : "");
-  return h("span", { class: "class-name" }, h("span", { class: "swatch", style: { background: classColour(one.best_class) } }), one.best_class);
+function className(object) {
+  if (!object.top_class) return h("span", { class: "dim" }, object.last_alert_status === "abstained" ? "not classified" : "");
+  return h("span", { class: "class-name" }, h("span", { class: "swatch", style: { background: classColour(object.top_class) } }), object.top_class);
 }
 
-function probability(one) {
-  const value = one.best_probability;
+function probability(object) {
+  const value = object.top_class_probability;
   if (value === null || value === undefined) return "";
   return h(
     "span",
     { class: "probability" },
     h("span", {}, fixed(value, 2)),
-    h("span", { class: "bar", "aria-hidden": "true" }, h("i", { style: { width: `${100 * value}%`, background: classColour(one.best_class) } })),
+    h("span", { class: "bar", "aria-hidden": "true" }, h("i", { style: { width: `${100 * value}%`, background: classColour(object.top_class) } })),
   );
 }
 
-function magnitude(one) {
-  if (one.magnitude === null || one.magnitude === undefined) return [];
-  return [fixed(one.magnitude, 2), " ", h("span", { class: "band", style: { color: bandColour(one.band) } }, one.band)];
+function magnitude(object) {
+  const { last_detection_mag: mag, last_detection_band: band } = one;
+  if (mag === null || mag === undefined) return [];
+  return [fixed(mag, 2), " ", h("span", { class: "band", style: { color: bandColour(band) } }, band)];
 }

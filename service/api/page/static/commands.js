@@ -16,7 +16,7 @@ export function commandsOf({ id, object_id: name }) {
   return [
     command("Its probability history, over the API", `curl ${header}${url}${objectPath(id)}/classifications`),
     command("Its alerts as they come, from Kafka", ["nightjar listen", ...where, "--object", name].join(" ")),
-    command("In Python", `from service.client import Nightjar\nhistory = Nightjar("${url}"${token}).history("${id}")`),
+    command("In Python", `from nightjar_client import Nightjar\nhistory = Nightjar("${url}"${token}).history("${id}")`),
   ];
 }
 

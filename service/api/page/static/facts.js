@@ -15,7 +15,7 @@ export function factsOf(summary, rows) {
     Bands: summary.bands.join(" "),
     "First detection": utcOfText(summary.first_detection_utc).slice(0, 16),
     "Last detection": utcOfText(summary.last_detection_utc).slice(0, 16),
-    Age: summary.first_detection_mjd_tai === null ? "" : `${age(summary.last_detection_mjd_tai - summary.first_detection_mjd_tai)} d`,
+    Age: summary.age_days === null ? "" : `${age(summary.age_days)} d`,
     Brightest: brightest ? `${fixed(brightest.mag, 2)} ± ${fixed(brightest.mag_err, 2)} ${brightest.band}` : "",
     "Host redshift": summary.redshift === null ? "" : `${fixed(summary.redshift, 4)}${summary.redshift_err ? ` ± ${fixed(summary.redshift_err, 4)}` : ""}`,
     "E(B−V)": fixed(summary.mwebv, 3),

@@ -4,7 +4,7 @@ import { at } from "./dom.js";
 import { parsePosition } from "./format.js";
 
 const DEFAULT_RADIUS_ARCSEC = 60;
-const PLAIN = ["survey", "class", "min_detections", "max_magnitude"];
+const PLAIN = ["survey", "class", "min_detections", "max_mag"];
 const DAYS = ["since", "until"];
 
 /** What the form says. */
@@ -70,7 +70,7 @@ export class Filters {
 
   /** Say what cannot be searched for. */
   check() {
-    const { position, radius_arcsec: radius, min_detections: detections, max_magnitude: magnitude } = this.fields;
+    const { position, radius_arcsec: radius, min_detections: detections, max_mag: magnitude } = this.fields;
     const isWrong = position.value.trim() && !parsePosition(position.value);
     const faults = [
       isWrong && "The position is not one: write RA and Dec in degrees, or as h m s and ° ′ ″.",

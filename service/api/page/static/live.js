@@ -104,8 +104,8 @@ async function more() {
 function receive(result) {
   arrivals.push(Date.now());
   // Alerts of an object may be answered in another order than that of their times.
-  const known = pending.get(result.object_id);
-  if (!known || known.last_mjd_tai <= result.last_mjd_tai) pending.set(result.object_id, result);
+  const known = pending.get(result.id);
+  if (!known || known.last_alert_mjd_tai <= result.last_alert_mjd_tai) pending.set(result.id, result);
   if (!redraw && !isHeld()) redraw = setTimeout(drawPending, REDRAW_MS);
   if (isHeld()) showConnection();
 }

@@ -44,11 +44,11 @@ function show() {
   at("object").hidden = false;
   at("notice").textContent = "";
   heading(summary);
-  const times = [...lightcurve.observations, ...classifications.classifications].map((one) => one.mjd_tai);
+  const times = [...lightcurve.observations, ...classifications.epochs].map((one) => one.mjd_tai);
   if (times.length) span.setFull(Math.min(...times), Math.max(...times));
   curve.setRows(lightcurve.observations);
-  history.setEpochs(classifications.classifications);
-  showClasses(summary.classification, { latestReason: summary.last_reason });
+  history.setEpochs(classifications.epochs);
+  showClasses(summary.classification, { latestReason: summary.last_alert_reason });
   at("sky").replaceChildren(...skyOf(summary));
   at("facts").replaceChildren(...factsOf(summary, lightcurve.observations));
   at("commands").replaceChildren(...commandsOf(summary));
@@ -59,12 +59,12 @@ function show() {
 
 function heading(summary) {
   document.title = `${summary.object_id} · nightjar`;
-  const best = summary.classification?.top_class;
+  const { top_class: name, top_class_probability: probability } = summary;
   at("object-heading").replaceChildren(
     h("h1", { id: "object-name" }, summary.object_id),
     h("span", { class: "badge" }, SURVEYS[summary.survey]),
-    ...(best
-      ? [h("span", { class: "class-name" }, h("span", { class: "swatch", style: { background: classColour(best.class_name) } }), `${best.class_name ?? "unnamed"} ${fixed(best.probability, 2)}`)]
+    ...(name
+      ? [h("span", { class: "class-name" }, h("span", { class: "swatch", style: { background: classColour(name) } }), `${name} ${fixed(probability, 2)}`)]
       : []),
   );
 }
@@ -72,7 +72,7 @@ function heading(summary) {
 /** Show the class vector of an epoch that is pointed at, or the latest. */
 function point(epoch) {
   const { summary } = shown;
-  showClasses(epoch?.classifications.length ? epoch : summary.classification, { latestReason: summary.last_reason });
+  showClasses(epoch?.classifications.length ? epoch : summary.classification, { latestReason: summary.last_alert_reason });
   markAlert(epoch);
 }
 
@@ -97,7 +97,7 @@ function keepUp() {
     waiting = setTimeout(() => load().catch(() => showState("lost")), GATHER_MS);
   };
   follow(new URLSearchParams({ ra, dec, radius_arcsec: RADIUS_ARCSEC }), {
-    onresult: (result) => result.object_id === id && reload(),
+    onresult: (result) => result.id === id && reload(),
     onstate: showState,
   });
 }
