@@ -69,7 +69,13 @@ def deliveries(messages: Iterable[Message], on_error: OnError) -> Iterator[Deliv
 
 
 def is_transient(error: KafkaError) -> bool:
-    """Return whether librdkafka recovers from an error on its own."""
+    """Return whether librdkafka recovers from an error on its own.
+
+    Parameters
+    ----------
+    error
+        As consumed.
+    """
     return error.code() in TRANSIENT_CODES or (error.retriable() and not error.fatal())
 
 

@@ -18,7 +18,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
     SlotNotCoveredError,
-    TimeoutError,  # noqa: A004  its own name
+    TimeoutError,  # noqa: A004  redis-py's name
     TryAgainError,
 )
 

@@ -17,8 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict
 from datetime import timedelta
-from hashlib import sha1
-from importlib.resources import files
 from itertools import groupby
 from typing import Any, Self
 
@@ -31,9 +29,10 @@ from redis.retry import Retry
 from service.core.alerts import Survey
 from service.core.ports.store import ModelInfo, StateWrite, StoreUsage
 from service.core.records.encoding import Classifier
-from service.core.state.layout import has_archived_rows, recent_length, stored_counter
+from service.core.state.layout import has_archived_rows
 from service.errors import SettingsError
 from service.redis.cluster import CLUSTER_SCHEMES, ClusterConnection
+from service.redis.compare_and_set import CompareAndSet
 from service.redis.connection import Command, Connection, Credentials, ServerConnection
 from service.redis.errors import translate, translated
 from service.redis.filters import RedisFilters
@@ -44,9 +43,6 @@ __all__ = ["RedisStore"]
 MODELS_KEY = "nj:models"
 
 NO_LOGIN = Credentials()
-
-# What the script does with archived rows.
-NO_ROWS, KEEP, SET, APPEND, DELETE = "-", "k", "s", "a", "d"
 
 _SCAN_COUNT = 1000
 
@@ -76,9 +72,7 @@ class RedisStore:
         self._filters = RedisFilters(connection)
         self._address = connection.address
         self._replicas = replicas
-        self._expiry_ms = max(1, round(expiry / timedelta(milliseconds=1)))
-        self._script = (files("service.redis") / "compare_and_set.lua").read_bytes()
-        self._script_sha = sha1(self._script, usedforsecurity=False).hexdigest()
+        self._compare_and_set = CompareAndSet(max(1, round(expiry / timedelta(milliseconds=1))))
         self._registered: dict[str, bytes] = {}
         self._suffix = ""
 
@@ -225,23 +219,25 @@ class RedisStore:
         """
         written: list[bool] = []
         for start in range(0, len(writes), _PIPELINE_WRITES):
-            written += self._compare_and_set(writes[start : start + _PIPELINE_WRITES])
+            written += self._save(writes[start : start + _PIPELINE_WRITES])
         return written
 
-    def _compare_and_set(self, writes: Sequence[StateWrite]) -> list[bool]:
+    def _save(self, writes: Sequence[StateWrite]) -> list[bool]:
         size = self._connection.objects_per_command
         # Either all writes of one command have a summary, or none has.
         groups = [list(group) for _, group in groupby(writes, lambda write: bool(write.summary))]
         parts = [group[start : start + size] for group in groups for start in range(0, len(group), size)]
         commands: list[Command] = [("HSET", MODELS_KEY, *item) for item in self._registered.items()]
         n_models = len(commands)
-        commands += [self._write_command(part) for part in parts]
+        commands += [
+            self._compare_and_set.command(part, self._state_key, self._archived_rows_key) for part in parts
+        ]
         with translated(self._address):
             replies = self._connection.send(commands, replicas=self._replicas)
             unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
             if unknown:  # a server is new, was restarted, or its scripts were flushed
                 for server in self._connection.servers():
-                    server.script_load(self._script)
+                    server.script_load(self._compare_and_set.script)
                 repeated = self._connection.send([commands[i] for i in unknown], replicas=self._replicas)
                 for i, reply in zip(unknown, repeated, strict=True):
                     replies[i] = reply
@@ -249,22 +245,6 @@ class RedisStore:
             if isinstance(reply, Exception):
                 raise translate(reply, self._address)
         return [written == 1 for reply in replies[n_models:] for written in reply]
-
-    def _write_command(self, writes: Sequence[StateWrite]) -> Command:
-        keys = [self._state_key(write.key) for write in writes]
-        recents = [_recent_part(write.blob) for write in writes]
-        pairs = list(zip(recents, writes, strict=True))
-        arguments = [part for recent, write in pairs for part in (recent, stored_counter(write.replaces))]
-        if writes[0].summary:
-            keys += [summary_key(write.key) for write in writes]
-            arguments += [write.summary for write in writes]
-        updates = [_archive_update(write, len(recent)) for recent, write in pairs]
-        actions = "".join(action for action, _ in updates)
-        if actions.strip(NO_ROWS):
-            keys += [self._archived_rows_key(write.key) for write in writes]
-            arguments += [rows for action, rows in updates if action in {SET, APPEND}]
-        fixed = (self._expiry_ms, len(writes), int(bool(writes[0].summary)), actions)
-        return ("EVALSHA", self._script_sha, len(keys), *keys, *fixed, *arguments)
 
     def expiries(self, keys: Sequence[str]) -> list[int]:
         """Return when objects expire.
@@ -360,19 +340,6 @@ class RedisStore:
     def close(self) -> None:
         """Close the connections."""
         self._connection.close()
-
-
-def _recent_part(blob: bytes) -> bytes:
-    return blob[: recent_length(blob)] if has_archived_rows(blob) else blob
-
-
-def _archive_update(write: StateWrite, recent_length: int) -> tuple[str, bytes]:
-    """Return what the script does with an object's archived rows, and the rows that this needs."""
-    if not has_archived_rows(write.blob):
-        return (DELETE if has_archived_rows(write.replaces) else NO_ROWS), b""
-    if len(write.blob) > recent_length:
-        return SET, write.blob[recent_length:]
-    return (APPEND, write.archived_rows) if write.archived_rows else (KEEP, b"")
 
 
 def _connection(url: str, access: Credentials, timeout_s: float) -> Connection:
