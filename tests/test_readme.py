@@ -114,7 +114,8 @@ def test_client_example_prints_probable_supernovae(
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     with running([sys.executable, "-c", code], PYTHONPATH=path) as lines:
         id_, probability = next(lines).split()
-    assert (id_, float(probability)) == ("ztf:ZTF21abiuvdk", pytest.approx(0.7))
+    assert id_ == "ztf:ZTF21abiuvdk"
+    assert float(probability) == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
