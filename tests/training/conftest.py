@@ -1,4 +1,4 @@
-"""Small labelled light curves that need no data beside the repository."""
+"""Small labelled light curves that need no data outside the repository."""
 
 import numpy as np
 import pytest

@@ -41,8 +41,8 @@ def test_a_variation_keeps_every_object_in_order_of_time_and_above_threshold(see
 
 def test_equal_seeds_give_equal_variations() -> None:
     curves = toy_light_curves(30)
-    one, two = (augment(curves, Augmentation(), np.random.default_rng(7)) for _ in range(2))
-    np.testing.assert_array_equal(one.observations, two.observations)
+    first, second = (augment(curves, Augmentation(), np.random.default_rng(7)) for _ in range(2))
+    np.testing.assert_array_equal(first.observations, second.observations)
 
 
 def test_dimming_scales_the_flux_and_adds_the_noise_that_is_missing() -> None:

@@ -31,11 +31,11 @@ def test_rows_come_out_by_object_and_time_whatever_their_order_in_the_table() ->
 
 @pytest.mark.parametrize(("flux", "error"), [(np.nan, 1.0), (1.0, 0.0), (1.0, np.nan), (np.inf, 1.0)])
 def test_unusable_measurements_are_left_out(flux: float, error: float) -> None:
-    one = np.array(["a"])
+    names = np.array(["a"])
     rows = PhotometryTable(
-        one, np.ones(1), np.array([flux]), np.array([error]), np.zeros(1, np.uint8), np.zeros(1, np.uint8)
+        names, np.ones(1), np.array([flux]), np.array([error]), np.zeros(1, np.uint8), np.zeros(1, np.uint8)
     )
-    assert len(assemble(Survey.ZTF, "s", {"object_id": one}, rows).observations) == 0
+    assert len(assemble(Survey.ZTF, "s", {"object_id": names}, rows).observations) == 0
 
 
 def test_taking_objects_takes_their_rows(toy: LabelledLightCurves) -> None:
@@ -52,12 +52,12 @@ def test_concatenating_halves_gives_the_whole(toy: LabelledLightCurves) -> None:
 
 
 def test_sets_of_different_surveys_are_not_mixed(toy: LabelledLightCurves) -> None:
-    one = np.array(["a"])
+    names = np.array(["a"])
     rows = PhotometryTable(
-        one, np.ones(1), np.ones(1), np.ones(1), np.zeros(1, np.uint8), np.zeros(1, np.uint8)
+        names, np.ones(1), np.ones(1), np.ones(1), np.zeros(1, np.uint8), np.zeros(1, np.uint8)
     )
     with pytest.raises(ValueError, match="passbands"):
-        concatenate([toy, assemble(Survey.LSST, "s", {"object_id": one}, rows)])
+        concatenate([toy, assemble(Survey.LSST, "s", {"object_id": names}, rows)])
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 6)), max_size=12))

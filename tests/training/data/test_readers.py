@@ -29,9 +29,9 @@ def test_snana_fits_rows_belong_to_their_objects(fixtures: Path) -> None:
         objects, rows = file[1].data, photometry[1].data
         assert curves.counts.tolist() == objects["NOBS"].tolist()
         # In this file PTROBS is right for the first four objects only: objects were cut out of it.
-        for one, (first, last) in {3: (187, 267), 4: (269, 336)}.items():
+        for index, (first, last) in {3: (187, 267), 4: (269, 336)}.items():
             np.testing.assert_allclose(
-                np.sort(curves.rows(one)["flux_njy"]),
+                np.sort(curves.rows(index)["flux_njy"]),
                 np.sort(rows["FLUXCAL"][first - 1 : last]) * FLUXCAL_TO_NJY,
                 rtol=1e-6,
             )
@@ -115,7 +115,7 @@ def test_a_plasticc_table_without_times_is_refused(tmp_path: Path) -> None:
         read_plasticc(path)
 
 
-def test_a_generic_table_takes_classes_from_itself_or_beside(tmp_path: Path) -> None:
+def test_a_generic_table_takes_classes_from_itself_or_a_table_of_objects(tmp_path: Path) -> None:
     path, objects = tmp_path / "x.csv", tmp_path / "objects.csv"
     path.write_text("object_id,mjd,band,mag,mag_err,class\nb,59001,g,19,0.1,TDE\na,59000,r,18,0.1,SN Ia\n")
     assert read_generic(path, Survey.ZTF).label.tolist() == ["TDE", "SN Ia"]

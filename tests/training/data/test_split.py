@@ -22,9 +22,9 @@ def test_every_beginning_of_the_pool_has_the_classes_in_proportion(seed: int, be
 
 def test_the_three_sets_of_a_split_share_no_object_and_differ_between_seeds() -> None:
     label = np.repeat(["a", "b"], [80, 20])
-    one, other = (stratified_split(label, pool=40, validation=20, test=None, seed=seed) for seed in (0, 1))
-    assert sorted(np.concatenate([one.pool, one.validation, one.test])) == list(range(100))
-    assert set(one.pool.tolist()) != set(other.pool.tolist())
+    first, other = (stratified_split(label, pool=40, validation=20, test=None, seed=seed) for seed in (0, 1))
+    assert sorted(np.concatenate([first.pool, first.validation, first.test])) == list(range(100))
+    assert set(first.pool.tolist()) != set(other.pool.tolist())
     with pytest.raises(InputError, match="100 labelled"):
         stratified_split(label, pool=90, validation=20, test=None, seed=0)
 

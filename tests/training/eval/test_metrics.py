@@ -72,8 +72,8 @@ def test_an_interval_holds_the_value_and_narrows_with_more_objects() -> None:
         generator = np.random.default_rng(1)
         truth = generator.integers(0, 2, count)
         score = np.clip(truth * 0.3 + generator.random(count) * 0.7, 0, 1)
-        found = bootstrap(macro_auroc, np.column_stack([1 - score, score]), truth, draws=200)
-        assert found.low <= found.value <= found.high
-        return found.high - found.low
+        interval = bootstrap(macro_auroc, np.column_stack([1 - score, score]), truth, draws=200)
+        assert interval.low <= interval.value <= interval.high
+        return interval.high - interval.low
 
     assert interval(2000) < interval(100) / 2

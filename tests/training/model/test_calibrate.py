@@ -19,14 +19,14 @@ def drawn(count: int, sharpness: float, seed: int = 0) -> tuple[np.ndarray, np.n
 def test_calibration_finds_each_bins_own_temperature() -> None:
     early, truth_early = drawn(20_000, 3.0, 1)
     late, truth_late = drawn(20_000, 0.5, 2)
-    found = fit_calibration(
+    calibration = fit_calibration(
         np.concatenate([early, late]),
         np.repeat([2, 50], 20_000),
         np.concatenate([truth_early, truth_late]),
         bins=(1, 10),
     )
-    assert found.temperature == pytest.approx((3.0, 0.5), rel=0.05)
-    probability = found.apply(early, np.full(len(early), 2))
+    assert calibration.temperature == pytest.approx((3.0, 0.5), rel=0.05)
+    probability = calibration.apply(early, np.full(len(early), 2))
     assert expected_calibration_error(probability, truth_early) < 0.015
     assert expected_calibration_error(softmax(early), truth_early) > 0.1
 
@@ -34,16 +34,16 @@ def test_calibration_finds_each_bins_own_temperature() -> None:
 def test_calibration_undoes_class_weights() -> None:
     logits, truth = drawn(30_000, 1.0)
     shifted = logits + np.array([2.0, 0.0, 0.0], np.float32)
-    found = fit_calibration(shifted, np.ones(len(truth), np.int64), truth, bins=(1,))
+    calibration = fit_calibration(shifted, np.ones(len(truth), np.int64), truth, bins=(1,))
     np.testing.assert_allclose(
-        found.apply(shifted, np.ones(len(truth), np.int64)), softmax(logits), atol=0.02
+        calibration.apply(shifted, np.ones(len(truth), np.int64)), softmax(logits), atol=0.02
     )
 
 
 def test_an_empty_bin_takes_its_neighbours_values() -> None:
     logits, truth = drawn(2_000, 2.0)
-    found = fit_calibration(logits, np.full(len(truth), 3), truth, bins=(1, 100))
-    assert found.temperature[1] == found.temperature[0]
+    calibration = fit_calibration(logits, np.full(len(truth), 3), truth, bins=(1, 100))
+    assert calibration.temperature[1] == calibration.temperature[0]
 
 
 def toy_steps(objects: int = 300, steps: int = 12) -> StepLogits:

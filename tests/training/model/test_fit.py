@@ -41,9 +41,9 @@ def weights(network: Network) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in network.state_dict().items()}
 
 
-def same(one: Network, two: Network) -> bool:
+def same(first: Network, second: Network) -> bool:
     return all(
-        np.array_equal(a, b) for a, b in zip(weights(one).values(), weights(two).values(), strict=True)
+        np.array_equal(a, b) for a, b in zip(weights(first).values(), weights(second).values(), strict=True)
     )
 
 

@@ -53,7 +53,7 @@ def read(path: Path) -> dict[str, object]:
     return content
 
 
-def test_a_bare_machine_makes_the_second_experiment_and_a_page_of_its_own(finished: Path) -> None:
+def test_a_bare_machine_makes_the_second_experiment_and_a_self_contained_page(finished: Path) -> None:
     summary = json.loads((finished / "results.json").read_text())
     (experiment,) = summary["experiments"]
     assert experiment["experiment"] == LSST
@@ -137,15 +137,15 @@ def test_a_base_of_another_survey_is_carried_over_input_by_input() -> None:
         base_columns=ztf.features.columns,
         members={"Ib/c": ("Ia", "II")},
     )
-    own, given_weights = network.state_dict(), base.state_dict()
+    weights, base_weights = network.state_dict(), base.state_dict()
     for index, name in enumerate(lsst.features.columns):
-        weight = own["gru.0.weight_ih_l0"][:, index]
+        weight = weights["gru.0.weight_ih_l0"][:, index]
         if name in ztf.features.columns:
-            place = ztf.features.columns.index(name)
-            assert bool((weight == given_weights["gru.0.weight_ih_l0"][:, place]).all())
-            assert own["input_scale"][index] == given_weights["input_scale"][place]
+            column = ztf.features.columns.index(name)
+            assert bool((weight == base_weights["gru.0.weight_ih_l0"][:, column]).all())
+            assert weights["input_scale"][index] == base_weights["input_scale"][column]
         else:
             assert not weight.any()
-    assert bool((own["gru.0.weight_hh_l0"] == given_weights["gru.0.weight_hh_l0"]).all())
-    wanted = given_weights["output.weight"][[ztf.classes.index("Ia"), ztf.classes.index("II")]].mean(dim=0)
-    np.testing.assert_allclose(own["output.weight"][1].numpy(), wanted.numpy(), rtol=1e-6)
+    assert bool((weights["gru.0.weight_hh_l0"] == base_weights["gru.0.weight_hh_l0"]).all())
+    wanted = base_weights["output.weight"][[ztf.classes.index("Ia"), ztf.classes.index("II")]].mean(dim=0)
+    np.testing.assert_allclose(weights["output.weight"][1].numpy(), wanted.numpy(), rtol=1e-6)

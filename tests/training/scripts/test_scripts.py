@@ -21,7 +21,7 @@ class Done(NamedTuple):
 
 
 def nightjar_train(*arguments: str | Path) -> Done:
-    """Run in this process: importing PyTorch anew for every test would take most of the time."""
+    """Run in this process: importing PyTorch again in every test would take most of the time."""
     out, err = io.StringIO(), io.StringIO()
     code = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -59,12 +59,12 @@ def test_help_of_the_module_lists_the_commands() -> None:
         assert name in done.stdout
 
 
-def test_data_says_of_each_set_whether_it_is_here_and_where_it_comes_from(tmp_path: Path) -> None:
+def test_data_lists_each_set_whether_it_is_here_and_its_source(tmp_path: Path) -> None:
     (tmp_path / "ztf_tde").mkdir()
     done = nightjar_train("data", "--data", tmp_path)
     assert done.returncode == 0
-    for one in CATALOGUE:
-        assert one.folder in done.stdout
+    for entry in CATALOGUE:
+        assert entry.folder in done.stdout
     assert "yes" in done.stdout
     assert "manyTDE" in done.stdout
 
@@ -77,8 +77,8 @@ def test_a_base_network_is_trained_from_a_simulation_and_logged(simulation: Path
     assert done.returncode == 0, done.stderr
     assert "macro AUROC" in done.stderr
     epochs = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
-    assert [one["epoch"] for one in epochs] == [0, 1]
-    assert all(one["loss"] > 0 for one in epochs)
+    assert [epoch["epoch"] for epoch in epochs] == [0, 1]
+    assert all(epoch["loss"] > 0 for epoch in epochs)
     configuration = json.loads((output / "config.json").read_text())
     assert (configuration["hidden"], configuration["epochs"], configuration["survey"]) == (8, 2, "ztf")
     assert '"hidden": 8' in done.stderr
@@ -95,7 +95,7 @@ def test_the_papers_network_is_selectable(simulation: Path, tmp_path: Path) -> N
     assert card["features"]["columns"] == ["wavelength", "paper_time", "paper_flux", "paper_flux_err"]
 
 
-def test_a_device_that_is_not_there_is_said_so(simulation: Path, tmp_path: Path) -> None:
+def test_an_unavailable_device_is_reported(simulation: Path, tmp_path: Path) -> None:
     done = nightjar_train("fit", "--simulation", simulation, "--output", tmp_path, "--device", "cuda:99")
     assert done.returncode == 2
     assert done.stderr.startswith("nightjar-train: --device cuda:99: ")

@@ -31,8 +31,8 @@ def assert_equal(a: SimulatedLightCurves, b: SimulatedLightCurves) -> None:
 
 def detections(sample: SimulatedLightCurves, index: int) -> NDArray[np.int64]:
     rows = np.arange(sample.offsets[index], sample.offsets[index + 1])
-    found: NDArray[np.int64] = rows[sample.kind[rows] == Kind.DETECTION]
-    return found
+    detected: NDArray[np.int64] = rows[sample.kind[rows] == Kind.DETECTION]
+    return detected
 
 
 def test_equal_seeds_give_equal_light_curves() -> None:
@@ -43,9 +43,9 @@ def test_equal_seeds_give_equal_light_curves() -> None:
 
 def test_the_number_of_processes_changes_nothing() -> None:
     recipe = make_recipe(Survey.LSST, 13, seed=4)
-    one = concatenate(list(generate(recipe)))
-    two = concatenate(list(generate(recipe, processes=2)))
-    assert_equal(one, two)
+    single = concatenate(list(generate(recipe)))
+    parallel = concatenate(list(generate(recipe, processes=2)))
+    assert_equal(single, parallel)
 
 
 @pytest.mark.parametrize("survey", [Survey.ZTF, Survey.LSST])
@@ -64,9 +64,9 @@ def test_light_curves_start_at_their_trigger_and_are_in_order(
 ) -> None:
     for sample in (ztf_sample, lsst_sample):
         for index in range(len(sample)):
-            found = detections(sample, index)
-            assert len(found) >= 3
-            assert sample.mjd_tai[found[0]] == sample.trigger_mjd_tai[index]
+            detected = detections(sample, index)
+            assert len(detected) >= 3
+            assert sample.mjd_tai[detected[0]] == sample.trigger_mjd_tai[index]
             rows = slice(sample.offsets[index], sample.offsets[index + 1])
             assert np.all(np.diff(sample.mjd_tai[rows]) >= 0)
             since = sample.mjd_tai[rows] - sample.trigger_mjd_tai[index]
@@ -81,7 +81,9 @@ def test_ztf_has_forced_photometry_of_every_exposure_and_limits_without_detectio
         rows = slice(ztf_sample.offsets[index], ztf_sample.offsets[index + 1])
         keys = list(zip(ztf_sample.mjd_tai[rows].tolist(), ztf_sample.band[rows].tolist(), strict=True))
         kind = ztf_sample.kind[rows]
-        by_kind = {each: [k for k, own in zip(keys, kind == each, strict=True) if own] for each in Kind}
+        by_kind = {
+            each: [k for k, matches in zip(keys, kind == each, strict=True) if matches] for each in Kind
+        }
         assert len(set(by_kind[Kind.FORCED])) == len(by_kind[Kind.FORCED])
         assert sorted(by_kind[Kind.DETECTION] + by_kind[Kind.UPPER_LIMIT]) == sorted(by_kind[Kind.FORCED])
         limits = kind == Kind.UPPER_LIMIT
@@ -112,7 +114,7 @@ def test_noise_is_as_large_as_its_error_and_detection_as_deep_as_the_visit() -> 
     assert empty.detected.mean() < 1e-3
     bright = measure(rng, ZTF, np.full(n, 1e6), band, depth)
     assert np.std(bright.flux_njy) / 1e6 == pytest.approx(ZTF.systematic, rel=0.2)
-    # Half of the sources at the threshold are found; a random loss of depth makes it a little less.
+    # Half of the sources at the threshold are detected; a random loss of depth makes it a little less.
     threshold_njy = ZTF.detection_snr / 5 * 10 ** (-0.4 * (20.5 - 31.4))
     at_threshold = measure(rng, ZTF, np.full(n, threshold_njy), band, depth)
     assert 0.25 < at_threshold.detected.mean() < 0.5

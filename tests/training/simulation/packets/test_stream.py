@@ -85,8 +85,8 @@ def test_ztf_packets_decode_to_the_last_thirty_days_of_the_light_curve(
                 rtol=1e-5,
             )
         forced = seen[seen["kind"] == Kind.FORCED]
-        own = kind == Kind.FORCED
-        known = dict(zip(mjd[own].round(6), ztf_sample.flux_njy[rows][own], strict=True))
+        forced_rows = kind == Kind.FORCED
+        known = dict(zip(mjd[forced_rows].round(6), ztf_sample.flux_njy[rows][forced_rows], strict=True))
         # One in a hundred fails and is left out.
         assert len(forced) >= 0.8 * np.sum(earlier & (kind == Kind.FORCED)) - 2
         for row in forced:

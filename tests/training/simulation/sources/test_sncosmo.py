@@ -73,9 +73,9 @@ def test_supernovae_ia_agree_with_sncosmo_to_0_02_mag(
     mwebv: float,
 ) -> None:
     environment = Environment.load(instrument(survey), data_dir)
-    one = (np.array([value]) for value in (redshift, mwebv, x1, c, MAGNITUDE_B))
+    arrays = (np.array([value]) for value in (redshift, mwebv, x1, c, MAGNITUDE_B))
     names = ("redshift", "mwebv", "x1", "c", "magnitude_b")
-    sources = TypeIa().sources(environment, **dict(zip(names, one, strict=True)))
+    sources = TypeIa().sources(environment, **dict(zip(names, arrays, strict=True)))
     days = np.arange(-12.0, 45.0) * (1 + redshift)
     position = environment.instrument.bands.index(band)
     ours = ab_magnitude(sources.flux_njy(0, days, position))
