@@ -16,7 +16,7 @@ RUN_STAMP := $(VENV)/.installed-to-run
 ALL_STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: vendor help install demo demo-packets test lint format audit-deps bench docs models reproduce constraints clean
+.PHONY: vendor help install demo demo-packets test lint format audit-deps bench client docs models reproduce constraints clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,11 @@ audit-deps: $(ALL_STAMP)  ## Check the pinned dependencies for known vulnerabili
 
 bench: $(ALL_STAMP)  ## Run all benchmarks, each with its baseline
 	$(BIN)/python -m tests.benchmarks all
+
+client: $(BIN)/python  ## Build the wheel of the Python client into dist/
+	@rm -rf build/client && mkdir -p build && cp -r service/client build/client
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist build/client
+	@ls dist/nightjar_client-*.whl
 
 docs: $(ALL_STAMP)  ## Regenerate the generated pages of docs/ and build the site into site/
 	$(BIN)/nightjar settings --markdown > docs/settings.md

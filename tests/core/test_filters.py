@@ -110,3 +110,15 @@ def test_a_filter_reads_back_as_it_was_stored() -> None:
     )
     for one in (full, spec(min_detections=3)):
         assert read_filter(orjson.loads(orjson.dumps(write_filter(one)))) == one
+
+
+def test_filters_are_stored_under_the_names_that_earlier_versions_read() -> None:
+    stored = orjson.loads(
+        b'{"name":"bright","criteria":{"surveys":["ztf"],"class_name":"Ia","min_probability":0.5,'
+        b'"since_mjd_tai":null,"until_mjd_tai":null,"min_detections":3,"min_magnitude":15.0,'
+        b'"max_magnitude":19.0,"cone":{"ra_deg":10.0,"dec_deg":-5.0,"radius_deg":0.5}},"rising":true,'
+        b'"stable_epochs":2,"first_time":true,"description":"Bright"}'
+    )
+    read = read_filter(stored)
+    assert (read.criteria.min_mag, read.criteria.max_mag) == (15.0, 19.0)
+    assert orjson.loads(orjson.dumps(write_filter(read))) == stored
