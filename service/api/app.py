@@ -20,9 +20,10 @@ from service.client.schemas.objects import StreamedResult
 from service.client.schemas.problems import Problem
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
+from service.core.models.info import ModelInfo
 from service.core.models.registry import ModelRegistry
 from service.core.ports.result_feed import ResultFeed
-from service.core.ports.store import ModelInfo, ObjectStore
+from service.core.ports.store import ObjectStore
 from service.settings import Settings
 
 __all__ = ["create_app"]

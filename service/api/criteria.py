@@ -109,5 +109,5 @@ def known_classes(registry: ModelRegistry) -> Mapping[str, str]:
     StoreUnavailableError
         The store does not answer.
     """
-    names: Sequence[str] = [name for model in registry.all() for _, name in model.classifier.classes]
+    names: Sequence[str] = [name for model in registry.all() for _, name in model.classes]
     return {name.lower(): name for name in names}

@@ -7,9 +7,7 @@ from typing import Any, TypeVar
 import orjson
 
 from service.archive.directory import make_directory, writing
-from service.core.alerts import Survey
-from service.core.ports.store import ModelInfo
-from service.core.records.encoding import Classifier
+from service.core.models.info import ModelInfo
 from service.core.search.filters import FilterSpec, read_filter, write_filter
 from service.errors import InputError
 
@@ -37,7 +35,10 @@ def write_models(directory: Path, models: Mapping[int, ModelInfo]) -> None:
         The file cannot be written, or an existing one cannot be read.
     """
     known = read_models(directory) | dict(models)
-    _write(directory / MODELS, [_model_as_json(known[digest]) for digest in sorted(known)])
+    _write(
+        directory / MODELS,
+        [{"digest": f"{digest:016x}", **known[digest].fields()} for digest in sorted(known)],
+    )
 
 
 def read_models(directory: Path) -> dict[int, ModelInfo]:
@@ -109,18 +110,5 @@ def _read(path: Path, read: Callable[[dict[str, Any]], Item]) -> list[Item]:
         raise InputError(f"{path} was not written by an export: {error}") from error
 
 
-def _model_as_json(model: ModelInfo) -> dict[str, Any]:
-    return {
-        "digest": f"{model.digest:016x}",
-        "survey": model.survey.value,
-        "name": model.classifier.name,
-        "version": model.classifier.version,
-        "feature_version": model.classifier.feature_version,
-        "classes": model.classifier.classes,
-    }
-
-
 def _read_model(value: dict[str, Any]) -> ModelInfo:
-    classes = tuple((int(number), str(name)) for number, name in value["classes"])
-    classifier = Classifier(value["name"], value["version"], value["feature_version"], classes)
-    return ModelInfo(int(value["digest"], 16), Survey(value["survey"]), classifier)
+    return ModelInfo.from_fields(int(value["digest"], 16), value)

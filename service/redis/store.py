@@ -15,7 +15,6 @@ The keys of the search index: `service.redis.index`.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict
 from datetime import timedelta
 from itertools import groupby
 from typing import Any, Self
@@ -27,8 +26,8 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from service.core.alerts import Survey
-from service.core.ports.store import ModelInfo, StateWrite, StoreUsage
-from service.core.records.encoding import Classifier
+from service.core.models.info import ModelInfo
+from service.core.ports.store import StateWrite, StoreUsage
 from service.core.state.layout import has_archived_rows
 from service.errors import SettingsError
 from service.redis.cluster import CLUSTER_SCHEMES, ClusterConnection
@@ -302,7 +301,7 @@ class RedisStore:
         model
             Named by stored classifications.
         """
-        value = orjson.dumps({"survey": model.survey, **asdict(model.classifier)})
+        value = orjson.dumps(model.fields())
         self._registered[f"{model.digest:016x}"] = value
         with translated(self._address):
             self._client.hset(MODELS_KEY, f"{model.digest:016x}", value)
@@ -311,7 +310,9 @@ class RedisStore:
         """Return all models ever registered, by digest."""
         with translated(self._address):
             stored = self._client.hgetall(MODELS_KEY)
-        models = (_read_model(int(field, 16), orjson.loads(value)) for field, value in stored.items())
+        models = (
+            ModelInfo.from_fields(int(field, 16), orjson.loads(value)) for field, value in stored.items()
+        )
         return {model.digest: model for model in models}
 
     def ping(self) -> None:
@@ -353,9 +354,3 @@ def _connection(url: str, access: Credentials, timeout_s: float) -> Connection:
         retry=Retry(NoBackoff(), 0),
     )
     return ServerConnection(client)
-
-
-def _read_model(digest: int, value: dict[str, Any]) -> ModelInfo:
-    classes = tuple((int(number), str(name)) for number, name in value["classes"])
-    classifier = Classifier(value["name"], value["version"], value["feature_version"], classes)
-    return ModelInfo(digest, Survey(value["survey"]), classifier)

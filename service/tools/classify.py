@@ -10,13 +10,12 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from service.core.abstention import light_curve_reasons
-from service.core.alerts import Kind, Survey
+from service.core.alerts import Kind, Survey, surveys_of_model
 from service.core.classification import Reason
 from service.core.classifier import ClassifiedBatch, LightCurveBatch, ObjectClassifier
 from service.core.models.bundle import Bundle
 from service.decoding.light_curve_table import LightCurveTable
 from service.errors import InputError
-from service.wiring.models import surveys_of_model
 
 __all__ = ["check_output", "check_survey", "classify_table", "write_table"]
 

@@ -97,7 +97,7 @@ class ArchiveImport:
             store.register_model(model)
         self.n_filters = put_filters(store, filters, replace=self.replace)
         self.n_filters_kept = len(filters) - self.n_filters
-        names = {digest: [name for _, name in model.classifier.classes] for digest, model in models.items()}
+        names = {digest: [name for _, name in model.classes] for digest, model in models.items()}
         for path in self._files:
             for objects in self._archive.objects(path, at_a_time=OBJECTS_PER_WRITE):
                 n_written = put_objects(

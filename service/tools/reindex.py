@@ -29,10 +29,7 @@ class Reindexer:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        names = {
-            digest: tuple(name for _, name in model.classifier.classes)
-            for digest, model in store.models().items()
-        }
+        names = {digest: model.class_names for digest, model in store.models().items()}
         self._class_names: ClassNames = lambda digest: names.get(digest, ())
         self._counts: Counter[str] = Counter(indexed=0, summaries_written=0, unreadable=0, entries_removed=0)
 

@@ -2,27 +2,18 @@
 
 from collections.abc import Mapping
 
-from service.core.alerts import Survey
+from service.core.alerts import Survey, model_survey
 from service.core.classifier import ObjectClassifier
 from service.core.models.bundle import Bundle, load_bundle
 from service.errors import SettingsError
 from service.settings import Settings
 
 __all__ = [
-    "MODEL_SURVEY",
     "load_bundles",
     "load_classifiers",
     "load_shadow_bundles",
     "shipped_model",
-    "surveys_of_model",
 ]
-
-MODEL_SURVEY: Mapping[Survey, Survey] = {
-    Survey.ZTF: Survey.ZTF,
-    Survey.LSST: Survey.LSST,
-    Survey.ELASTICC: Survey.LSST,
-}
-"""The survey whose model classifies each survey's light curves: ELAsTiCC simulates LSST's."""
 
 
 def load_bundles(settings: Settings) -> dict[Survey, Bundle]:
@@ -80,17 +71,6 @@ def load_classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:
     return {survey: by_digest[bundle.digest] for survey, bundle in bundles.items()}
 
 
-def surveys_of_model(model_survey: Survey) -> tuple[Survey, ...]:
-    """Return the surveys whose light curves a model classifies.
-
-    Parameters
-    ----------
-    model_survey
-        The survey on which the model was trained.
-    """
-    return tuple(survey for survey, trained_on in MODEL_SURVEY.items() if trained_on is model_survey)
-
-
 def shipped_model(survey: Survey) -> str:
     """Return the name of the shipped model that classifies a survey's light curves.
 
@@ -99,11 +79,11 @@ def shipped_model(survey: Survey) -> str:
     survey
         The survey of the light curves.
     """
-    return MODEL_SURVEY[survey].value
+    return model_survey(survey).value
 
 
 def _load(sources: Mapping[Survey, str]) -> dict[Survey, Bundle]:
     """Load bundles by the survey they were trained on, and return them by the survey they classify."""
     loaded = {source: load_bundle(source) for source in set(sources.values()) if source}
-    by_survey = {survey: sources[trained_on] for survey, trained_on in MODEL_SURVEY.items()}
+    by_survey = {survey: sources[model_survey(survey)] for survey in Survey}
     return {survey: loaded[source] for survey, source in by_survey.items() if source}

@@ -13,7 +13,7 @@ from service.kafka.group_offsets import GroupOffsets, committed_offsets, group_o
 from service.kafka.options import common_options, librdkafka_logger, producer_options
 from service.kafka.sink import KafkaSink
 from service.kafka.topic_admin import BROKERS_DEFAULT, TopicAdmin, TopicPlan
-from service.kafka.topic_ranges import RangeReader
+from service.kafka.topic_ranges import Isolation, RangeReader
 from service.kafka.topic_reader import TopicReader
 from service.kafka.topic_writer import TopicWriter
 from service.settings import Settings
@@ -81,17 +81,25 @@ class KafkaClients:
         """
         return TopicReader(self.options, topics, from_beginning=from_beginning)
 
-    def range_reader(self, ranges: Mapping[Partition, range], patience: timedelta) -> RangeReader:
+    def range_reader(
+        self,
+        ranges: Mapping[Partition, range],
+        timeout: timedelta,
+        *,
+        isolation: Isolation = "read_committed",
+    ) -> RangeReader:
         """Make a consumer that reads ranges of offsets once.
 
         Parameters
         ----------
         ranges
             Offsets to read of each partition.
-        patience
+        timeout
             Longest wait in which no record arrives.
+        isolation
+            Which records it returns.
         """
-        return RangeReader(self.options, ranges, patience)
+        return RangeReader(self.options, ranges, timeout, isolation=isolation)
 
     def ensure_topic(self, topic: str, partitions: int) -> bool:
         """Create a topic unless it exists, with the broker's default replication.

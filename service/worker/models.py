@@ -7,8 +7,9 @@ import structlog
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
 from service.core.models.bundle import Bundle
+from service.core.models.info import ModelInfo
 from service.core.models.registry import ModelRegistry
-from service.core.ports.store import ModelInfo, ObjectStore
+from service.core.ports.store import ObjectStore
 
 __all__ = ["WorkerModels"]
 

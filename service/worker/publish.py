@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from service.core.alerts import AlertBatch, RejectedMessage, Survey
 from service.core.classification import Classification
+from service.core.models.info import ModelInfo
 from service.core.ports.messages import Header, OutgoingMessage, SourceMessage
-from service.core.ports.store import ModelInfo
 from service.core.records.encoding import (
     AlertTimes,
-    Classifier,
     encode_avro,
     encode_elasticc,
     encode_json,
@@ -127,11 +126,10 @@ class Publisher:
             Every model that a result names, by digest.
         """
         alerts, results = batch.alerts, batch.results_in_order()
-        classifiers = {digest: model.classifier for digest, model in models.items()}
         times, headers = _alert_times(batch, alerts), _source_headers(batch.messages, alerts)
-        outgoing = self._native(alerts, results, classifiers, times, headers)
+        outgoing = self._native(alerts, results, models, times, headers)
         if self._to.desc:
-            outgoing += self._desc(alerts, results, classifiers, times, headers)
+            outgoing += self._desc(alerts, results, models, times, headers)
         outgoing += [
             self._dead_letter(batch.messages[rejected.message], rejected)
             for rejected in batch.decoded.rejected
@@ -140,7 +138,7 @@ class Publisher:
             outgoing,
             _consumed(batch),
             self._outcomes(batch, results),
-            _top_classes(alerts, results, classifiers),
+            _top_classes(alerts, results, models),
             _published_ms(alerts, times.published_ms),
         )
 
@@ -163,7 +161,7 @@ class Publisher:
         return self._native(
             chosen,
             [results[i] for i in index],
-            {digest: model.classifier for digest, model in models.items()},
+            models,
             _alert_times(batch, chosen),
             [headers[i] for i in index],
         )
@@ -172,12 +170,12 @@ class Publisher:
         self,
         alerts: AlertBatch,
         results: Sequence[Classification],
-        classifiers: Mapping[int, Classifier],
+        models: Mapping[int, ModelInfo],
         times: AlertTimes,
         headers: Sequence[list[Header]],
     ) -> list[OutgoingMessage]:
         encode = encode_avro if self._to.output_format is OutputFormat.AVRO else encode_json
-        values = encode(native_records(alerts, results, classifiers, times))
+        values = encode(native_records(alerts, results, models, times))
         return [
             OutgoingMessage(self._to.output, object_id.encode(), value, header)
             for object_id, value, header in zip(alerts.object_id, values, headers, strict=True)
@@ -187,11 +185,11 @@ class Publisher:
         self,
         alerts: AlertBatch,
         results: Sequence[Classification],
-        classifiers: Mapping[int, Classifier],
+        models: Mapping[int, ModelInfo],
         times: AlertTimes,
         headers: Sequence[list[Header]],
     ) -> list[OutgoingMessage]:
-        values = encode_elasticc(alerts, results, classifiers, times, self._to.service_version)
+        values = encode_elasticc(alerts, results, models, times, self._to.service_version)
         columns = zip(alerts.survey, alerts.object_id, values, headers, strict=True)
         return [
             OutgoingMessage(self._to.desc, object_id.encode(), value, header)
@@ -251,13 +249,13 @@ def _source_headers(messages: Sequence[SourceMessage], alerts: AlertBatch) -> li
 
 
 def _top_classes(
-    alerts: AlertBatch, results: Sequence[Classification], classifiers: Mapping[int, Classifier]
+    alerts: AlertBatch, results: Sequence[Classification], models: Mapping[int, ModelInfo]
 ) -> Counter[tuple[str, str, str]]:
     """Count the most probable classes of what was classified."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for survey, result in zip(alerts.survey, results, strict=True):
         if not result.reason:
-            model = classifiers[result.model]
+            model = models[result.model]
             top_class = model.classes[int(result.probability.argmax())][1]
             counts[survey, f"{model.name} {model.version}", top_class] += 1
     return counts

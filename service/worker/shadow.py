@@ -15,9 +15,10 @@ from service.core.alerts import AlertBatch, Survey, object_key
 from service.core.classification import Classification
 from service.core.classifier import ObjectClassifier
 from service.core.models.bundle import Bundle
+from service.core.models.info import ModelInfo
 from service.core.point_in_time import classify_at
 from service.core.ports.messages import OutgoingMessage
-from service.core.ports.store import ModelInfo, ObjectStore
+from service.core.ports.store import ObjectStore
 from service.core.state.shadow_history import add_results
 from service.worker.clock import Clock
 from service.worker.context import Batch

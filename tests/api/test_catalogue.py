@@ -7,7 +7,7 @@ import pytest
 
 from service.core.alerts import Survey
 from service.core.classifier import ObjectClassifier
-from service.core.ports.store import ModelInfo
+from service.core.models.info import ModelInfo
 from service.core.records.encoding import RecordSchema, record_schema
 from service.redis.store import RedisStore
 from tests.api.test_objects import get, problem
@@ -19,9 +19,7 @@ def test_models_are_those_workers_used_and_those_loaded_here(
     client: httpx.Client, store: RedisStore, classifiers: dict[Survey, ObjectClassifier]
 ) -> None:
     loaded = ModelInfo.of(classifiers[Survey.ZTF].bundle)
-    older = dataclasses.replace(
-        loaded, digest=7, classifier=dataclasses.replace(loaded.classifier, name="aaa", version="-1")
-    )
+    older = dataclasses.replace(loaded, digest=7, name="aaa", version="-1")
     store.register_model(older)
     models = {one["digest"]: one for one in get(client, "/v1/models")["models"]}
     assert not models["0000000000000007"]["loaded"]
@@ -30,8 +28,8 @@ def test_models_are_those_workers_used_and_those_loaded_here(
         "name": "random-ztf",
         "version": "0",
         "survey": "ztf",
-        "feature_version": loaded.classifier.feature_version,
-        "classes": [{"class_id": number, "class_name": name} for number, name in loaded.classifier.classes],
+        "feature_version": loaded.feature_version,
+        "classes": [{"class_id": number, "class_name": name} for number, name in loaded.classes],
         "loaded": True,
     }
     assert any(one["name"] == "random-lsst" for one in models.values())

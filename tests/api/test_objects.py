@@ -11,17 +11,19 @@ from redis import Redis
 from service.client.schemas.problems import Problem
 from service.core.alerts import Survey
 from service.core.classification import Reason
-from service.core.ports.store import ModelInfo
-from service.core.records.encoding import Classifier
+from service.core.models.info import ModelInfo
 from service.core.state.object_state import EMPTY_STATE
 from service.redis.store import RedisStore
 from tests.support.objects import START_MJD_TAI, abstention, classification, object_state, put
 
 KEY = "ztf:ZTF21abiuvdk"
 MODEL = ModelInfo(
-    digest=0x00AB_0000_0000_0001,
-    survey=Survey.ZTF,
-    classifier=Classifier("some-model", "2.1", 1, ((2222, "Ia"), (2224, "II"), (2224, "IIn"))),
+    0x00AB_0000_0000_0001,
+    Survey.ZTF,
+    "some-model",
+    "2.1",
+    1,
+    ((2222, "Ia"), (2224, "II"), (2224, "IIn")),
 )
 
 

@@ -12,8 +12,7 @@ from redis import Redis
 from service.client.schemas.objects import ObjectList
 from service.core.alerts import Survey
 from service.core.classification import Reason
-from service.core.ports.store import ModelInfo
-from service.core.records.encoding import Classifier
+from service.core.models.info import ModelInfo
 from service.core.sky import separation_deg
 from service.core.state.object_state import ObjectState
 from service.core.state.summary import INDEXED_FROM
@@ -32,9 +31,12 @@ from tests.support.objects import (
 CLASSES = ("Ia", "II", "TDE")
 MODELS = {
     survey: ModelInfo(
-        digest=0x1000 + place,
-        survey=survey,
-        classifier=Classifier(f"some-{survey.value}", "1.2", 1, tuple((2222, name) for name in CLASSES)),
+        0x1000 + place,
+        survey,
+        f"some-{survey.value}",
+        "1.2",
+        1,
+        tuple((2222, name) for name in CLASSES),
     )
     for place, survey in enumerate((Survey.ZTF, Survey.LSST))
 }

@@ -4,7 +4,7 @@ from dataclasses import replace
 import httpx
 
 from service.backoff import conflict_pause
-from service.core.ports.store import ModelInfo
+from service.core.models.info import ModelInfo
 from service.core.state.shadow_history import add_results
 from service.redis.store import RedisStore
 from tests.api.test_objects import KEY, get, problem

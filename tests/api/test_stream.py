@@ -16,8 +16,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 
 from service.api.app import create_app
 from service.core.alerts import Survey
-from service.core.ports.store import ModelInfo
-from service.core.records.encoding import Classifier
+from service.core.models.info import ModelInfo
 from service.core.search.criteria import Criteria
 from service.core.search.filters import FilterSpec
 from service.embedded.broker import Broker
@@ -33,9 +32,7 @@ from tests.support.results import CLASSES, DIGEST, Epoch, object_after, records_
 from tests.support.sse import Received, listening
 
 IA, II = (0.8, 0.1, 0.1), (0.1, 0.8, 0.1)
-MODEL = ModelInfo(
-    DIGEST, Survey.ZTF, Classifier("some-model", "2.1", 1, tuple((2222, name) for name in CLASSES))
-)
+MODEL = ModelInfo(DIGEST, Survey.ZTF, "some-model", "2.1", 1, tuple((2222, name) for name in CLASSES))
 N_CLIENTS = 500 if os.environ.get("NIGHTJAR_LONG_TESTS") else 40
 
 pytestmark = pytest.mark.anyio

@@ -16,15 +16,14 @@ from astropy.io.votable import parse_single_table
 
 from service.core.alerts import Kind, Survey
 from service.core.classification import Reason
-from service.core.ports.store import ModelInfo
-from service.core.records.encoding import Classifier
+from service.core.models.info import ModelInfo
 from service.decoding.light_curve_table import read_light_curve_table
 from service.redis.store import RedisStore
 from tests.api.test_objects import problem
 from tests.support.objects import abstention, classification, object_state, put
 
 KEY = "ztf:ZTF21abiuvdk"
-MODEL = ModelInfo(7, Survey.ZTF, Classifier("some-model", "2.1", 1, ((2222, "Ia"), (2224, "II"))))
+MODEL = ModelInfo(7, Survey.ZTF, "some-model", "2.1", 1, ((2222, "Ia"), (2224, "II")))
 HISTORY = [
     classification(1, 7, [0.25, 0.75], day=1),
     abstention(2, Reason.STAR, day=2),

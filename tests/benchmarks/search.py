@@ -19,8 +19,7 @@ from redis import Redis
 
 from service.api.app import create_app
 from service.core.alerts import Survey
-from service.core.ports.store import ModelInfo
-from service.core.records.encoding import Classifier
+from service.core.models.info import ModelInfo
 from service.core.search.criteria import Criteria
 from service.core.sky import Cone
 from service.core.state.summary import SUMMARY_COLUMNS, VERSION, Summaries, index_entries, read_summaries
@@ -152,8 +151,8 @@ def measure(n_objects: int) -> dict[str, Any]:
     """Fill a store and search it."""
     with EmbeddedRedis() as server, Redis.from_url(server.url) as client:
         store = RedisStore.connect(server.url, timeout=timedelta(seconds=30), expiry=timedelta(days=1))
-        classifier = Classifier("random", "1", 1, tuple((100, name) for name in CLASSES))
-        store.register_model(ModelInfo(DIGEST, Survey.ZTF, classifier))
+        classes = tuple((100, name) for name in CLASSES)
+        store.register_model(ModelInfo(DIGEST, Survey.ZTF, "random", "1", 1, classes))
         result: dict[str, Any] = {"objects": n_objects, **fill(store, client, n_objects)}
         result["plain_cone_ms"] = plain_ms(client)
         with serve(create_app(Settings(api_rate_hz=0), store, {})) as http:

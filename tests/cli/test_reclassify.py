@@ -14,7 +14,7 @@ from service.core.alerts import Survey
 from service.core.classification import Classification
 from service.core.classifier import ObjectClassifier
 from service.core.models.bundle import load_bundle
-from service.core.ports.store import ModelInfo
+from service.core.models.info import ModelInfo
 from service.core.state.shadow_history import read_histories
 from service.embedded.broker import Broker, create_topics
 from service.redis.store import RedisStore

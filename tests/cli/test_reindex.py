@@ -9,8 +9,7 @@ import pytest
 from redis import Redis
 
 from service.core.alerts import Survey
-from service.core.ports.store import ModelInfo
-from service.core.records.encoding import Classifier
+from service.core.models.info import ModelInfo
 from service.core.state.object_state import decode_state
 from service.redis.index import summary_key
 from service.redis.store import RedisStore
@@ -18,7 +17,7 @@ from service.tools.reindex import Reindexer
 from tests.support.command import nightjar
 from tests.support.objects import classification, object_state, put, put_all
 
-MODEL = ModelInfo(7, Survey.ZTF, Classifier("some-model", "2.1", 1, ((2222, "Ia"), (2224, "II"))))
+MODEL = ModelInfo(7, Survey.ZTF, "some-model", "2.1", 1, ((2222, "Ia"), (2224, "II")))
 KEYS = [f"ztf:ZTF21aaaaa{a}{b}" for a in "abc" for b in "abcdefg"]
 
 

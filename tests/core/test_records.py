@@ -15,9 +15,9 @@ from jsonschema import Draft202012Validator
 
 from service.core.alerts import OBSERVATION, AlertBatch, Survey
 from service.core.classification import Classification, Reason
+from service.core.models.info import ModelInfo
 from service.core.records.encoding import (
     AlertTimes,
-    Classifier,
     RecordSchema,
     encode_avro,
     encode_elasticc,
@@ -28,7 +28,11 @@ from service.core.records.encoding import (
 )
 
 MODEL = 0x1234_5678_9ABC_DEF0
-CLASSIFIERS = {MODEL: Classifier("ztf", "0.3", 1, ((2222, "Ia"), (2223, "Ib"), (2223, "Ic"), (2243, "TDE")))}
+MODELS = {
+    MODEL: ModelInfo(
+        MODEL, Survey.ZTF, "ztf", "0.3", 1, ((2222, "Ia"), (2223, "Ib"), (2223, "Ic"), (2243, "TDE"))
+    )
+}
 CANDID = 3_367_139_732_915_010_140  # beyond the 53 bits of a double
 
 
@@ -78,12 +82,12 @@ def read_avro(body: bytes, name: RecordSchema) -> Any:
 
 
 def elasticc(result: Classification, batch: AlertBatch | None = None) -> Any:
-    (body,) = encode_elasticc(batch or alerts(), [result], CLASSIFIERS, times(), "1.2.3")
+    (body,) = encode_elasticc(batch or alerts(), [result], MODELS, times(), "1.2.3")
     return read_avro(body, RecordSchema.ELASTICC)
 
 
 def test_native_record_has_every_field_of_a_classified_alert() -> None:
-    (record,) = map(orjson.loads, encode_json(native_records(alerts(), [classified()], CLASSIFIERS, times())))
+    (record,) = map(orjson.loads, encode_json(native_records(alerts(), [classified()], MODELS, times())))
 
     assert record == {
         "schema_version": "1.0",
@@ -115,13 +119,13 @@ def test_native_record_has_every_field_of_a_classified_alert() -> None:
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason])
 def test_abstention_names_its_reason_and_has_no_classes(reason: Reason) -> None:
-    (record,) = native_records(alerts(), [abstained(reason)], CLASSIFIERS, times())
+    (record,) = native_records(alerts(), [abstained(reason)], MODELS, times())
 
     assert (record["status"], record["reason"], record["classifications"]) == ("abstained", reason.label, [])
 
 
 def test_survey_without_a_model_has_no_classifier() -> None:
-    (record,) = native_records(alerts(), [abstained(Reason.NO_MODEL, model=0)], CLASSIFIERS, times())
+    (record,) = native_records(alerts(), [abstained(Reason.NO_MODEL, model=0)], MODELS, times())
 
     assert record["classifier"] is None
 
@@ -132,13 +136,13 @@ def test_json_fits_the_json_schema(survey: Survey, result: Classification) -> No
     batch = alerts(survey=survey, ra_deg=np.array([np.nan]))
     validator = Draft202012Validator(record_schema(RecordSchema.NATIVE_JSON))
 
-    (body,) = encode_json(native_records(batch, [result], CLASSIFIERS, times(published_ms=-1)))
+    (body,) = encode_json(native_records(batch, [result], MODELS, times(published_ms=-1)))
 
     assert list(validator.iter_errors(orjson.loads(body))) == []
 
 
 def test_json_schema_refuses_an_abstention_with_classes() -> None:
-    (record,) = map(orjson.loads, encode_json(native_records(alerts(), [classified()], CLASSIFIERS, times())))
+    (record,) = map(orjson.loads, encode_json(native_records(alerts(), [classified()], MODELS, times())))
 
     broken = record | {"status": "abstained"}
 
@@ -147,7 +151,7 @@ def test_json_schema_refuses_an_abstention_with_classes() -> None:
 
 @pytest.mark.parametrize("result", [classified(), abstained()])
 def test_avro_holds_what_json_holds(result: Classification) -> None:
-    records = native_records(alerts(), [result], CLASSIFIERS, times())
+    records = native_records(alerts(), [result], MODELS, times())
     (as_json,), (as_avro,) = encode_json(records), encode_avro(records)
     header = single_object_header()
 
@@ -166,7 +170,7 @@ def test_avro_holds_what_json_holds(result: Classification) -> None:
 
 def test_probabilities_in_json_read_back_as_the_same_float32() -> None:
     result = classified([1 / 3, 1 / 7, 1e-30, 0.1])
-    (record,) = map(orjson.loads, encode_json(native_records(alerts(), [result], CLASSIFIERS, times())))
+    (record,) = map(orjson.loads, encode_json(native_records(alerts(), [result], MODELS, times())))
 
     read = np.array([entry["probability"] for entry in record["classifications"]], np.float32)
 
@@ -176,7 +180,7 @@ def test_probabilities_in_json_read_back_as_the_same_float32() -> None:
 def test_same_classification_gives_the_same_bytes_but_for_the_time_of_arrival() -> None:
     def body(ingested_ms: int) -> bytes:
         (encoded,) = encode_json(
-            native_records(alerts(), [classified()], CLASSIFIERS, times(ingested_ms=ingested_ms))
+            native_records(alerts(), [classified()], MODELS, times(ingested_ms=ingested_ms))
         )
         return encoded
 
@@ -187,7 +191,7 @@ def test_same_classification_gives_the_same_bytes_but_for_the_time_of_arrival() 
 def test_elasticc_schema_reads_what_desc_reads(shared: Path) -> None:
     path = shared / "alerts/elasticc/schema/0.9.1/elasticc.v0_9_1.brokerClassification.avsc"
     theirs = load_schema(str(path))
-    (body,) = encode_elasticc(alerts(), [classified()], CLASSIFIERS, times(), "1.2.3")
+    (body,) = encode_elasticc(alerts(), [classified()], MODELS, times(), "1.2.3")
 
     read = fastavro.schemaless_reader(BytesIO(body), theirs, None)
 
@@ -213,7 +217,7 @@ def test_elasticc_abstention_is_not_classified_with_certainty() -> None:
 
 
 def test_elasticc_publish_time_falls_back_to_the_time_of_arrival() -> None:
-    (body,) = encode_elasticc(alerts(), [classified()], CLASSIFIERS, times(published_ms=-1), "1")
+    (body,) = encode_elasticc(alerts(), [classified()], MODELS, times(published_ms=-1), "1")
 
     answer = read_avro(body, RecordSchema.ELASTICC)
 

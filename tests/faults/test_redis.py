@@ -85,7 +85,7 @@ def test_objects_of_a_redis_that_lost_its_data_are_rebuilt_from_packets(
 def stored_models(url: str) -> set[str]:
     store = RedisStore.connect(url, timeout=timedelta(seconds=5), expiry=timedelta(days=1))
     try:
-        return {model.classifier.name for model in store.models().values()}
+        return {model.name for model in store.models().values()}
     finally:
         store.close()
 

@@ -11,8 +11,8 @@ import pytest
 from redis import Redis
 
 from service.core.alerts import OBSERVATION, Survey
-from service.core.ports.store import ModelInfo, StateWrite
-from service.core.records.encoding import Classifier
+from service.core.models.info import ModelInfo
+from service.core.ports.store import StateWrite
 from service.core.state.checkpoint import initial_checkpoints
 from service.core.state.layout import next_counter
 from service.core.state.object_state import (
@@ -336,9 +336,12 @@ def test_server_that_does_not_speak_redis_is_an_outage() -> None:
 
 
 MODEL = ModelInfo(
-    digest=0x0123456789ABCDEF,
-    survey=Survey.ZTF,
-    classifier=Classifier("nightjar-ztf", "1.0", 3, ((2222, "Ia"), (2223, "Ib/c"))),
+    0x0123456789ABCDEF,
+    Survey.ZTF,
+    "nightjar-ztf",
+    "1.0",
+    3,
+    ((2222, "Ia"), (2223, "Ib/c")),
 )
 
 

@@ -81,5 +81,5 @@ def put_all(store: ObjectStore, states: Mapping[str, ObjectState]) -> None:
     if not all(store.save(writes)):
         raise RuntimeError("an object was written by somebody else")
     models = store.models()
-    names = {digest: tuple(name for _, name in one.classifier.classes) for digest, one in models.items()}
+    names = {digest: tuple(name for _, name in one.classes) for digest, one in models.items()}
     store.index.add(index_entries(list(states), summaries, lambda digest: names.get(digest, ())))

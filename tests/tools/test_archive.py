@@ -24,8 +24,7 @@ from service.archive.files import night_of
 from service.cli.app import main
 from service.core.alerts import OBSERVATION, Survey
 from service.core.classification import Classification, Reason
-from service.core.ports.store import ModelInfo
-from service.core.records.encoding import Classifier
+from service.core.models.info import ModelInfo
 from service.core.search.criteria import Criteria
 from service.core.search.filters import FilterSpec
 from service.core.sky import Cone
@@ -44,8 +43,8 @@ NOW_MS = round(datetime.now(UTC).timestamp() * 1000)
 
 CLASSES = tuple((2200 + number, name) for number, name in enumerate(("Ia", "II", "TDE", "AGN")))
 MODELS = [
-    ModelInfo(7, Survey.ZTF, Classifier("small", "1.0", 3, CLASSES[:2])),
-    ModelInfo(2**64 - 1, Survey.LSST, Classifier("large", "2.0", 3, CLASSES)),
+    ModelInfo(7, Survey.ZTF, "small", "1.0", 3, CLASSES[:2]),
+    ModelInfo(2**64 - 1, Survey.LSST, "large", "2.0", 3, CLASSES),
 ]
 FILTERS = [
     FilterSpec("young-ia", Criteria(class_name="Ia", min_probability=0.8), first_time=True),
@@ -99,7 +98,7 @@ def any_state(random: np.random.Generator) -> ObjectState:
     history = History()
     for place in random.permutation(len(MODELS))[: random.integers(0, 3)]:
         model = MODELS[place]
-        n_classes = len(model.classifier.classes)
+        n_classes = len(model.classes)
         made = [any_result(random, model.digest, n_classes) for _ in range(random.integers(1, 4))]
         # A short memory keeps the room of the larger model whose results it has dropped.
         history = history.appended(made, limit=3)
@@ -136,7 +135,7 @@ def any_result(random: np.random.Generator, model: int, n_classes: int) -> Class
 
 def aside(random: np.random.Generator, one: StoredObject, model: ModelInfo) -> StoredObject:
     """Shadow results of an object: a history and nothing else."""
-    made = [any_result(random, model.digest, len(model.classifier.classes)) for _ in range(2)]
+    made = [any_result(random, model.digest, len(model.classes)) for _ in range(2)]
     state = dataclasses.replace(EMPTY_STATE, counter=1, history=History().appended(made, limit=3))
     return StoredObject(one.key, state, one.expires_at_ms + 10**6)
 
@@ -147,7 +146,7 @@ def full() -> Iterator[EmbeddedRedis]:
     random = np.random.default_rng(11)
     with EmbeddedRedis() as server:
         store = connect(server.url)
-        names = {model.digest: [name for _, name in model.classifier.classes] for model in MODELS}
+        names = {model.digest: [name for _, name in model.classes] for model in MODELS}
         for model in MODELS:
             store.register_model(model)
         for start in range(0, N_OBJECTS, 1000):

@@ -120,7 +120,7 @@ def test_answers_of_the_shadow_are_kept_beside_the_objects(
     histories = read_histories(objects.for_model(digest), [object_key(Survey.ZTF, name) for name in names])
     kept = {(name, one.alert_id) for name, history in zip(names, histories, strict=True) for one in history}
     assert kept == {(record["object_id"], record["alert_id"]) for record in published}
-    assert objects.models()[digest].classifier.name == "ztf-next"
+    assert objects.models()[digest].name == "ztf-next"
     objects.close()
 
 

@@ -8,14 +8,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.core.alerts import Kind, Survey
+from service.core.photometry import DETECTION_SIGMA
+from service.core.times import TAI_MINUS_UTC_DAYS
 from service.decoding.light_curve_table import magnitude_to_flux, read_table
 from service.errors import InputError
-from training.data.light_curves import UTC_TO_TAI_DAYS, LabelledLightCurves, PhotometryTable, assemble
+from training.data.light_curves import LabelledLightCurves, PhotometryTable, assemble
 from training.data.tables import column_numbers, column_text
 
 __all__ = ["read_alerce"]
-
-LIMIT_SNR = 5.0  # of ``diffmaglim``
 
 
 def read_alerce(
@@ -54,7 +54,7 @@ def _detections(path: Path) -> tuple[NDArray[Any], ...]:
 def _limits(path: Path) -> tuple[NDArray[Any], ...]:
     table = _columns(path, "oid", "mjd", "fid", "diffmaglim")
     limit, _ = magnitude_to_flux(column_numbers(table, "diffmaglim"), np.zeros(table.num_rows))
-    return _common(table, np.zeros(table.num_rows), limit / LIMIT_SNR, Kind.UPPER_LIMIT)
+    return _common(table, np.zeros(table.num_rows), limit / DETECTION_SIGMA, Kind.UPPER_LIMIT)
 
 
 def _common(
@@ -63,7 +63,7 @@ def _common(
     """Return the columns of `PhotometryTable`, in its order."""
     # ZTF numbers g, r, i as 1, 2, 3, as `Band` does.
     band = column_numbers(table, "fid").astype(np.uint8)
-    mjd = column_numbers(table, "mjd") + UTC_TO_TAI_DAYS
+    mjd = column_numbers(table, "mjd") + TAI_MINUS_UTC_DAYS
     return column_text(table, "oid"), mjd, flux, error, band, np.full(len(flux), kind, dtype=np.uint8)
 
 

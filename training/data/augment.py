@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Band, Observations
+from service.core.photometry import DETECTION_SIGMA
 from training.data.light_curves import LabelledLightCurves
 
 __all__ = ["Augmentation", "augment"]
 
-ALERT_SNR = 5.0  # the surveys' own threshold
 NO_BAND = 255
 
 
@@ -59,7 +59,7 @@ class Augmentation:
     thin: float = 0.5
     band_drop: float = 0.03
     zero_point_mag: float = 0.03
-    snr: float = 5.0
+    snr: float = DETECTION_SIGMA
     shallow: float = 0.0
 
 
@@ -89,7 +89,7 @@ def augment(
     stretch = np.exp(generator.normal(0.0, augmentation.stretch, count))
     since_first = rows["mjd_tai"] - first_mjd[owner]
     shallow = generator.random(count) < augmentation.shallow
-    limit = np.where(shallow, np.maximum(augmentation.snr, ALERT_SNR), augmentation.snr)
+    limit = np.where(shallow, np.maximum(augmentation.snr, DETECTION_SIGMA), augmentation.snr)
     keep = rows["flux_njy"] > limit[owner] * rows["flux_err_njy"]
     keep &= generator.random(len(rows)) >= (augmentation.drop * generator.random(count))[owner]
     keep &= ~_missed_nights(rows, owner, count, augmentation, generator)

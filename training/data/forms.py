@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Kind
+from service.core.photometry import DETECTION_SIGMA
 from training.data.light_curves import LabelledLightCurves
 
 __all__ = ["detections_around_peak", "merge_same_objects", "same_object_groups", "stratified_folds"]
 
-DETECTION_SNR = 5.0
 DAYS_BEFORE_PEAK = 100.0
 DAYS_AFTER_PEAK = 250.0
 MATCH_ARCSEC = 3.0
@@ -22,7 +22,9 @@ MATCH_ARCSEC = 3.0
 SAME_EXPOSURE_DAYS = 20.0 / 86400.0
 
 
-def detections_around_peak(curves: LabelledLightCurves, *, snr: float = DETECTION_SNR) -> LabelledLightCurves:
+def detections_around_peak(
+    curves: LabelledLightCurves, *, snr: float = DETECTION_SIGMA
+) -> LabelledLightCurves:
     """Return the positive detections within -100..+250 d of the brightest; empty objects are dropped.
 
     Parameters

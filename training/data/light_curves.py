@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from service.core.alerts import OBSERVATION, Kind, Observations, Survey
 
 __all__ = [
-    "UTC_TO_TAI_DAYS",
     "Columns",
     "LabelledLightCurves",
     "PhotometryTable",
@@ -21,9 +20,6 @@ __all__ = [
 ]
 
 Columns = Mapping[str, NDArray[Any]]
-
-# TAI - UTC has been 37 s since 2017 (IERS Bulletin C 52); every data set read here is younger.
-UTC_TO_TAI_DAYS = 37.0 / 86400.0
 
 
 @dataclass(frozen=True, slots=True)

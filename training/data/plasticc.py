@@ -8,10 +8,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.core.alerts import Survey
+from service.core.photometry import DETECTION_SIGMA
 from service.decoding.light_curve_table import BAND_OF_NAME, read_table
 from service.errors import InputError
 from training.data.light_curves import LabelledLightCurves, PhotometryTable, assemble, detection_kinds
-from training.data.snana import DETECTION_SNR, FLUXCAL_TO_NJY
+from training.data.snana import FLUXCAL_TO_NJY
 from training.data.tables import column_numbers, column_text
 
 __all__ = ["PLASTICC_TARGETS", "read_plasticc"]
@@ -77,7 +78,7 @@ def read_plasticc(light_curves: Path, metadata: Path | None = None) -> LabelledL
     flux = column_numbers(table, _find(light_curves, table, (flux_name,))) * unit
     error = column_numbers(table, _find(light_curves, table, (error_name,))) * unit
     flag = next((name for name in ("detected_bool", "detected") if name in table.column_names), None)
-    detected = column_numbers(table, flag) == 1 if flag else np.abs(flux) > DETECTION_SNR * error
+    detected = column_numbers(table, flag) == 1 if flag else np.abs(flux) > DETECTION_SIGMA * error
     rows = PhotometryTable(
         object_id=identity,
         mjd_tai=column_numbers(table, _find(light_curves, table, _TIME)),

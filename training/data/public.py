@@ -12,9 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.core.alerts import Kind, Survey
+from service.core.times import TAI_MINUS_UTC_DAYS
 from service.decoding.light_curve_table import BAND_OF_NAME, magnitude_to_flux, read_table
 from training.data.light_curves import (
-    UTC_TO_TAI_DAYS,
     LabelledLightCurves,
     PhotometryTable,
     assemble,
@@ -161,7 +161,7 @@ def _rows(
     bands = np.array([BAND_OF_NAME[str(name)] for name in names], dtype=np.uint8)
     return PhotometryTable(
         object_id=column_text(table, "object_id"),
-        mjd_tai=column_numbers(table, time) + (UTC_TO_TAI_DAYS if utc else 0.0),
+        mjd_tai=column_numbers(table, time) + (TAI_MINUS_UTC_DAYS if utc else 0.0),
         flux_njy=flux,
         flux_err_njy=flux_err,
         band=bands[codes],

@@ -9,6 +9,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from service.core.alerts import Survey
+from service.core.photometry import DETECTION_SIGMA
 from service.decoding.light_curve_table import BAND_OF_NAME
 from service.errors import InputError
 from training.data.light_curves import (
@@ -19,13 +20,12 @@ from training.data.light_curves import (
     detection_kinds,
 )
 
-__all__ = ["DETECTION_SNR", "FLUXCAL_TO_NJY", "read_snana_fits", "read_snana_text"]
+__all__ = ["FLUXCAL_TO_NJY", "read_snana_fits", "read_snana_text"]
 
 # FLUXCAL has AB zero point 27.5, nJy has 31.4.
 FLUXCAL_TO_NJY = 10.0 ** (0.4 * (31.4 - 27.5))
 # MJD of the row that ends a light curve in a PHOT table.
 END_OF_LIGHT_CURVE = -777.0
-DETECTION_SNR = 5.0
 # PHOTFLAG bit of a detection in SNANA's alert-like simulations (PLAsTiCC, ELAsTiCC).
 DETECTION_FLAG = 4096
 
@@ -57,7 +57,7 @@ def read_snana_fits(head: Path, survey: Survey) -> LabelledLightCurves:
     flux = rows["FLUXCAL"][index].astype(np.float64) * FLUXCAL_TO_NJY
     error = rows["FLUXCALERR"][index].astype(np.float64) * FLUXCAL_TO_NJY
     flagged = _flagged(rows)[index]
-    detected = flagged if flagged.any() else np.abs(flux) > DETECTION_SNR * error
+    detected = flagged if flagged.any() else np.abs(flux) > DETECTION_SIGMA * error
     bands = _bands(_text(rows[_band_column(rows)][index]), photometry)
     columns = {
         "object_id": identity,
@@ -120,7 +120,7 @@ def _text_object(path: Path, survey: Survey) -> LabelledLightCurves:
         "ra_deg": np.array([_header_number(header, "RA")]),
         "dec_deg": np.array([_header_number(header, "DECL")]),
     }
-    detected = np.abs(flux) > DETECTION_SNR * error
+    detected = np.abs(flux) > DETECTION_SIGMA * error
     mjd = np.array(columns["MJD"], dtype=np.float64)
     bands = _bands(np.array(columns[band]), path)
     rows = PhotometryTable(np.full(len(mjd), identity), mjd, flux, error, bands, detection_kinds(detected))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Survey
+from service.core.photometry import DETECTION_SIGMA
 from service.decoding.light_curve_table import read_light_curve_table, read_table
 from service.errors import InputError
 from training.data.light_curves import LabelledLightCurves
@@ -14,7 +15,7 @@ __all__ = ["column_numbers", "column_text", "read_generic"]
 
 
 def read_generic(
-    path: Path, survey: Survey, *, objects: Path | None = None, detection_snr: float = 5.0
+    path: Path, survey: Survey, *, objects: Path | None = None, detection_snr: float = DETECTION_SIGMA
 ) -> LabelledLightCurves:
     """Read one row per observation, with classes in the same file or in a table of objects.
 

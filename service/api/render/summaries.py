@@ -25,7 +25,7 @@ def class_names(registry: ModelRegistry) -> ClassNames:
 
     def names(digest: int) -> tuple[str, ...]:
         model = registry.find(digest)
-        return tuple(name for _, name in model.classifier.classes) if model else ()
+        return model.class_names if model else ()
 
     return names
 

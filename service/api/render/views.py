@@ -22,9 +22,9 @@ from service.client.schemas.objects import (
 )
 from service.core.alerts import BAND_NAMES, Kind, Observations, Survey, object_key
 from service.core.classification import Classification, Reason
+from service.core.models.info import ModelInfo
 from service.core.models.registry import ModelRegistry
 from service.core.photometry import DETECTION_SIGMA, magnitude_of_flux_njy
-from service.core.ports.store import ModelInfo
 from service.core.state.history import History
 from service.core.state.object_state import ObjectState
 
@@ -196,9 +196,9 @@ def classifier_of(model: ModelInfo) -> Classifier:
 def classifier_fields(model: ModelInfo) -> dict[str, Any]:
     """Return ``classifier`` for a model, ready for JSON."""
     return {
-        "name": model.classifier.name,
-        "version": model.classifier.version,
-        "feature_version": model.classifier.feature_version,
+        "name": model.name,
+        "version": model.version,
+        "feature_version": model.feature_version,
         "digest": f"{model.digest:016x}",
     }
 
@@ -216,8 +216,8 @@ def class_vector(
         float32, shape (n_classes,), as in `Classification`.
     """
     names: Sequence[tuple[int | None, str | None]] = [(None, None)] * len(probability)
-    if model is not None and len(model.classifier.classes) == len(probability):
-        names = model.classifier.classes
+    if model is not None and len(model.classes) == len(probability):
+        names = model.classes
     return [
         ClassProbability(class_id=number, class_name=name, probability=calibrated, raw_probability=raw)
         for (number, name), calibrated, raw in zip(

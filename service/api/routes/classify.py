@@ -16,13 +16,13 @@ from service.core.alerts import BAND_NAMES, OBSERVATION, Kind, Observations, Sur
 from service.core.classification import Reason
 from service.core.classifier import LightCurveBatch, ObjectClassifier
 from service.core.lightcurve.merge import canonical, one_per_exposure
+from service.core.models.info import ModelInfo
 from service.core.photometry import (
     DETECTION_SIGMA,
     flux_njy_of_magnitude,
     noise_njy_of_limit,
     relative_error_of_magnitude,
 )
-from service.core.ports.store import ModelInfo
 from service.core.times import TAI_MINUS_UTC_DAYS
 
 __all__ = ["router"]

@@ -10,7 +10,7 @@ from service.api.caching import IfNoneMatch, with_etag
 from service.api.context import ContextDependency
 from service.api.problems import ProblemError, ProblemType, documented
 from service.client.schemas.models import Model, ModelClass, ModelList, Schema, SchemaList
-from service.core.ports.store import ModelInfo
+from service.core.models.info import ModelInfo
 from service.core.records.encoding import RecordSchema, record_schema
 
 __all__ = ["router"]
@@ -76,13 +76,13 @@ async def get_schema(
 
 
 def _model(model: ModelInfo, *, is_loaded: bool) -> Model:
-    classes = [ModelClass(class_id=number, class_name=name) for number, name in model.classifier.classes]
+    classes = [ModelClass(class_id=number, class_name=name) for number, name in model.classes]
     return Model(
         digest=f"{model.digest:016x}",
-        name=model.classifier.name,
-        version=model.classifier.version,
+        name=model.name,
+        version=model.version,
         survey=model.survey.value,
-        feature_version=model.classifier.feature_version,
+        feature_version=model.feature_version,
         classes=classes,
         loaded=is_loaded,
     )

@@ -39,7 +39,7 @@ def audit(
     clients = kafka_clients(settings, brokers)
     patience, since_ms = duration(wait, "--wait"), unix_ms(since, "--since")
     with stage_bars(Console(stderr=True)) as stage:
-        result = Auditor(settings, clients.options, patience, since_ms, max_examples, stage).run()
+        result = Auditor(settings, clients, patience, since_ms, max_examples, stage).run()
     if json:
         sys.stdout.write(orjson.dumps(result.as_record(), option=orjson.OPT_INDENT_2).decode() + "\n")
     else:

@@ -14,7 +14,8 @@ from service.cli.progress import progress_bar
 from service.cli.signals import interrupt_on_signals
 from service.core.classifier import ObjectClassifier
 from service.core.models.bundle import load_bundle
-from service.core.ports.store import ModelInfo, ObjectStore
+from service.core.models.info import ModelInfo
+from service.core.ports.store import ObjectStore
 from service.errors import InputError
 from service.settings import Settings, read_settings
 from service.tools.reclassify.results import ResultStore, ShadowResults, TopicResults

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from service.core.ports.store import ModelInfo, ObjectStore
+from service.core.models.info import ModelInfo
+from service.core.ports.store import ObjectStore
 
 __all__ = ["ModelRegistry"]
 
@@ -49,7 +50,7 @@ class ModelRegistry:
     def class_names(self, digest: int) -> tuple[str, ...]:
         """Return the names of a known model's classes, without asking the store; empty for an unknown one."""
         model = self._known.get(digest)
-        return () if model is None else tuple(name for _, name in model.classifier.classes)
+        return () if model is None else model.class_names
 
     def all(self) -> list[ModelInfo]:
         """Return every model ever registered, and those loaded here, by survey, name and version.
@@ -62,7 +63,7 @@ class ModelRegistry:
         self.refresh()
         return sorted(
             self._known.values(),
-            key=lambda model: (model.survey, model.classifier.name, model.classifier.version),
+            key=lambda model: (model.survey, model.name, model.version),
         )
 
     def register(self) -> None:

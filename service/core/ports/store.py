@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol
 
 from service.core.alerts import Survey
-from service.core.models.bundle import Bundle
-from service.core.records.encoding import Classifier
+from service.core.models.info import ModelInfo
 from service.core.search.criteria import ObjectIndex
 from service.core.search.filters import FilterStore
 
-__all__ = ["ModelInfo", "ObjectStore", "StateWrite", "StoreUsage"]
+__all__ = ["ObjectStore", "StateWrite", "StoreUsage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +38,6 @@ class StateWrite:
     replaces: bytes | None
     summary: bytes = b""
     archived_rows: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """A model that some worker has used; a stored classification names it by its digest.
-
-    Attributes
-    ----------
-    digest
-        First 8 bytes of the bundle's digest, as in `service.core.classification.Classification.model`.
-    survey
-        The survey whose light curves it was trained on.
-    classifier
-        Its name, version and classes.
-    """
-
-    digest: int
-    survey: Survey
-    classifier: Classifier
-
-    @classmethod
-    def of(cls, bundle: Bundle) -> Self:
-        """Return what the store keeps of a loaded model."""
-        classes = tuple(zip(bundle.class_ids, bundle.class_names, strict=True))
-        classifier = Classifier(bundle.name, bundle.version, bundle.feature_version, classes)
-        return cls(bundle.digest, bundle.survey, classifier)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from service.core.alerts import BAND_NAMES, AlertBatch
 from service.core.classification import Classification, Reason
+from service.core.models.info import ModelInfo
 from service.core.package_files import record_schema_bytes
 from service.core.taxonomy import NOT_CLASSIFIED_ID, RESIDUAL_ID
 
@@ -27,7 +28,6 @@ __all__ = [
     "BROKER_NAME",
     "SCHEMA_VERSION",
     "AlertTimes",
-    "Classifier",
     "RecordSchema",
     "encode_avro",
     "encode_elasticc",
@@ -49,24 +49,6 @@ class RecordSchema(StrEnum):
     NATIVE_JSON = "classification.json"
     NATIVE_AVRO = "classification.avsc"
     ELASTICC = "elasticc_broker_classification.avsc"
-
-
-@dataclass(frozen=True, slots=True)
-class Classifier:
-    """Description of a model in the records of its classifications.
-
-    Attributes
-    ----------
-    name, version, feature_version
-        As in the model's bundle.
-    classes
-        Taxonomy id and name of each class, in the order of the model's outputs.
-    """
-
-    name: str
-    version: str
-    feature_version: int
-    classes: tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +88,7 @@ def record_schema(name: RecordSchema) -> Record:
 def native_records(
     alerts: AlertBatch,
     results: Sequence[Classification],
-    classifiers: Mapping[int, Classifier],
+    models: Mapping[int, ModelInfo],
     times: AlertTimes,
 ) -> list[Record]:
     """Build the native record of each alert, for `encode_json` or `encode_avro`.
@@ -117,7 +99,7 @@ def native_records(
         n alerts.
     results
         The n classifications of these alerts.
-    classifiers
+    models
         Descriptions by `Classification.model`, of every model but 0.
     times
         Times of these alerts.
@@ -130,10 +112,10 @@ def native_records(
     Raises
     ------
     KeyError
-        If a classification refers to a model that is not in `classifiers`.
+        If a classification refers to a model that is not in `models`.
     """
     rows = _rows(alerts, results, times)
-    descriptions = {model: _classifier_record(classifier) for model, classifier in classifiers.items()}
+    descriptions = {digest: _classifier_record(model) for digest, model in models.items()}
     return [
         {
             "schema_version": SCHEMA_VERSION,
@@ -149,7 +131,7 @@ def native_records(
             "status": "abstained" if result.reason else "classified",
             "reason": result.reason.label if result.reason else None,
             "classifier": descriptions[result.model] if result.model else None,
-            "classifications": _class_vector(result, classifiers),
+            "classifications": _class_vector(result, models),
             "timestamps": {
                 "alert_published": published_ms if published_ms >= 0 else None,
                 "ingested": times.ingested_ms,
@@ -212,7 +194,7 @@ def encode_avro(records: Iterable[Record]) -> list[bytes]:
 def encode_elasticc(
     alerts: AlertBatch,
     results: Sequence[Classification],
-    classifiers: Mapping[int, Classifier],
+    models: Mapping[int, ModelInfo],
     times: AlertTimes,
     broker_version: str,
 ) -> list[bytes]:
@@ -223,7 +205,7 @@ def encode_elasticc(
 
     Parameters
     ----------
-    alerts, results, classifiers, times
+    alerts, results, models, times
         As in `native_records`.
     broker_version
         Version of the service.
@@ -237,7 +219,7 @@ def encode_elasticc(
             "brokerIngestTimestamp": times.ingested_ms,
             "brokerName": BROKER_NAME,
             "brokerVersion": broker_version,
-            **_elasticc_result(result, classifiers.get(result.model)),
+            **_elasticc_result(result, models.get(result.model)),
         }
         for result, alert_id, published in zip(results, alerts.alert_id.tolist(), published_ms, strict=True)
     ]
@@ -273,42 +255,42 @@ def _or_none(column: NDArray[np.float64]) -> list[float | None]:
     return [value if value == value else None for value in column.tolist()]  # NaN differs from itself
 
 
-def _classifier_record(classifier: Classifier) -> Record:
+def _classifier_record(model: ModelInfo) -> Record:
     return {
-        "name": classifier.name,
-        "version": classifier.version,
-        "feature_version": classifier.feature_version,
+        "name": model.name,
+        "version": model.version,
+        "feature_version": model.feature_version,
     }
 
 
-def _class_vector(result: Classification, classifiers: Mapping[int, Classifier]) -> list[Record]:
+def _class_vector(result: Classification, models: Mapping[int, ModelInfo]) -> list[Record]:
     if result.reason:
         return []
     return [
         {"class_id": number, "class_name": name, "probability": probability, "raw_probability": raw}
         for (number, name), probability, raw in zip(
-            classifiers[result.model].classes, result.probability, result.raw_probability, strict=True
+            models[result.model].classes, result.probability, result.raw_probability, strict=True
         )
     ]
 
 
-def _elasticc_result(result: Classification, classifier: Classifier | None) -> Record:
-    if classifier is None:
+def _elasticc_result(result: Classification, model: ModelInfo | None) -> Record:
+    if model is None:
         name, params = BROKER_NAME, ""
     else:
-        name, params = f"{classifier.name} {classifier.version}", f"features={classifier.feature_version}"
+        name, params = f"{model.name} {model.version}", f"features={model.feature_version}"
     return {
         "classifierName": name,
         "classifierParams": params,
-        "classifications": _elasticc_vector(result, classifier),
+        "classifications": _elasticc_vector(result, model),
     }
 
 
-def _elasticc_vector(result: Classification, classifier: Classifier | None) -> list[Record]:
-    if result.reason is not Reason.CLASSIFIED or classifier is None:
+def _elasticc_vector(result: Classification, model: ModelInfo | None) -> list[Record]:
+    if result.reason is not Reason.CLASSIFIED or model is None:
         return [{"classId": NOT_CLASSIFIED_ID, "probability": 1.0}]
     by_id: dict[int, float] = {}
-    for (number, _name), probability in zip(classifier.classes, result.probability.tolist(), strict=True):
+    for (number, _name), probability in zip(model.classes, result.probability.tolist(), strict=True):
         by_id[number] = by_id.get(number, 0.0) + probability
     by_id[RESIDUAL_ID] = by_id.get(RESIDUAL_ID, 0.0) + max(0.0, 1.0 - sum(by_id.values()))
     return [{"classId": number, "probability": value} for number, value in by_id.items()]

@@ -12,11 +12,11 @@ from service.decoding.wire.framing import Framing, framing_of, open_container
 from service.errors import InputError, RejectedAlertError
 from service.kafka.group_offsets import committed_offsets
 from service.kafka.records import TopicRecord, source_of
-from service.kafka.topic_admin import TopicAdmin
-from service.kafka.topic_ranges import Isolation, OffsetRange, RangeReader, offsets_at
+from service.kafka.topic_ranges import Isolation, OffsetRange, offsets_at
 from service.settings import Settings
 from service.tools.audit.ledger import Ledger, PartitionAccount
 from service.tools.audit.topic_extents import is_embedded, true_extents
+from service.wiring.tools import KafkaClients
 
 __all__ = ["COUNTED", "Audit", "Auditor", "Stage", "alerts_in"]
 
@@ -89,8 +89,8 @@ class Auditor:
     ----------
     settings
         Name the topics and the group.
-    options
-        librdkafka options: `service.kafka.options.common_options`.
+    clients
+        Make the Kafka clients.
     timeout
         Longest wait for a broker that does not answer or a transaction that stays open.
     since_ms
@@ -102,7 +102,7 @@ class Auditor:
     """
 
     settings: Settings
-    options: Mapping[str, Any]
+    clients: KafkaClients
     timeout: timedelta
     since_ms: int = 0
     n_examples: int = 10
@@ -125,14 +125,16 @@ class Auditor:
         InputError
             No source topic exists.
         """
-        shows_aborted = is_embedded(self.options)
-        sources = true_extents(self.options, self._source_topics())
+        shows_aborted = is_embedded(self.clients.options)
+        sources = true_extents(self.clients.options, self._source_topics())
         positions = self._positions(sources)
-        results = true_extents(self.options, [self.settings.output_topic, self.settings.rejected_topic])
+        results = true_extents(
+            self.clients.options, [self.settings.output_topic, self.settings.rejected_topic]
+        )
         ranges = self._ranges(sources, positions)
         ledger = Ledger(ranges, n_examples=self.n_examples, drop_repetitions=shows_aborted)
         self._read_alerts(ledger, ranges)
-        remaining = true_extents(self.options, sorted({topic for topic, _ in sources}))
+        remaining = true_extents(self.clients.options, sorted({topic for topic, _ in sources}))
         ledger.prepare({partition: extent.low for partition, extent in remaining.items()})
         # The embedded broker never ends a transaction that a dead worker left open: reading would wait.
         self._read_results(ledger, results, "read_uncommitted" if shows_aborted else "read_committed")
@@ -146,21 +148,21 @@ class Auditor:
     def _source_topics(self) -> list[str]:
         """Return the existing topics that the settings name or match by a pattern."""
         named = (*self.settings.ztf_topics, *self.settings.lsst_topics, *self.settings.elasticc_topics)
-        existing = sorted(TopicAdmin(self.options).partitions())
+        existing = sorted(self.clients.topic_admin().partitions())
         topics = [topic for topic in existing if any(_matches(item, topic) for item in named)]
         if not topics:
             raise InputError("no source topic exists: check NIGHTJAR_*_TOPICS and the brokers")
         return topics
 
     def _positions(self, sources: Mapping[Partition, OffsetRange]) -> dict[Partition, int]:
-        return committed_offsets(self.options, self.settings.group_id, list(sources))
+        return committed_offsets(self.clients.options, self.settings.group_id, list(sources))
 
     def _ranges(
         self, sources: Mapping[Partition, OffsetRange], positions: Mapping[Partition, int]
     ) -> dict[Partition, range]:
         first: Mapping[Partition, int | None] = {}
         if self.since_ms:
-            first = offsets_at(self.options, list(sources), self.since_ms)
+            first = offsets_at(self.clients.options, list(sources), self.since_ms)
         ranges = {}
         for partition, extent in sources.items():
             offset = first.get(partition, extent.low)
@@ -170,7 +172,7 @@ class Auditor:
 
     def _read_alerts(self, ledger: Ledger, ranges: Mapping[Partition, range]) -> None:
         advance = self.stage("reading alerts", sum(map(len, ranges.values())))
-        with RangeReader(self.options, ranges, self.timeout) as reader:
+        with self.clients.range_reader(ranges, self.timeout) as reader:
             for record in reader:
                 count = alerts_in(record.value, self.settings.max_message_bytes)
                 ledger.expect((record.topic, record.partition), record.offset, count)
@@ -181,7 +183,7 @@ class Auditor:
     ) -> None:
         ranges = {partition: range(extent.low, extent.high) for partition, extent in extents.items()}
         advance = self.stage("reading results", sum(map(len, ranges.values())))
-        with RangeReader(self.options, ranges, self.timeout, isolation=isolation) as reader:
+        with self.clients.range_reader(ranges, self.timeout, isolation=isolation) as reader:
             for record in reader:
                 self._enter(ledger, record)
                 advance(reader.read_offsets)

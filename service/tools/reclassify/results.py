@@ -10,8 +10,9 @@ import numpy as np
 
 from service.backoff import conflict_pause
 from service.core.classification import Classification
+from service.core.models.info import ModelInfo
 from service.core.ports.messages import OutgoingMessage
-from service.core.ports.store import ModelInfo, ObjectStore
+from service.core.ports.store import ObjectStore
 from service.core.records.encoding import AlertTimes, encode_avro, encode_json, native_records
 from service.core.state.shadow_history import add_results, read_histories
 from service.kafka.sink import KafkaSink
@@ -155,8 +156,8 @@ class TopicResults:
         alerts = alert_batch(pending)
         now_ms = max(result.classified_at_ms for result in results)
         times = AlertTimes(np.full(len(pending), -1, np.int64), now_ms)
-        names = {self._model.digest: self._model.classifier}
-        values = self._encode(native_records(alerts, results, names, times))
+        models = {self._model.digest: self._model}
+        values = self._encode(native_records(alerts, results, models, times))
         self._sink.begin()
         self._sink.produce(
             OutgoingMessage(

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from service.core.alerts import Survey, object_key
+from service.core.alerts import Survey, object_key, surveys_of_model
 from service.core.ids import FORMS, InvalidObjectIdError, parse_object_id
 from service.core.ports.store import ObjectStore
 from service.errors import InputError
-from service.wiring.models import surveys_of_model
 
 __all__ = ["ObjectKeys", "select_objects"]
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from service.core.alerts import Band, Kind
+from service.core.times import SECONDS_PER_DAY, TAI_MINUS_UTC_S
 from training.simulation.packets.object_photometry import ObjectPhotometry
 from training.simulation.photometry import ab_magnitude
 
@@ -12,7 +13,9 @@ __all__ = ["FIRST_NIGHT_JD", "detection", "exposures", "forced", "limit_mag"]
 
 MJD_TO_JD = 2_400_000.5
 FIRST_NIGHT_JD = 2_457_754.5  # night 0 of ``nid``: 2017-01-01
-START_OF_EXPOSURE_DAYS = (37.0 + 15.0) / 86_400  # from the middle in TAI to the start in UTC
+START_OF_EXPOSURE_DAYS = (
+    TAI_MINUS_UTC_S + 15.0
+) / SECONDS_PER_DAY  # from the middle in TAI to the start in UTC
 FAILED = -99_999.0
 FAILED_FRACTION = 0.01
 _FILTER = {Band.G: 1, Band.R: 2, Band.I: 3}

@@ -7,15 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Band, Survey
+from service.core.times import SECONDS_PER_DAY, TAI_MINUS_UTC_DAYS
 from training.simulation.sources.dust import galactic_latitude_deg
 from training.simulation.survey.generated_cadence import GeneratedCadence
 from training.simulation.survey.instruments import Instrument
 from training.simulation.survey.visits import Cadence, Visits
 
 __all__ = ["LsstCadence", "ZtfCadence", "load_cadence"]
-
-TAI_MINUS_UTC_DAYS = 37 / 86_400
-_SECONDS_PER_DAY = 86_400
 
 
 def load_cadence(instrument: Instrument, data_dir: Path | None) -> Cadence:
@@ -102,7 +100,7 @@ class ZtfCadence:
         self._ra = arrays["field_ra"].astype(np.float64)
         self._dec = arrays["field_dec"].astype(np.float64)
         field = arrays["field"].astype(np.int64)[keep]
-        shift = TAI_MINUS_UTC_DAYS + instrument.exposure_s / 2 / _SECONDS_PER_DAY
+        shift = TAI_MINUS_UTC_DAYS + instrument.exposure_s / 2 / SECONDS_PER_DAY
         mjd_tai = arrays["mjd"].astype(np.float64)[keep] + shift
         depth_mag = arrays["m5"].astype(np.float64)[keep]
         self._table = _VisitTable(field, self._ra.size, mjd_tai, band[keep], depth_mag)

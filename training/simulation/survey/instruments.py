@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from service.core.alerts import Band, Survey
+from service.core.photometry import DETECTION_SIGMA
 
 __all__ = ["LSST", "ZTF", "Instrument", "instrument"]
 
@@ -68,7 +69,7 @@ LSST = Instrument(
     electrons_per_njy={Band.U: 0.33, Band.G: 1.73, Band.R: 1.44, Band.I: 1.09, Band.Z: 0.75, Band.Y: 0.33},
     systematic=0.01,
     depth_loss_mag=0.1,
-    detection_snr=5.0,
+    detection_snr=DETECTION_SIGMA,
     drop_fraction=0.04,
     exposure_s=30.0,
 )

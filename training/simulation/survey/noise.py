@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.alerts import Band, Survey
+from service.core.photometry import DETECTION_SIGMA
 from training.simulation.photometry import ab_magnitude, flux_njy
 from training.simulation.survey.instruments import Instrument
 
@@ -17,7 +18,6 @@ _SIGMAPSF_MAG = np.array([13.0, 15.0, 16.25, 17.25, 18.25, 19.25, 20.25, 21.25])
 _SIGMAPSF = np.array([0.020, 0.028, 0.035, 0.048, 0.074, 0.128, 0.210, 0.330])
 _SIGMAPSF_DEPTH = 20.75
 _SCATTER_OVER_SIGMAPSF = 0.45
-_LIMIT_SNR = 5.0  # of what the surveys call the limiting magnitude
 _LN10_OVER_2P5 = np.log(10) / 2.5
 
 
@@ -100,7 +100,7 @@ def measure(
         alert, alert_error = _ztf_alert(rng, measured, error, depth)
     else:
         alert, alert_error = measured, reported
-    limit = sky * instrument.detection_snr / _LIMIT_SNR
+    limit = sky * instrument.detection_snr / DETECTION_SIGMA
     return Measurements(measured, reported, detected, alert, alert_error, limit)
 
 
