@@ -27,4 +27,4 @@ def record_schema_bytes(file_name: str) -> bytes:
     FileNotFoundError
         If there is no such schema.
     """
-    return (files("service.core.records.encoding") / "schemas" / file_name).read_bytes()
+    return (files("service.core.records") / "schemas" / file_name).read_bytes()
