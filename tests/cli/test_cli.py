@@ -33,7 +33,7 @@ def test_help_lists_every_subcommand() -> None:
 
 def test_help_reads_none_of_the_subcommands() -> None:
     code = (
-        "import sys; from service.cli.app import app\n"
+        "import sys; from service.cli import app\n"
         "try:\n    app.main(['--help'])\n"
         "except SystemExit:\n    pass\n"
         "heavy = ('service.cli.commands.', 'numba', 'confluent_kafka')\n"

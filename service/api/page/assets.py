@@ -76,7 +76,7 @@ def assets() -> Assets:
 
 
 def etag_of(body: bytes) -> str:
-    """Give the entity tag of some bytes."""
+    """Return the entity tag of some bytes."""
     return f'"{hashlib.sha256(body).hexdigest()[:20]}"'
 
 

@@ -55,13 +55,13 @@ async def get_object_page(object_id: str, request: Request, context: ContextDepe
 
 @router.get("/favicon.ico")
 async def get_icon(request: Request) -> Response:
-    """Give the icon, which browsers also ask for here where a document names none."""
+    """Return the icon, which browsers request here if a document names none."""
     return await get_asset("", "icon.svg", request)
 
 
 @router.get("/static/{version}/{path:path}")
 async def get_asset(version: str, path: str, request: Request) -> Response:
-    """Give a file of the page.
+    """Return a file of the page.
 
     One that is asked for under another version, by a page that was open while the server changed, is given
     too, but not to be kept.
