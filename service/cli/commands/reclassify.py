@@ -57,8 +57,8 @@ def reclassify(
     """Classify stored light curves with any model; what the model at work said stays as it is.
 
     Results go beside the objects, under the model's own name, where the API shows them at
-    /v1/objects/ID/shadow-classifications; or, with --topic, to a topic of their own. Whatever is there already
-    is not made again: a run that was interrupted goes on where it stopped when it is called again.
+    /v1/objects/ID/shadow-classifications; or, with --topic, to a topic of their own. Whatever is there
+    already is not made again: a run that was interrupted goes on where it stopped when it is called again.
     """
     settings = read_settings()
     classifier = ObjectClassifier(load_bundle(model))
