@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "embedded": {"core", "kafka", "backoff"},
     "wiring": {"core", "decoding", "worker", "settings", "logs", "backoff", *ADAPTERS},
     "tools": {"core", "decoding", "settings", "logs", "backoff", "wiring", "client", *ADAPTERS},
-    "cli": {"core", "api", "worker", "settings", "logs", "wiring", "tools", "client", "embedded"},
+    "cli": {"core", "decoding", "api", "worker", "settings", "logs", "wiring", "tools", "client", "embedded"},
     "__main__": {"cli"},
 }
 ALLOWED_TO_TRAINING = {"core", "decoding", "errors"}

@@ -1,4 +1,4 @@
-"""The server: it tells clients of the live stream that it stops before it waits for them to go."""
+"""The HTTP server, which ends live streams before it waits for open connections."""
 
 import socket
 
@@ -10,7 +10,7 @@ from service.api.protocol import BoundedProtocol
 __all__ = ["Server"]
 
 GRACE_S = 10
-"""Requests that are being answered when the process is told to end have so long."""
+"""Time for requests in progress when the process is told to stop."""
 
 
 class Server(uvicorn.Server):
@@ -19,14 +19,14 @@ class Server(uvicorn.Server):
     Parameters
     ----------
     app
-        The app.
+        Application to serve.
     """
 
     def __init__(self, app: FastAPI) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                # Named, not left to what is installed: their bounds and their speed are what was tested.
+                # Named, not chosen by what is installed: their limits and speed are what was tested.
                 http=BoundedProtocol,
                 loop="uvloop",
                 log_config=None,
@@ -38,7 +38,7 @@ class Server(uvicorn.Server):
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End streams, which would otherwise be waited for, then all else."""
+        """End live streams, which would never finish by themselves, then shut down."""
         live = self._app.state.context.live
         if live is not None:
             live.close()

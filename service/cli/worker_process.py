@@ -7,7 +7,6 @@ from threading import Event
 import structlog
 
 from service.cli.signals import stop_on_signals
-from service.kafka.options import worker_name
 from service.logs import configure_logging
 from service.settings import Settings
 from service.worker.loop import Worker
@@ -43,7 +42,7 @@ def run_worker_process(settings: Settings, factory: WorkerFactory, **log_fields:
     """
     configure_logging(settings.log_level, json=settings.log_json)
     stop = stop_on_signals()
-    log.info("starting", version=version("nightjar"), worker=worker_name(settings), **log_fields)
+    log.info("starting", version=version("nightjar"), worker=settings.worker_name, **log_fields)
     metrics = WorkerMetrics(stall_timeout=settings.stall_timeout)
     if settings.metrics_port:
         metrics.serve(settings.metrics_port, settings.api_host)

@@ -1,9 +1,7 @@
 """librdkafka's options: what the guarantees require, what the settings say, what the user adds."""
 
 import logging
-import os
 import re
-import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +15,6 @@ __all__ = [
     "librdkafka_logger",
     "producer_options",
     "reading_options",
-    "worker_name",
 ]
 
 Options = dict[str, Any]
@@ -66,7 +63,7 @@ def common_options(settings: Settings) -> Options:
     """
     return {
         "bootstrap.servers": settings.bootstrap_servers,
-        "client.id": f"nightjar-{worker_name(settings)}",
+        "client.id": f"nightjar-{settings.worker_name}",
         **security_options(settings),
         **_user_options(settings.kafka_options),
     }
@@ -123,7 +120,7 @@ def producer_options(settings: Settings) -> Options:
     """
     ours = {
         # As stable as the worker's name: its next start then aborts what this one leaves open.
-        "transactional.id": f"{settings.group_id}-{worker_name(settings)}",
+        "transactional.id": f"{settings.group_id}-{settings.worker_name}",
         "transaction.timeout.ms": _milliseconds(settings.transaction_timeout.total_seconds()),
         "enable.idempotence": True,
         "compression.type": "lz4",
@@ -145,17 +142,6 @@ def reading_options(options: Mapping[str, Any]) -> Options:
         As `producer_options` returns them.
     """
     return {name: value for name, value in options.items() if name not in PRODUCER_ONLY}
-
-
-def worker_name(settings: Settings) -> str:
-    """Return this worker's name in its group.
-
-    Parameters
-    ----------
-    settings
-        Of the service.
-    """
-    return settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
 
 
 def librdkafka_logger(settings: Settings) -> logging.Logger:

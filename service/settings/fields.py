@@ -1,5 +1,7 @@
 """Every setting of the service, with its default and description."""
 
+import os
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import ip_network
@@ -265,6 +267,11 @@ class Settings(BaseSettings):
         for item in value:
             ip_network(item)
         return value
+
+    @property
+    def worker_name(self) -> str:
+        """Name of this worker in its group: `worker_id`, or host name and process id."""
+        return self.worker_id or f"{socket.gethostname()}-{os.getpid()}"
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Hide the settings that may contain a password."""

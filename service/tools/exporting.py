@@ -6,19 +6,34 @@ from datetime import date
 from pathlib import Path
 
 from service.archive.arrow_schema import StoredObject
+from service.archive.directory import make_directory
 from service.archive.files import ArchiveWriter, night_of
 from service.archive.manifest import write_filters, write_models
 from service.core.alerts import Survey
 from service.core.state.object_state import StateError, decode_state
 from service.redis.store import RedisStore
 
-__all__ = ["export_objects", "raise_open_file_limit", "read_objects"]
+__all__ = ["export_objects", "prepare_export", "read_objects"]
 
 OBJECTS_PER_READ = 1000
 
 
-def raise_open_file_limit() -> None:
-    """Let this process open as many files as the system allows: one stays open per night and model."""
+def prepare_export(directory: Path) -> None:
+    """Create the archive's directory, and raise this process's limit of open files to the system's.
+
+    One file stays open for each night and model.
+
+    Parameters
+    ----------
+    directory
+        The archive's directory.
+
+    Raises
+    ------
+    InputError
+        It cannot be used.
+    """
+    make_directory(directory)
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 

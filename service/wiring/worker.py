@@ -14,7 +14,6 @@ from service.kafka.options import (
     consumer_options,
     librdkafka_logger,
     producer_options,
-    worker_name,
 )
 from service.kafka.sink import KafkaSink
 from service.kafka.source import BatchLimits, KafkaSource
@@ -149,7 +148,7 @@ def _tracer(settings: Settings) -> Tracer:
     # Loaded where it is asked for: most installations do without it.
     from service.tracing import otlp_tracer
 
-    return otlp_tracer(settings.otlp_endpoint, worker_name(settings))
+    return otlp_tracer(settings.otlp_endpoint, settings.worker_name)
 
 
 def _make_like(admin: TopicAdmin, topic: str, *, like: str) -> None:

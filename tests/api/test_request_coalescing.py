@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.api.request_coalescing import MOST_AT_ONCE, BatchLoader
+from service.api.request_coalescing import MAX_BATCH, BatchLoader
 from service.errors import SettingsError, StoreUnavailableError
 from service.redis.store import RedisStore
 from tests.support.objects import object_state, put
@@ -125,7 +125,7 @@ def test_who_gave_up_takes_nothing_from_the_others(store: RedisStore, watched: W
 
 
 def test_round_trip_has_a_bound(watched: WatchedStore) -> None:
-    found = answers(watched, [[KEYS[n % 6]] for n in range(2 * MOST_AT_ONCE + 1)])
+    found = answers(watched, [[KEYS[n % 6]] for n in range(2 * MAX_BATCH + 1)])
 
-    assert len(found) == 2 * MOST_AT_ONCE + 1
-    assert [len(keys) for keys in watched.asked] == [MOST_AT_ONCE, MOST_AT_ONCE, 1]
+    assert len(found) == 2 * MAX_BATCH + 1
+    assert [len(keys) for keys in watched.asked] == [MAX_BATCH, MAX_BATCH, 1]

@@ -63,7 +63,7 @@ def test_as_many_points_are_plotted_as_the_api_gives(sky: Sky, open_page: OpenPa
     expect(page.get_by_role("button", name="Forced")).to_have_attribute("aria-pressed", "false")
     assert drawn(page) == sum(row["kind"] != "forced" for row in observations)
 
-    history = sky.get(f"/v1/objects/{key}/classifications")["classifications"]
+    history = sky.get(f"/v1/objects/{key}/classifications")["epochs"]
     classified = [epoch for epoch in history if epoch["classifications"]]
     assert page.locator("#history").get_attribute("data-epochs") == str(len(classified))
     expect(page.locator("#alerts tbody tr")).to_have_count(len(history))
@@ -83,7 +83,7 @@ def test_what_is_said_of_the_object_is_what_the_api_says(
     assert shown == pytest.approx([one["probability"] for one in vector], abs=6e-4)
     # 64-bit ids are whole.
     ids = page.locator("#alerts tbody tr td:nth-child(3)").all_inner_texts()
-    history = sky.get(f"/v1/objects/{key}/classifications")["classifications"]
+    history = sky.get(f"/v1/objects/{key}/classifications")["epochs"]
     assert ids == [str(epoch["alert_id"]) for epoch in reversed(history)]
     assert page.locator("#sky a").count() >= 7
     for link in page.locator("#downloads a").all():
@@ -105,9 +105,7 @@ def test_a_new_alert_of_the_object_appears_in_its_page(sky: Sky, open_page: Open
 def test_pointing_at_an_alert_shows_the_classes_as_of_it(sky: Sky, open_page: OpenPage) -> None:
     key = sky.object_id(Survey.ZTF)
     first = next(
-        epoch
-        for epoch in sky.get(f"/v1/objects/{key}/classifications")["classifications"]
-        if epoch["classifications"]
+        epoch for epoch in sky.get(f"/v1/objects/{key}/classifications")["epochs"] if epoch["classifications"]
     )
     page = open_object(open_page, key)
     latest = page.locator("#class-time").inner_text()

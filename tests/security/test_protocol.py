@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from service.api.app import create_app
-from service.api.protocol import MOST_HEAD_BYTES
+from service.api.protocol import MAX_HEAD_BYTES
 from service.embedded.redis import EmbeddedRedis
 from service.settings import Settings
 from tests.api.conftest import connect, serve
 
 PIECE = 4096
-FAR_TOO_MUCH = 512 * MOST_HEAD_BYTES  # the kernel takes some MB on both sides before anyone reads them
+FAR_TOO_MUCH = 512 * MAX_HEAD_BYTES  # the kernel takes some MB on both sides before anyone reads them
 WANTED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = b"POST /v1/objects/lookup HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -66,7 +66,7 @@ def test_head_without_end_is_not_read_on(client: httpx.Client, begin: bytes, pie
     assert client.get("/healthz").status_code == 200
 
 
-@pytest.mark.parametrize("n_bytes", [MOST_HEAD_BYTES + 1, 4 * MOST_HEAD_BYTES])
+@pytest.mark.parametrize("n_bytes", [MAX_HEAD_BYTES + 1, 4 * MAX_HEAD_BYTES])
 def test_large_head_that_ends_is_refused(client: httpx.Client, n_bytes: int) -> None:
     path = b"GET /" + b"a" * n_bytes + b" HTTP/1.1\r\nHost: x\r\n\r\n"
     header = WANTED + b"X-Long: " + b"a" * n_bytes + b"\r\n\r\n"

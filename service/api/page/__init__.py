@@ -1,7 +1,7 @@
-"""The page that a browser gets: the live table of candidates, and one page per object.
+"""The web page: the live table of candidates, and one page per object.
 
-It is plain HTML, CSS and ES modules, served as they lie here; all data come from the API. Nothing is fetched
-from another host: observatories look at it from networks that reach none.
+It is plain HTML, CSS and ES modules, served as they are; all data come from the API. Nothing is loaded from
+another host, since observatories use it in networks without access to any.
 """
 
 from service.api.page.routes import router

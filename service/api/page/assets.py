@@ -1,4 +1,4 @@
-"""The page's files, read once, each with what caches need to know of it."""
+"""Files of the page, read once, with their entity tags."""
 
 import gzip
 import hashlib
@@ -14,7 +14,7 @@ MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-SHORTEST_COMPRESSED = 1400  # bytes: what fits into one packet anyway is sent as it is
+MIN_COMPRESSED_BYTES = 1400  # what fits into one network packet is not compressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class Asset:
     Attributes
     ----------
     body, compressed
-        Its bytes, and the same gzipped; None where that brings nothing.
+        Its bytes, and the same gzipped; None where that saves nothing.
     media_type
-        For ``Content-Type``.
+        ``Content-Type`` of the file.
     etag
-        Of the bytes.
+        Entity tag of the bytes.
     """
 
     body: bytes
@@ -44,11 +44,11 @@ class Assets:
     Attributes
     ----------
     version
-        Of all of them together: part of every path, so that a browser may keep them for ever.
+        Digest of all files: part of every path, so that browsers may cache them without limit.
     by_path
-        Those that a browser may fetch, such as ``live.js`` and ``vendor/uPlot.min.css``.
+        Files by path, such as ``live.js`` and ``vendor/uPlot.min.css``.
     documents
-        Templates of whole documents, by name.
+        Templates of documents, by name.
     """
 
     version: str
@@ -58,7 +58,7 @@ class Assets:
 
 @cache
 def assets() -> Assets:
-    """Read every file of the page."""
+    """Return all files of the page."""
     root = files("service.api.page")
     by_path = {
         f"{prefix}{item.name}": _asset(item)
@@ -82,7 +82,7 @@ def etag_of(body: bytes) -> str:
 
 def _asset(item: Traversable) -> Asset:
     body = item.read_bytes()
-    compressed = gzip.compress(body, mtime=0) if len(body) >= SHORTEST_COMPRESSED else None
+    compressed = gzip.compress(body, mtime=0) if len(body) >= MIN_COMPRESSED_BYTES else None
     return Asset(body, compressed, MEDIA_TYPES[_suffix(item)], etag_of(body))
 
 

@@ -1,4 +1,4 @@
-"""What a browser may fetch of the page."""
+"""Endpoints of the web page."""
 
 from html import escape
 from http import HTTPStatus
@@ -15,7 +15,7 @@ from service.settings import Settings
 
 __all__ = ["router"]
 
-# Everything comes from this server, and nothing that stands in a document is run.
+# Everything comes from this server, and no script inside a document is run.
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -34,28 +34,28 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_ASKED_EVERY_TIME = "no-cache"  # a browser keeps it, and asks whether it changed
-_KEPT = "public, max-age=31536000, immutable"
+_REVALIDATED = "no-cache"  # cached, and revalidated before each use
+_IMMUTABLE = "public, max-age=31536000, immutable"
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
 async def get_live_page(request: Request, context: ContextDependency) -> Response:
-    """Show the live table of candidates."""
+    """Return the live table of candidates."""
     return _document(request, "live.html", context.settings)
 
 
 @router.get("/objects/{object_id}")
 async def get_object_page(object_id: str, request: Request, context: ContextDependency) -> Response:
-    """Show one object; its script reads from the address which."""
+    """Return the page of an object; its script reads the id from the address."""
     del object_id
     return _document(request, "object.html", context.settings)
 
 
 @router.get("/favicon.ico")
 async def get_icon(request: Request) -> Response:
-    """Return the icon, which browsers request here if a document names none."""
+    """Return the icon, which browsers request here for documents that name none."""
     return await get_asset("", "icon.svg", request)
 
 
@@ -63,14 +63,14 @@ async def get_icon(request: Request) -> Response:
 async def get_asset(version: str, path: str, request: Request) -> Response:
     """Return a file of the page.
 
-    One that is asked for under another version, by a page that was open while the server changed, is given
-    too, but not to be kept.
+    A request for another version, from a page that was open while the server was updated, gets the present
+    file, without permission to cache it for long.
     """
     asset = assets().by_path.get(path)
     if asset is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "the page has no such file")
-    kept = _KEPT if version == assets().version else _ASKED_EVERY_TIME
-    headers = {**_HEADERS, "ETag": asset.etag, "Cache-Control": kept, "Vary": "Accept-Encoding"}
+    caching = _IMMUTABLE if version == assets().version else _REVALIDATED
+    headers = {**_HEADERS, "ETag": asset.etag, "Cache-Control": caching, "Vary": "Accept-Encoding"}
     if _is_known(request, asset.etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     body = asset.body
@@ -81,7 +81,7 @@ async def get_asset(version: str, path: str, request: Request) -> Response:
 
 
 def _document(request: Request, name: str, settings: Settings) -> Response:
-    """Fill in a document: the version of its files, where to subscribe, and whether to ask for a token."""
+    """Return a document with the version of its files, where to subscribe, and if reading needs a token."""
     texts = assets().documents
     values = {
         "version": assets().version,
@@ -92,13 +92,13 @@ def _document(request: Request, name: str, settings: Settings) -> Response:
     header = Template(texts["header.html"]).substitute(values)
     footer = Template(texts["footer.html"]).substitute(values)
     body = Template(texts[name]).substitute(values, header=header, footer=footer).encode()
-    headers = {**_HEADERS, "ETag": etag_of(body), "Cache-Control": _ASKED_EVERY_TIME}
+    headers = {**_HEADERS, "ETag": etag_of(body), "Cache-Control": _REVALIDATED}
     if _is_known(request, headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(body, media_type="text/html; charset=utf-8", headers=headers)
 
 
 def _is_known(request: Request, etag: str) -> bool:
-    """Tell whether the browser has it; a proxy that compresses marks our tags as weak."""
+    """Return whether the browser has the current file; proxies that compress mark tags as weak."""
     known = request.headers.get("If-None-Match", "").split(",")
-    return etag in {one.strip().removeprefix("W/") for one in known}
+    return etag in {tag.strip().removeprefix("W/") for tag in known}

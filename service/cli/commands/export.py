@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from service.archive.directory import make_directory
 from service.cli.options import night
 from service.cli.progress import ProgressBar
 from service.core.alerts import Survey
 from service.settings import read_settings
-from service.tools.exporting import export_objects, raise_open_file_limit
+from service.tools.exporting import export_objects, prepare_export
 from service.wiring.stores import object_store
 
 __all__ = ["export"]
@@ -33,8 +32,7 @@ def export(
     The service may keep running meanwhile.
     """
     first_night = night(since, "--since")
-    make_directory(directory)
-    raise_open_file_limit()
+    prepare_export(directory)
     with (
         closing(object_store(read_settings())) as store,
         ProgressBar("exported", store.usage().objects) as progress,

@@ -68,7 +68,7 @@ export class Candidates {
     return [...this.rows.values()].sort((a, b) => sign * (value(a) - value(b)) || 0);
   }
 
-  /** Draw all rows anew, in other colours. */
+  /** Redraw all rows, in other colours. */
   redraw() {
     this.put([...this.rows.values()].map((entry) => entry.summary));
   }
@@ -106,7 +106,7 @@ function probability(object) {
 }
 
 function magnitude(object) {
-  const { last_detection_mag: mag, last_detection_band: band } = one;
+  const { last_detection_mag: mag, last_detection_band: band } = object;
   if (mag === null || mag === undefined) return [];
   return [fixed(mag, 2), " ", h("span", { class: "band", style: { color: bandColour(band) } }, band)];
 }

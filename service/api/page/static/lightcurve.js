@@ -9,7 +9,7 @@ const HEIGHT_PX = 400;
 const LEAST_SIGMAS = 3; // fainter forced photometry is shown as a limit where magnitudes are
 const LIMIT_SIGMAS = 5; // of the limits that the API gives
 const AB_ZERO_POINT = 31.4; // of nJy, as the API has it
-// What is drawn later lies above: the detections, which ZTF has beside forced photometry of the same exposure.
+// Later layers are drawn on top: detections over ZTF's forced photometry of the same exposure.
 const LAYERS = ["upper_limit", "forced", "detection"];
 const KIND_NAMES = { detection: "Detection", forced: "Forced photometry", upper_limit: "Upper limit" };
 
@@ -41,7 +41,7 @@ export class LightCurve {
     this.draw();
   }
 
-  /** Draw anew, in the colours and the form that are chosen now. */
+  /** Redraw in the chosen colours and scale. */
   draw() {
     this.made?.destroy();
     this.made = null;

@@ -34,7 +34,7 @@ let redraw = 0;
 let pending = new Map(); // results by object, until they are drawn
 let arrivals = []; // when results came in, milliseconds
 
-/** Search anew, and follow what matches from then on. */
+/** Repeat the search, and follow what matches from then on. */
 async function restart() {
   abort.abort();
   abort = new AbortController();
@@ -173,8 +173,8 @@ function markSort() {
   }
 }
 
-/** Search anew where the order asks for other objects; else put those shown in order. */
-function sortAnew() {
+/** Repeat the search where the order needs other objects; else sort those shown. */
+function resort() {
   const { sort, descending, base } = candidates;
   if (SORTS[sort].server && descending && sort !== base) {
     candidates.base = sort;
@@ -192,7 +192,7 @@ function installTable() {
     candidates.descending = name === candidates.sort ? !candidates.descending : SORTS[name].descending;
     candidates.sort = name;
     markSort();
-    sortAnew();
+    resort();
   });
   const hold = (held) => () => {
     pointedAt = held;

@@ -27,7 +27,7 @@ const speak = (text) => (at("spoken").textContent = text);
 const span = new TimeSpan();
 const curve = new LightCurve(at("curve"), at("curve-choices"), span, speak);
 const history = new Probabilities(at("history"), at("history-choices"), span, speak, point);
-let shown = null; // what the API said last
+let shown = null; // latest answers of the API
 
 /** Ask the API for everything and show it. */
 async function load() {
