@@ -73,7 +73,7 @@ class Transport:
         Parameters
         ----------
         silence
-            After so long without a line the connection counts as lost.
+            Time without a line after which the connection counts as lost.
 
         Raises
         ------

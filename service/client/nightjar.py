@@ -212,7 +212,7 @@ class Nightjar:
         from_beginning
             Start with the oldest record rather than with the next to come.
         silence
-            End after so long without a record; None for never.
+            Time without a record after which to stop; None for never.
         options
             Further librdkafka options, for example for security.
 

@@ -18,7 +18,7 @@ __all__ = ["follow"]
 
 PATH = "/v1/stream"
 SILENCE = timedelta(seconds=60)
-"""The server sends a heartbeat every few seconds; after so long without one the connection is dead."""
+"""The server sends a heartbeat every few seconds; after this time without one the connection is dead."""
 
 
 def follow(transport: Transport, params: Mapping[str, Any], retries: int) -> Iterator[LiveResult]:

@@ -84,7 +84,7 @@ class Subscription:
     from_beginning
         Start with the oldest record rather than with the next to come.
     silence
-        End after so long without any record; None for never.
+        Time without any record after which to stop; None for never.
     """
 
     options: Mapping[str, Any]

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 __all__ = ["EventStream"]
 
 SEND_TIMEOUT_S = 60.0
-"""A client that reads nothing for so long, with all buffers full, is disconnected."""
+"""Time after which a client that reads nothing, with all buffers full, is disconnected."""
 
 log = structlog.get_logger(__name__)
 
