@@ -1,5 +1,6 @@
 """Tables of predictions, joined with the true classes."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from training.data.tables import column_numbers, column_text
 
 __all__ = ["read_predictions"]
 
-# Columns of ``nightjar classify`` that are not classes.
-_NOT_CLASSES = {"object_id", "n_observations", "n_detections", "status", "reason"}
+# As ``nightjar classify`` names the columns of classes; with --raw it writes raw probabilities.
+_COLUMN_OF_CLASS = re.compile("^(raw_)?probability_")
 
 
 def read_predictions(
@@ -31,7 +32,7 @@ def read_predictions(
     Returns
     -------
     classes
-        Names of the columns of `probability`.
+        Classes of the columns of `probability`.
     probability
         float64, shape (n, classes). Abstentions and objects of other classes are left out.
     truth
@@ -43,11 +44,14 @@ def read_predictions(
         A table cannot be read or lacks a column.
     """
     table, labels = read_table(predictions), read_table(truth)
-    for path, columns, name in ((predictions, table, "object_id"), (truth, labels, "class")):
-        if name not in columns.column_names:
+    for path, given, name in ((predictions, table, "object_id"), (truth, labels, "class")):
+        if name not in given.column_names:
             raise InputError(f"{path}: no column {name!r}")
-    classes = tuple(name for name in table.column_names if name not in _NOT_CLASSES)
-    probability = np.column_stack([column_numbers(table, name) for name in classes])
+    columns = [name for name in table.column_names if _COLUMN_OF_CLASS.match(name)]
+    if not columns:
+        raise InputError(f"{predictions}: no columns probability_CLASS")
+    classes = tuple(_COLUMN_OF_CLASS.sub("", name) for name in columns)
+    probability = np.column_stack([column_numbers(table, name) for name in columns])
     coarse = coarse_classes(column_text(labels, "class"))
     class_of = dict(zip(column_text(labels, "object_id"), coarse, strict=True))
     label = np.array([class_of.get(name, "") for name in column_text(table, "object_id")], dtype=np.str_)

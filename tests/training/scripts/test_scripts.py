@@ -105,7 +105,7 @@ def test_an_unavailable_device_is_reported(simulation: Path, tmp_path: Path) -> 
 def test_a_table_of_predictions_is_scored(tmp_path: Path) -> None:
     predictions, truth, scores = tmp_path / "p.csv", tmp_path / "t.csv", tmp_path / "s.json"
     predictions.write_text(
-        "object_id,n_observations,n_detections,status,reason,Ia,II\n"
+        "object_id,n_observations,n_detections,status,reason,probability_Ia,probability_II\n"
         "a,5,5,classified,,0.9,0.1\nb,5,5,classified,,0.2,0.8\nc,0,0,abstained,no_photometry,,\n"
     )
     truth.write_text("object_id,class\na,SN Ia\nb,SN IIP\nc,SN Ia\n")
