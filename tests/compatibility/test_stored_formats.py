@@ -127,7 +127,7 @@ def get(api: httpx.Client, path: str, **params: Any) -> Any:
 def test_results_of_an_object_are_served_to_the_bit(api: httpx.Client, key: str) -> None:
     published = answers_of(key)
 
-    served = get(api, f"/v1/objects/{key}/classifications")["classifications"]
+    served = get(api, f"/v1/objects/{key}/classifications")["epochs"]
 
     assert [answer["alert_id"] for answer in served] == [answer["alert_id"] for answer in published]
     assert [answer["status"] for answer in served] == [answer["status"] for answer in published]
@@ -155,7 +155,7 @@ def test_light_curves_are_whole_whether_their_oldest_rows_are_stored_apart_or_no
 def test_index_finds_objects_by_survey_position_and_class(api: httpx.Client) -> None:
     def search(**params: Any) -> set[str]:
         listed = get(api, "/v1/objects", limit=100, **params)["objects"]
-        return {item["survey"] + ":" + item["object_id"].rpartition(":")[2] for item in listed}
+        return {item["id"] for item in listed}
 
     assert search() == set(OBJECTS)
     for survey in SOURCES:
@@ -176,12 +176,10 @@ def test_results_of_the_shadow_model_are_served_to_the_bit(api: httpx.Client) ->
     published = by_alert(topics()[SHADOW])
     served: dict[tuple[str, int], Answer] = {}
     for key in OBJECTS:
-        [*models] = get(api, f"/v1/objects/{key}/others")["models"]
+        [*models] = get(api, f"/v1/objects/{key}/shadow-classifications")["models"]
         for model in models:
             assert model["classifier"]["digest"] == DIGESTS["ztf-shadow"]
-            served |= {
-                (key.partition(":")[2], answer["alert_id"]): answer for answer in model["classifications"]
-            }
+            served |= {(key.partition(":")[2], answer["alert_id"]): answer for answer in model["epochs"]}
     assert served.keys() == published.keys()
     assert len(served) == len([answer for answer in ANSWERS.values() if answer["survey"] == "ztf"])
     for alert, answer in published.items():
@@ -198,7 +196,7 @@ def test_models_and_filters_are_known(api: httpx.Client) -> None:
     likely, rising = filters
     assert (likely["class"], likely["min_probability"]) == ("Ia", 0.2)
     assert (rising["survey"], rising["ra"], rising["dec"]) == (["ztf"], 10.0, 80.0)
-    assert (rising["rising"], rising["stable_epochs"], rising["max_magnitude"]) == (True, 2, 21.5)
+    assert (rising["rising"], rising["stable_epochs"], rising["max_mag"]) == (True, 2, 21.5)
 
 
 # Models
@@ -220,7 +218,7 @@ def test_stored_light_curves_are_classified_again_to_the_bit(
     topic = f"{settings.output_topic}-again"
 
     done = nightjar(
-        *("reclassify", "--model", str(bundle(survey)), "--every-alert", "--topic", topic),
+        *("reclassify", "--model", str(bundle(survey)), "--all-epochs", "--topic", topic),
         timeout_s=TIMEOUT_S,
         **settings_as_environment(settings),
     )
