@@ -94,7 +94,7 @@ def worker_factory(settings: Settings, metrics: WorkerMetrics, stop: Event) -> C
         A setting, model or schema cannot be used.
     """
     bundles = load_bundles(settings)
-    metrics.set_models(ModelLabels(survey, one.name, one.version) for survey, one in bundles.items())
+    metrics.set_models(ModelLabels(survey, bundle.name, bundle.version) for survey, bundle in bundles.items())
     tracer = _tracer(settings)
     process = batch_processor(settings, object_store(settings), bundles, tracer)
     limits = BatchLimits(settings.batch_size, settings.fetch_max_bytes, settings.batch_wait)
@@ -117,17 +117,22 @@ def filter_worker_factory(settings: Settings, metrics: WorkerMetrics, stop: Even
     FatalError
         A setting cannot be used.
     """
-    own = settings.model_copy(update={"group_id": f"{settings.group_id}-filter"})
-    limits = BatchLimits(own.batch_size, own.fetch_max_bytes, own.batch_wait)
-    admin = TopicAdmin(common_options(own))
-    process = FilterProcessor(
-        object_store(own), lambda topic: _make_like(admin, topic, like=own.output_topic)
+    filter_settings = settings.model_copy(update={"group_id": f"{settings.group_id}-filter"})
+    limits = BatchLimits(
+        filter_settings.batch_size, filter_settings.fetch_max_bytes, filter_settings.batch_wait
     )
-    logger = librdkafka_logger(own)
+    admin = TopicAdmin(common_options(filter_settings))
+    process = FilterProcessor(
+        object_store(filter_settings),
+        lambda topic: _make_like(admin, topic, like=filter_settings.output_topic),
+    )
+    logger = librdkafka_logger(filter_settings)
 
     def make() -> Worker:
-        sink = KafkaSink(producer_options(own), own.transaction_timeout / 2, logger)
-        source = KafkaSource(consumer_options(own), (own.output_topic,), limits, logger)
+        sink = KafkaSink(producer_options(filter_settings), filter_settings.transaction_timeout / 2, logger)
+        source = KafkaSource(
+            consumer_options(filter_settings), (filter_settings.output_topic,), limits, logger
+        )
         return Worker(source, sink, process, metrics, stop)
 
     return make

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from service.api.live.broadcaster import Broadcaster
 from service.api.live.client import StreamClient
-from service.api.live.hub import Broadcaster
 from service.api.live.replay import CatchUp
 from service.core.ports.result_feed import ResultFeed
 from service.core.ports.store import ObjectStore
@@ -34,8 +34,8 @@ class LiveStreams:
     def __init__(
         self, settings: Settings, store: ObjectStore, feed: ResultFeed, metrics: CollectorRegistry
     ) -> None:
-        self.hub = Broadcaster(feed, store, replay_size=settings.stream_replay_size)
-        self.replays = CatchUp(self.hub, feed)
+        self.broadcaster = Broadcaster(feed, store, replay_size=settings.stream_replay_size)
+        self.replays = CatchUp(self.broadcaster, feed)
         self.max_bytes = settings.stream_buffer_bytes
         self.max_clients = settings.stream_clients
         self.heartbeat_s = settings.stream_heartbeat.total_seconds()
@@ -62,10 +62,10 @@ class LiveStreams:
 
     def leave(self, client: StreamClient) -> None:
         """Remove a client whose stream has ended."""
-        self.hub.leave(client)
+        self.broadcaster.leave(client)
         self._clients.discard(client)
         self._gauge.set(len(self._clients))
 
     def close(self) -> None:
         """End all streams; in the event loop."""
-        self.hub.close()
+        self.broadcaster.close()

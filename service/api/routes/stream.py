@@ -78,7 +78,7 @@ async def stream(
     if parameters.filter is not None:
         await run_in_threadpool(_check_filter, parameters.filter, live)
     try:
-        await live.hub.ready(live.ready_timeout_s)
+        await live.broadcaster.ready(live.ready_timeout_s)
     except BrokerUnavailableError as error:
         raise _unavailable(str(error)) from error
     client = StreamClient(
@@ -110,7 +110,7 @@ def _positions(text: str | None) -> dict[int, int] | None:
 
 
 def _check_filter(name: str, live: LiveStreams) -> None:
-    if name not in {spec.name for spec in live.hub.filters(refresh=True)}:
+    if name not in {spec.name for spec in live.broadcaster.filters(refresh=True)}:
         raise ProblemError(ProblemType.UNKNOWN_FILTER, f"no filter {name!r}; see /v1/filters")
 
 
@@ -119,12 +119,12 @@ async def _events(
 ) -> AsyncIterator[bytes]:
     live.enter(client)
     if positions is None:
-        live.hub.join(client)
-        positions = dict(live.hub.positions)
+        live.broadcaster.join(client)
+        positions = dict(live.broadcaster.positions)
         # A client that is interrupted before the first event resumes here.
         yield f"retry: 2000\nid: {write_positions(positions)}\n\n".encode()
     else:
         async for events in live.replays.catch_up(client, positions):
             yield events
-    async for events in client.events(live.heartbeat_s, lambda: write_positions(live.hub.positions)):
+    async for events in client.events(live.heartbeat_s, lambda: write_positions(live.broadcaster.positions)):
         yield events
