@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from service.core.ports.messages import OutgoingMessage, SourceMessage
+from service.core.ports.messages import SOURCE_HEADER, OutgoingMessage, SourceMessage
 from service.core.ports.store import ObjectStore
 from service.core.records.published import parse_record
 from service.core.records.result_batch import ResultBatch, Vocabulary, result_batch
@@ -106,7 +106,7 @@ def _passing(
             spec.topic,
             message.key,
             message.value,
-            [("filter", spec.name.encode()), ("source", message.source.encode())],
+            [("filter", spec.name.encode()), (SOURCE_HEADER, message.source.encode())],
         )
         for message, passes in zip(messages, spec.mask(batch).tolist(), strict=True)
         if passes

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from service.core.alerts import AlertBatch, RejectedMessage, Survey
 from service.core.classification import Classification
 from service.core.models.info import ModelInfo
-from service.core.ports.messages import Header, OutgoingMessage, SourceMessage
+from service.core.ports.messages import (
+    RECORD_HEADER,
+    SOURCE_HEADER,
+    Header,
+    OutgoingMessage,
+    SourceMessage,
+)
 from service.core.records.encoding import (
     AlertTimes,
     encode_avro,
@@ -201,7 +207,7 @@ class Publisher:
         headers = [
             ("error_class", rejected.error.code.value.encode()),
             ("error_message", rejected.error.message.encode()),
-            ("source", message.source.encode()),
+            (SOURCE_HEADER, message.source.encode()),
             ("service_version", self._to.service_version.encode()),
         ]
         return OutgoingMessage(self._to.rejected, message.key, message.value, headers)
@@ -240,9 +246,9 @@ def _source_headers(messages: Sequence[SourceMessage], alerts: AlertBatch) -> li
     seen: Counter[int] = Counter()
     headers = []
     for owner in owners:
-        header: list[Header] = [("source", messages[owner].source.encode())]
+        header: list[Header] = [(SOURCE_HEADER, messages[owner].source.encode())]
         if n_alerts[owner] > 1:
-            header.append(("record", str(seen[owner]).encode()))
+            header.append((RECORD_HEADER, str(seen[owner]).encode()))
             seen[owner] += 1
         headers.append(header)
     return headers

@@ -52,7 +52,7 @@ class CatchUp:
             yield events
 
     async def _wait_until_reached(self, positions: dict[int, int]) -> None:
-        """Wait until the broadcaster has reached the client's positions; the topic does not hold one beyond."""
+        """Wait until the broadcaster has reached the client's positions, which the topic holds."""
         for _ in range(int(AHEAD_TIMEOUT_S / 0.1)):
             here = self._broadcaster.positions
             if all(here.get(partition, 0) >= offset for partition, offset in positions.items()):
