@@ -77,7 +77,7 @@ docs: $(ALL_STAMP)  ## Regenerate the generated pages of docs/ and build the sit
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 demo-packets: $(ALL_STAMP)  ## Simulate the alerts of the demo
-	$(BIN)/nightjar-train packets --output service/embedded/demo_packets.tar.xz
+	$(BIN)/nightjar-train packets --output service/tools/demo/demo_packets.tar.xz
 
 models: $(ALL_STAMP)  ## Rebuild the shipped models, from simulations to bundles (takes an hour or two)
 	$(MAKE) -f training/models.mk BIN=$(BIN) models

@@ -90,7 +90,7 @@ def without(name: str) -> Edit:
         (lambda card: card["classes"].__setitem__(1, card["classes"][0]), "listed twice"),
         (lambda card: card["network"].update(n_classes="7"), "network.n_classes"),
         (lambda card: card["network"]["gru"].append(8), "weights lack gru.2"),
-        (lambda card: card["calibration"].update(temperature=[1.0]), "one length"),
+        (lambda card: card["calibration"].update(temperature=[1.0]), "same length"),
         (lambda card: card.update(survey="des"), "survey"),
         (lambda card: card.update(name="../escape"), "name"),
         (lambda card: card.update(weights_sha256="0" * 64), "does not match weights_sha256"),

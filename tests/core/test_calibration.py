@@ -52,7 +52,7 @@ def test_row_has_the_same_bits_in_any_company(logits: np.ndarray, rows: list[int
     [
         ({"first_detections": (5, 2)}, "ascend"),
         ({"first_detections": (2, 2)}, "ascend"),
-        ({"temperature": (1.0,)}, "one length"),
+        ({"temperature": (1.0,)}, "same length"),
         ({"temperature": (1.0, 0.0)}, "temperatures"),
         ({"bias": ((0.0, 0.0), (0.0,))}, "one bias for each class"),
         ({"bias": ((0.0, float("nan"), 0.0), (0.0, 0.0, 0.0))}, "finite"),

@@ -99,8 +99,8 @@ def results(deployment: Deployment, running: dict[str, ChildProcess]) -> list[Re
 
 def test_topics_are_made_once(topics: str) -> None:
     for name in ("alerts.ztf", "alerts.lsst", "nightjar.classifications"):
-        assert f"made {name}: 16 partitions" in topics
-        assert f"kept {name}: 16 partitions" in topics
+        assert f"created {name}: 16 partitions" in topics
+        assert f"unchanged {name}: 16 partitions" in topics
 
 
 def test_every_alert_of_the_replay_has_its_one_result(deployment: Deployment, results: list[Record]) -> None:

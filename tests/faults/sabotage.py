@@ -59,7 +59,7 @@ class Saboteur:
     def tamper(self, worker: Worker) -> Worker:
         """Wrap a step of a worker, through its private attributes."""
         processor: Any = worker._processor
-        part: Any = processor._store if self._step == "save" else worker._sink
+        part: Any = processor._objects._store if self._step == "save" else worker._sink
         # The records must be in the broker's log, as some of a large batch would be.
         flush = worker._sink._producer.flush if self._step == "produce" else lambda: None  # type: ignore[attr-defined]
         setattr(part, self._step, self._wrapped(getattr(part, self._step), flush))

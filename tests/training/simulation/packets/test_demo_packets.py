@@ -8,7 +8,7 @@ from service.decoding.decoder import Decoder, RawMessage
 from service.decoding.wire.schemas import SchemaStore
 from training.scripts import packets
 
-ARCHIVE = Path(__file__).parents[4] / "service" / "embedded" / "demo_packets.tar.xz"
+ARCHIVE = Path(__file__).parents[4] / "service" / "tools" / "demo" / "demo_packets.tar.xz"
 
 
 def contents(archive: Path) -> list[tuple[str, bytes]]:
