@@ -29,6 +29,9 @@ class Reason(IntEnum):
         return self.name.lower()
 
 
+_REASONS = tuple(Reason)  # by number, sooner than `Reason(number)`
+
+
 @dataclass(frozen=True, slots=True)
 class Classification:
     """The result for one alert, as of that alert's own time.
@@ -112,7 +115,7 @@ class ClassificationBatch:
                 classified_at_ms=self.classified_at_ms,
                 n_detections=n_detections,
                 n_observations=n_observations,
-                reason=Reason(reason),
+                reason=_REASONS[reason],
                 model=self.model,
                 raw_probability=_NO_PROBABILITIES if reason else raw_probability,
                 probability=_NO_PROBABILITIES if reason else probability,

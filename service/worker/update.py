@@ -13,7 +13,7 @@ from service.core.classification import Classification, ClassificationBatch, Rea
 from service.core.classifier import LightCurveBatch, ObjectClassifier
 from service.core.features.featuriser import pack
 from service.core.lightcurve.merge import MergedLightCurves, days, merge_many, one_per_exposure
-from service.core.state.history import History, packed_entries
+from service.core.state.history import packed_entries
 from service.core.state.object_state import ObjectState
 from service.worker.compaction import compact
 from service.worker.object_update import ObjectUpdate
@@ -208,7 +208,14 @@ class ObjectUpdater:
             columns
         ):
             old = update.state
-            ra_deg, dec_deg, mjd_tai = _latest_position(old, position)
+            history = old.history
+            if not update.is_repeat:
+                history = history.with_entry(*entry, limit=self._history_length)
+            # A late alert brings rows, but not the object's latest position.
+            is_late = position[2] < old.last_alert_mjd_tai
+            ra_deg, dec_deg, mjd_tai = (
+                (old.ra_deg, old.dec_deg, old.last_alert_mjd_tai) if is_late else position
+            )
             state = ObjectState(
                 counter=update.counter,
                 model=results.classifications.model,
@@ -221,21 +228,11 @@ class ObjectUpdater:
                 redshift_err=redshift_err,
                 mwebv=mwebv,
                 observations=merged.rows[bounds[i] : bounds[i + 1]],
-                history=old.history if update.is_repeat else self._history_with(old, entry),
+                history=history,
                 archived=old.archived,
                 has_all_rows=old.has_all_rows,
             )
             update.apply(state, first_changed)
-
-    def _history_with(self, old: ObjectState, entry: tuple[bytes, int]) -> History:
-        return old.history.with_entry(*entry, limit=self._history_length)
-
-
-def _latest_position(old: ObjectState, position: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Return right ascension, declination and time of the latest alert; a late alert is not the latest."""
-    if position[2] < old.last_alert_mjd_tai:
-        return old.ra_deg, old.dec_deg, old.last_alert_mjd_tai
-    return position
 
 
 def _merge(

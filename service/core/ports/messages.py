@@ -94,7 +94,8 @@ class SourceMessage(NamedTuple):
     @property
     def source(self) -> str:
         """Its position as written in headers: ``topic:partition:offset``."""
-        return str(MessagePosition(self.topic, self.partition, self.offset))
+        # Not by way of `MessagePosition`, which takes three times as long: it is made for every alert.
+        return f"{self.topic}:{self.partition}:{self.offset}"
 
 
 class OutgoingMessage(NamedTuple):
