@@ -1,12 +1,12 @@
 """Classify many light curves at once, continuing from stored hidden states wherever that gives the same."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.alerts import OBSERVATION, Observations
+from service.core.alerts import OBSERVATION, Observations, Survey
 from service.core.classification import ClassificationBatch
 from service.core.features.featuriser import LightCurveSummary, pack
 from service.core.models.bundle import Bundle
@@ -16,7 +16,14 @@ from service.core.network.spec import encode_metadata
 from service.core.state.checkpoint import N_STEPS, initial_checkpoints
 from service.core.state.object_state import NO_ARCHIVED_ROWS, ArchivedRows, ObjectState
 
-__all__ = ["CheckpointBatch", "ClassifiedBatch", "LightCurveBatch", "ObjectClassifier", "StoredBatch"]
+__all__ = [
+    "CheckpointBatch",
+    "ClassifiedBatch",
+    "LightCurveBatch",
+    "ObjectClassifier",
+    "StoredBatch",
+    "classifiers_by_survey",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,3 +297,18 @@ class ObjectClassifier:
     def _metadata(self, batch: LightCurveBatch) -> NDArray[np.float32] | None:
         spec = self.bundle.network.metadata
         return None if spec is None else encode_metadata(spec, batch.redshift, batch.mwebv)
+
+
+def classifiers_by_survey(bundles: Mapping[Survey, Bundle]) -> dict[Survey, ObjectClassifier]:
+    """Return the classifier of each survey that has a model; surveys with the same model share one.
+
+    Parameters
+    ----------
+    bundles
+        Survey to its model.
+    """
+    by_digest: dict[int, ObjectClassifier] = {}
+    for bundle in bundles.values():
+        if bundle.digest not in by_digest:
+            by_digest[bundle.digest] = ObjectClassifier(bundle)
+    return {survey: by_digest[bundle.digest] for survey, bundle in bundles.items()}

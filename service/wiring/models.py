@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from service.core.alerts import Survey, model_survey
-from service.core.classifier import ObjectClassifier
+from service.core.classifier import ObjectClassifier, classifiers_by_survey
 from service.core.models.bundle import Bundle, load_bundle
 from service.errors import SettingsError
 from service.settings import Settings
@@ -66,9 +66,7 @@ def load_classifiers(settings: Settings) -> dict[Survey, ObjectClassifier]:
     BundleError
         A bundle must not be loaded.
     """
-    bundles = load_bundles(settings)
-    by_digest = {bundle.digest: ObjectClassifier(bundle) for bundle in bundles.values()}
-    return {survey: by_digest[bundle.digest] for survey, bundle in bundles.items()}
+    return classifiers_by_survey(load_bundles(settings))
 
 
 def shipped_model(survey: Survey) -> str:

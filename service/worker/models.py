@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import structlog
 
 from service.core.alerts import Survey
-from service.core.classifier import ObjectClassifier
+from service.core.classifier import classifiers_by_survey
 from service.core.models.bundle import Bundle
 from service.core.models.info import ModelInfo
 from service.core.models.registry import ModelRegistry
@@ -35,13 +35,11 @@ class WorkerModels:
     """
 
     def __init__(self, bundles: Mapping[Survey, Bundle], store: ObjectStore) -> None:
-        unique = {bundle.digest: bundle for bundle in bundles.values()}
-        self._by_digest = {digest: ObjectClassifier(bundle) for digest, bundle in unique.items()}
-        self.classifiers = {survey: self._by_digest[bundle.digest] for survey, bundle in bundles.items()}
-        self.registry = ModelRegistry(store, map(ModelInfo.of, unique.values()))
+        self.classifiers = classifiers_by_survey(bundles)
+        self.registry = ModelRegistry(store, map(ModelInfo.of, bundles.values()))
 
     def warm_up(self) -> None:
         """Compile what the models need, where the cache on disk does not have it."""
-        for classifier in self._by_digest.values():
+        for classifier in dict.fromkeys(self.classifiers.values()):
             log.info("preparing model", model=classifier.bundle.name, version=classifier.bundle.version)
             classifier.warm_up()

@@ -13,7 +13,7 @@ from service.backoff import conflict_pause
 from service.core.abstention import AbstentionPolicy
 from service.core.alerts import AlertBatch, Survey, object_key
 from service.core.classification import Classification
-from service.core.classifier import ObjectClassifier
+from service.core.classifier import ObjectClassifier, classifiers_by_survey
 from service.core.models.bundle import Bundle
 from service.core.models.info import ModelInfo
 from service.core.point_in_time import classify_at
@@ -56,10 +56,8 @@ class ShadowClassifier:
         history_length: int,
         clock: Clock,
     ) -> None:
-        unique = {bundle.digest: bundle for bundle in bundles.values()}
-        self._by_digest = {digest: ObjectClassifier(bundle) for digest, bundle in unique.items()}
-        self._classifiers = {survey: self._by_digest[bundle.digest] for survey, bundle in bundles.items()}
-        self._models = {digest: ModelInfo.of(bundle) for digest, bundle in unique.items()}
+        self._classifiers = classifiers_by_survey(bundles)
+        self._models = {bundle.digest: ModelInfo.of(bundle) for bundle in bundles.values()}
         self._policy = policy
         self._publisher = publisher
         self._store = store
@@ -74,8 +72,9 @@ class ShadowClassifier:
         StoreUnavailableError
             The store does not answer.
         """
-        for digest, classifier in self._by_digest.items():
-            self._store.register_model(self._models[digest])
+        for model in self._models.values():
+            self._store.register_model(model)
+        for classifier in dict.fromkeys(self._classifiers.values()):
             classifier.warm_up()
 
     def classify(
