@@ -147,7 +147,13 @@ class ObjectClassifier:
         self.classify(batch, self.empty_batch(1))
 
     def empty_batch(self, n: int) -> StoredBatch:
-        """Return the batch of n objects that are not stored."""
+        """Return the batch of n objects that are not stored.
+
+        Parameters
+        ----------
+        n
+            Number of objects.
+        """
         return StoredBatch(
             rows=np.zeros(0, OBSERVATION),
             offsets=np.zeros(n + 1, np.int64),
@@ -186,7 +192,13 @@ class ObjectClassifier:
         return StoredBatch(rows, offsets, stacked, np.array(steps, np.int64), unchanged, checkpoints)
 
     def checkpoint_batch(self, archived: Sequence[ArchivedRows]) -> CheckpointBatch:
-        """Return the checkpoints after the archived rows of light curves, initial ones without such rows."""
+        """Return the checkpoints after the archived rows of light curves, initial ones without such rows.
+
+        Parameters
+        ----------
+        archived
+            Of n light curves.
+        """
         n = len(archived)
         batch = CheckpointBatch(initial_checkpoints(n), self._network.initial_hidden(n))
         for i, rows in enumerate(archived):

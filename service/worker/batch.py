@@ -36,7 +36,13 @@ class MessageDecoder(Protocol):
     """Turns bytes into alerts."""
 
     def decode(self, messages: Sequence[RawMessage]) -> DecodedBatch:
-        """Decode messages; each gives its alerts or one rejection."""
+        """Decode messages; each gives its alerts or one rejection.
+
+        Parameters
+        ----------
+        messages
+            Messages with the survey of each.
+        """
 
     def warm_up(self) -> None:
         """Compile what is not compiled yet."""
@@ -115,6 +121,11 @@ class BatchProcessor:
 
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         """Process a batch; safe to be repeated with the same messages.
+
+        Parameters
+        ----------
+        messages
+            As polled.
 
         Raises
         ------

@@ -63,6 +63,11 @@ class FilterProcessor:
     def process(self, messages: Sequence[SourceMessage]) -> BatchResult:
         """Return what is to be published; safe to be repeated with the same messages.
 
+        Parameters
+        ----------
+        messages
+            Records of the output topic.
+
         Raises
         ------
         TransientError

@@ -63,7 +63,13 @@ class WorkerStatus:
         self.heartbeat()
 
     def set_waiting(self, error: TransientError) -> None:
-        """Record an unavailable dependency; also a heartbeat."""
+        """Record an unavailable dependency; also a heartbeat.
+
+        Parameters
+        ----------
+        error
+            Says what is unavailable, and why.
+        """
         part = next((name for kind, name in DEPENDENCIES.items() if isinstance(error, kind)), "other")
         with self._lock:
             self._waits[part] = str(error)
@@ -76,12 +82,24 @@ class WorkerStatus:
                 self._waits = {}
 
     def set_lag(self, lags: Mapping[tuple[str, int], int]) -> None:
-        """Set the lag of each partition, messages."""
+        """Set the lag of each partition, messages.
+
+        Parameters
+        ----------
+        lags
+            (topic, partition) to messages behind the end.
+        """
         with self._lock:
             self._lags = dict(lags)
 
     def set_models(self, models: Iterable[Mapping[str, str]]) -> None:
-        """Set the deployed models."""
+        """Set the deployed models.
+
+        Parameters
+        ----------
+        models
+            Labels of each model, as `ModelLabels`.
+        """
         with self._lock:
             self._models = [dict(model) for model in models]
 

@@ -164,13 +164,29 @@ class WorkerMetrics:
             ) from error
 
     def count_consumed(self, topic: str, partition: int, count: int) -> None:
-        """Count the alerts in committed messages of one partition; a rejected message is one alert."""
+        """Count the alerts in committed messages of one partition; a rejected message is one alert.
+
+        Parameters
+        ----------
+        topic, partition
+            Where the messages came from.
+        count
+            Number of alerts.
+        """
         self._consumed.labels(topic, partition).inc(count)
 
     def count_outcome(
         self, survey: str, topic: str, partition: int, status: str, detail: str, count: int
     ) -> None:
-        """Count alerts with the same outcome."""
+        """Count alerts with the same outcome.
+
+        Parameters
+        ----------
+        survey, topic, partition, status, detail
+            As in `service.worker.publish.Outcome`.
+        count
+            Number of alerts.
+        """
         self._alerts.labels(survey, topic, partition, status).inc(count)
         if status == "abstained":
             self._abstained.labels(survey, detail).inc(count)
@@ -178,25 +194,59 @@ class WorkerMetrics:
             self._rejected.labels(survey, detail).inc(count)
 
     def count_top_classes(self, counts: Mapping[tuple[str, str, str], int]) -> None:
-        """Count classified alerts by survey, model and most probable class."""
+        """Count classified alerts by survey, model and most probable class.
+
+        Parameters
+        ----------
+        counts
+            (survey, model, class name) to number of alerts.
+        """
         for (survey, model, class_name), count in counts.items():
             self._top_classes.labels(survey, model, class_name).inc(count)
 
     def count_outage(self, cause: str) -> None:
-        """Count the start of an outage."""
+        """Count the start of an outage.
+
+        Parameters
+        ----------
+        cause
+            Name of the error's class.
+        """
         self._outages.labels(cause).inc()
 
     def time_batch(self, duration: timedelta, n_messages: int) -> None:
-        """Record the duration of a batch."""
+        """Record the duration of a batch.
+
+        Parameters
+        ----------
+        duration
+            From the poll to the commit.
+        n_messages
+            Number of messages.
+        """
         self._duration.observe(duration.total_seconds())
         self._size.observe(n_messages)
 
     def time_alerts(self, survey: str, latencies_s: NDArray[np.float64]) -> None:
-        """Record the times from the publication of alerts to the commit of their results."""
+        """Record the times from the publication of alerts to the commit of their results.
+
+        Parameters
+        ----------
+        survey
+            The survey of the alerts.
+        latencies_s
+            Shape (n,), seconds.
+        """
         self._latency.observe(survey, latencies_s)
 
     def set_models(self, models: Iterable[ModelLabels]) -> None:
-        """Set the deployed models."""
+        """Set the deployed models.
+
+        Parameters
+        ----------
+        models
+            Labels of each model.
+        """
         self._models.clear()
         named = list(models)
         for model in named:
@@ -204,7 +254,13 @@ class WorkerMetrics:
         self.status.set_models(model._asdict() for model in named)
 
     def set_lag(self, lags: Mapping[tuple[str, int], int]) -> None:
-        """Set the lag of each assigned partition, messages; other partitions disappear."""
+        """Set the lag of each assigned partition, messages; other partitions disappear.
+
+        Parameters
+        ----------
+        lags
+            (topic, partition) to messages behind the end.
+        """
         self.status.set_lag(lags)
         self._lag.clear()
         for (topic, partition), lag in lags.items():

@@ -32,11 +32,22 @@ class ModelRegistry:
         return self._known
 
     def knows(self, digests: Iterable[int]) -> bool:
-        """Return whether `find` finds each of these without asking the store; 0 stands for no model."""
+        """Return whether `find` finds each of these without asking the store; 0 stands for no model.
+
+        Parameters
+        ----------
+        digests
+            Digests of models.
+        """
         return all(digest in self._known for digest in digests if digest)
 
     def find(self, digest: int) -> ModelInfo | None:
         """Return the model of a digest; None for 0, which stands for no model, and for an unregistered one.
+
+        Parameters
+        ----------
+        digest
+            Digest of a model.
 
         Raises
         ------
@@ -48,7 +59,13 @@ class ModelRegistry:
         return self._known.get(digest)
 
     def class_names(self, digest: int) -> tuple[str, ...]:
-        """Return the names of a known model's classes, without asking the store; empty for an unknown one."""
+        """Return the names of a known model's classes, without asking the store; empty for an unknown one.
+
+        Parameters
+        ----------
+        digest
+            Digest of a model.
+        """
         model = self._known.get(digest)
         return () if model is None else model.class_names
 

@@ -145,19 +145,45 @@ class MessageSink(Protocol):
         """Begin a transaction."""
 
     def produce(self, messages: Iterable[OutgoingMessage]) -> None:
-        """Add messages to the transaction."""
+        """Add messages to the transaction.
+
+        Parameters
+        ----------
+        messages
+            Results and dead letters of one batch.
+        """
 
     def send_offsets(self, progress: Any, on_wait: OnWait) -> None:
-        """Add the source's offsets to the transaction."""
+        """Add the source's offsets to the transaction.
+
+        Parameters
+        ----------
+        progress
+            As `MessageSource.positions` returned it.
+        on_wait
+            Called while there is no answer.
+        """
 
     def commit(self, on_wait: OnWait) -> None:
-        """Commit the transaction."""
+        """Commit the transaction.
+
+        Parameters
+        ----------
+        on_wait
+            Called while there is no answer.
+        """
 
     def reset(self) -> None:
         """Make sure that no transaction of this producer is open, and that the next one can begin."""
 
     def abort_hanging(self, *, is_committed: bool) -> None:
-        """Make sure that records of an abandoned transaction are never seen, unless it was committed."""
+        """Make sure that records of an abandoned transaction are never seen, unless it was committed.
+
+        Parameters
+        ----------
+        is_committed
+            Whether `MessageSource.rewind` found the batch committed.
+        """
 
     def close(self) -> None:
         """Abort the open transaction, if there is one and the answer comes at once."""

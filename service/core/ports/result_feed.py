@@ -44,7 +44,13 @@ class ResultFeed(Protocol):
         """Return the offsets that each partition contains."""
 
     def open(self, starts: Positions) -> None:
-        """Start following the topic from some positions."""
+        """Start following the topic from some positions.
+
+        Parameters
+        ----------
+        starts
+            Partition to the offset of the first record to return.
+        """
 
     def poll(self) -> FeedChunk:
         """Return the records that arrive within a moment."""
@@ -53,7 +59,13 @@ class ResultFeed(Protocol):
         """Return whether there are partitions that are not followed; False if no broker answers."""
 
     def read(self, ranges: Mapping[int, range]) -> Iterator[FeedRecord]:
-        """Yield the records of some offsets, independently of `poll`; safe to call from several threads."""
+        """Yield the records of some offsets, independently of `poll`; safe to call from several threads.
+
+        Parameters
+        ----------
+        ranges
+            Partition to the offsets to read.
+        """
 
     def close(self) -> None:
         """Disconnect from the broker."""

@@ -75,25 +75,60 @@ class ObjectStore(Protocol):
         """The stored filters."""
 
     def for_model(self, digest: int) -> "ObjectStore":
-        """Return the store of one model's shadow results; its `load` and `save` touch nothing else."""
+        """Return the store of one model's shadow results; its `load` and `save` touch nothing else.
+
+        Parameters
+        ----------
+        digest
+            Digest of the model.
+        """
 
     def keys(self, survey: Survey) -> Iterator[list[str]]:
-        """Yield the keys of a survey's objects, some at a time, in any order; a key may occur twice."""
+        """Yield the keys of a survey's objects, some at a time, in any order; a key may occur twice.
+
+        Parameters
+        ----------
+        survey
+            The survey.
+        """
 
     def load(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the values of many objects with their archived rows, None for each that is not stored."""
+        """Return the values of many objects with their archived rows, None for each that is not stored.
+
+        Parameters
+        ----------
+        keys
+            Keys of n objects.
+        """
 
     def load_recent(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the values of many objects without their archived rows, in one round trip."""
+        """Return the values of many objects without their archived rows, in one round trip.
+
+        Parameters
+        ----------
+        keys
+            Keys of n objects.
+        """
 
     def save(self, writes: Sequence[StateWrite]) -> list[bool]:
         """Write many objects in one round trip; return False for each that another writer changed meanwhile.
 
         A key may occur only once. After an error any of the values may have been written.
+
+        Parameters
+        ----------
+        writes
+            Objects to write, each key once.
         """
 
     def register_model(self, model: ModelInfo) -> None:
-        """Store a model permanently."""
+        """Store a model permanently.
+
+        Parameters
+        ----------
+        model
+            The model.
+        """
 
     def models(self) -> Mapping[int, ModelInfo]:
         """Return all models ever registered, by digest."""

@@ -38,6 +38,11 @@ def entry_dtype(width: int) -> np.dtype[np.void]:
 
     All entries of one object have the width of its widest, so that an alert is found by one comparison of a
     column instead of by reading every entry.
+
+    Parameters
+    ----------
+    width
+        Number of classes.
     """
     columns = [(name, ENTRY_COLUMNS[name].str) for name in ENTRY_COLUMNS.names or ()]
     vectors = [("raw_probability", "<f4", (width,)), ("probability", "<f4", (width,))]
@@ -70,7 +75,13 @@ class History(Sequence[Classification]):
 
     @classmethod
     def of(cls, classifications: Iterable[Classification]) -> Self:
-        """Return a history of the given classifications."""
+        """Return a history of the given classifications.
+
+        Parameters
+        ----------
+        classifications
+            Oldest first.
+        """
         items = tuple(classifications)
         width = max((len(item.probability) for item in items), default=0)
         return cls.of_packed(b"".join(_pack(item, width) for item in items), width)
@@ -102,7 +113,13 @@ class History(Sequence[Classification]):
         return self.entries["alert_id"]
 
     def find(self, alert_id: int) -> Classification | None:
-        """Return the classification of an alert, the last of several, None where there is none."""
+        """Return the classification of an alert, the last of several, None where there is none.
+
+        Parameters
+        ----------
+        alert_id
+            candid or diaSourceId.
+        """
         pattern, size = alert_id.to_bytes(8, "little"), _entry_size(self.width)
         offset = self.packed.rfind(pattern)
         while offset > 0 and offset % size:  # the same bytes by chance, within an entry
@@ -110,13 +127,29 @@ class History(Sequence[Classification]):
         return None if offset < 0 else self[offset // size]
 
     def appended(self, items: Iterable[Classification], *, limit: int) -> Self:
-        """Return the history with classifications appended, cut to the latest `limit`."""
+        """Return the history with classifications appended, cut to the latest `limit`.
+
+        Parameters
+        ----------
+        items
+            Oldest first.
+        limit
+            Classifications to keep.
+        """
         added = items if isinstance(items, History) else self.of(items)
         width = max(self.width, added.width)
         return self.of_packed(_widened(self, width) + _widened(added, width), width)[-limit:]
 
     def with_entry(self, entry: bytes, width: int, *, limit: int) -> Self:
-        """Return the history with an entry of `packed_entries` appended, cut to the latest `limit`."""
+        """Return the history with an entry of `packed_entries` appended, cut to the latest `limit`.
+
+        Parameters
+        ----------
+        entry, width
+            One element of the result of `packed_entries`.
+        limit
+            Classifications to keep.
+        """
         if self.packed and width != self.width:
             return self.appended(self.of_packed(entry, width), limit=limit)
         return self.of_packed((self.packed + entry)[-limit * len(entry) :], width)
@@ -157,7 +190,13 @@ class History(Sequence[Classification]):
 
 
 def packed_entries(results: ClassificationBatch) -> list[tuple[bytes, int]]:
-    """Return the stored form of each of n results, as `History.of` would, and its width in classes."""
+    """Return the stored form of each of n results, as `History.of` would, and its width in classes.
+
+    Parameters
+    ----------
+    results
+        Of n alerts, each of another object.
+    """
     n, n_classes = results.probability.shape
     entries = np.zeros(n, entry_dtype(n_classes))
     for name in _SHARED_COLUMNS:

@@ -73,17 +73,34 @@ def stored_counter(blob: bytes | None) -> bytes:
     """Return the counter's bytes of a stored value, even one that cannot be decoded; zero for None.
 
     Fewer than 8 bytes are returned where the value ends before them.
+
+    Parameters
+    ----------
+    blob
+        A stored value; None where there is none.
     """
     return COUNTER.pack(0) if blob is None else blob[COUNTER_OFFSET : COUNTER_OFFSET + COUNTER.size]
 
 
 def next_counter(blob: bytes | None) -> int:
-    """Return the counter of the value that may replace `blob`."""
+    """Return the counter of the value that may replace `blob`.
+
+    Parameters
+    ----------
+    blob
+        A stored value; None where there is none.
+    """
     return int.from_bytes(stored_counter(blob), "little") % (2**64 - 1) + 1
 
 
 def recent_length(blob: bytes) -> int:
-    """Return where the part without archived rows ends; the whole length of bytes that are not a state."""
+    """Return where the part without archived rows ends; the whole length of bytes that are not a state.
+
+    Parameters
+    ----------
+    blob
+        A stored value, with or without its archived rows.
+    """
     if not _is_readable(blob):
         return len(blob)
     n_hidden, n_rows, n_entries, n_archived = _LENGTHS.unpack_from(blob, _LENGTHS_AT)
@@ -92,7 +109,13 @@ def recent_length(blob: bytes) -> int:
 
 
 def has_archived_rows(blob: bytes | None) -> bool:
-    """Return whether the object of a stored value has archived rows."""
+    """Return whether the object of a stored value has archived rows.
+
+    Parameters
+    ----------
+    blob
+        A stored value, with or without these rows; None where there is none.
+    """
     # The first comparison decides for nearly all values: it is made twice for each of them.
     if blob is None or blob[_N_ARCHIVED_AT : _N_ARCHIVED_AT + 4] == _NONE or not _is_readable(blob):
         return False

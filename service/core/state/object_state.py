@@ -150,6 +150,11 @@ EMPTY_STATE = ObjectState(
 def encode_state(state: ObjectState) -> bytes:
     """Return the stored form of a state with all its rows.
 
+    Parameters
+    ----------
+    state
+        With all its rows.
+
     Raises
     ------
     ValueError
@@ -163,6 +168,11 @@ def encode_state(state: ObjectState) -> bytes:
 
 def encode_recent(state: ObjectState) -> bytes:
     """Return the stored form of a state without the archived rows, which are stored already.
+
+    Parameters
+    ----------
+    state
+        With or without its archived rows.
 
     Raises
     ------
@@ -204,6 +214,11 @@ def encode_recent(state: ObjectState) -> bytes:
 def decode_state(blob: bytes) -> ObjectState:
     """Return a stored state with all its rows; its arrays are read-only, and mostly views of `blob`.
 
+    Parameters
+    ----------
+    blob
+        As `encode_state` returns it.
+
     Raises
     ------
     StateError
@@ -226,6 +241,11 @@ def decode_state(blob: bytes) -> ObjectState:
 
 def decode_recent(blob: bytes) -> ObjectState:
     """Return a stored state without its archived rows, if it has any.
+
+    Parameters
+    ----------
+    blob
+        As `encode_recent` returns it.
 
     Raises
     ------

@@ -68,12 +68,26 @@ def add_results(
 
 
 def read_histories(store: ObjectStore, keys: Sequence[str]) -> list[History]:
-    """Return the results that `store` (`ObjectStore.for_model`) holds of each object, empty for none."""
+    """Return the results that `store` (`ObjectStore.for_model`) holds of each object, empty for none.
+
+    Parameters
+    ----------
+    store
+        The store of one model's results: `ObjectStore.for_model`.
+    keys
+        Keys of n objects.
+    """
     return [read_history(blob) for blob in store.load(keys)]
 
 
 def read_history(blob: bytes | None) -> History:
-    """Return the results in a stored value; none where it cannot be read, since they can be made again."""
+    """Return the results in a stored value; none where it cannot be read, since they can be made again.
+
+    Parameters
+    ----------
+    blob
+        A stored value; None where there is none.
+    """
     if blob is None:
         return History()
     try:

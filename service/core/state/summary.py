@@ -89,7 +89,13 @@ class Summaries:
         return [packed[i * size : (i + 1) * size] + vector for i, vector in enumerate(self.vectors)]
 
     def take(self, index: Sequence[int]) -> "Summaries":
-        """Return those at some indices."""
+        """Return those at some indices.
+
+        Parameters
+        ----------
+        index
+            Indices, in the order of the result.
+        """
         return Summaries(self.columns[list(index)], [self.vectors[i] for i in index])
 
     def by_model(self) -> Mapping[int, tuple[NDArray[np.int64], NDArray[np.float32]]]:
@@ -122,7 +128,13 @@ def read_summaries(stored: Sequence[bytes]) -> Summaries:
 
 
 def summarise(states: Sequence[ObjectState]) -> Summaries:
-    """Return the summaries of n objects."""
+    """Return the summaries of n objects.
+
+    Parameters
+    ----------
+    states
+        Of n objects.
+    """
     columns = np.zeros(len(states), SUMMARY_COLUMNS)
     columns["version"] = VERSION
     for name in ("ra_deg", "dec_deg"):
