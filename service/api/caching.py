@@ -64,7 +64,17 @@ def conditional_response(
 
 
 def with_etag(response: Response, if_none_match: str | None, *, cache_control: str = REVALIDATE) -> Response:
-    """Return an answer tagged by a digest of its bytes, or 304 where the client has it already."""
+    """Return an answer tagged by a digest of its bytes, or 304 where the client has it already.
+
+    Parameters
+    ----------
+    response
+        The complete answer.
+    if_none_match
+        Entity tags that the client has.
+    cache_control
+        Value of the header.
+    """
     tag = f'"{hashlib.blake2b(bytes(response.body), digest_size=12).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": cache_control}
     response.headers.update(headers)

@@ -57,7 +57,15 @@ class ResultEvents:
     by_filter: dict[str, NDArray[np.bool_]]
 
     def select(self, query: StreamQuery, vocabulary: Vocabulary) -> list[int]:
-        """Return the indices of the results that a client receives."""
+        """Return the indices of the results that a client receives.
+
+        Parameters
+        ----------
+        query
+            What the client asked for.
+        vocabulary
+            Class names of the results.
+        """
         mask = query.criteria.mask(self.surveys, self.summaries, vocabulary.names)
         if query.filter_name:
             mask &= self.by_filter.get(query.filter_name, np.zeros(len(mask), np.bool_))
@@ -65,11 +73,23 @@ class ResultEvents:
         return indices
 
     def events(self, indices: Sequence[int]) -> bytes:
-        """Return the events of some results, as they are sent."""
+        """Return the events of some results, as they are sent.
+
+        Parameters
+        ----------
+        indices
+            Indices of results.
+        """
         return b"".join([self.ids[i] + self.payloads[i] for i in indices])
 
     def joined(self, other: "ResultEvents") -> "ResultEvents":
-        """Return these and later results as one batch."""
+        """Return these and later results as one batch.
+
+        Parameters
+        ----------
+        other
+            Results that follow these.
+        """
         columns = np.concatenate([self.summaries.columns, other.summaries.columns])
         names = self.by_filter.keys() | other.by_filter.keys()
         return ResultEvents(
@@ -103,7 +123,17 @@ class ResultEventEncoder:
     def encode(
         self, records: Sequence[FeedRecord], positions: dict[int, int], filters: Sequence[FilterSpec]
     ) -> ResultEvents:
-        """Return the events of records, and advance `positions` past them; what is no result is ignored."""
+        """Return the events of records, and advance `positions` past them; what is no result is ignored.
+
+        Parameters
+        ----------
+        records
+            Records of the output topic.
+        positions
+            Partition to the offset of its next record; advanced in place.
+        filters
+            The stored filters.
+        """
         offsets, ids, native = [], [], []
         for record in records:
             positions[record.partition] = record.offset + 1
@@ -154,11 +184,23 @@ class ReplayBuffer:
         self._low = dict(starts)  # it holds everything from here
 
     def add_partitions(self, starts: Positions) -> None:
-        """Add partitions that are new, from where they are read."""
+        """Add partitions that are new, from where they are read.
+
+        Parameters
+        ----------
+        starts
+            Partition to the offset of the first record that is read.
+        """
         self._low = {**starts, **self._low}
 
     def add(self, batch: ResultEvents) -> None:
-        """Add the next batch, and drop the oldest ones beyond the limit."""
+        """Add the next batch, and drop the oldest ones beyond the limit.
+
+        Parameters
+        ----------
+        batch
+            Results that follow those in the buffer.
+        """
         if self._batches and len(self._batches[-1].offsets) + len(batch.offsets) <= MAX_MERGED:
             self._batches[-1] = self._batches[-1].joined(batch)
         else:
@@ -171,11 +213,23 @@ class ReplayBuffer:
                 self._low[partition] = offset + 1
 
     def covers(self, positions: Positions) -> bool:
-        """Return whether it holds everything from some positions on."""
+        """Return whether it holds everything from some positions on.
+
+        Parameters
+        ----------
+        positions
+            Partition to the offset of the next record wanted.
+        """
         return all(positions.get(partition, 0) >= low for partition, low in self._low.items())
 
     def since(self, positions: Positions) -> Iterator[tuple[ResultEvents, list[int]]]:
-        """Iterate over batches with the indices of the results after some positions."""
+        """Iterate over batches with the indices of the results after some positions.
+
+        Parameters
+        ----------
+        positions
+            Partition to the offset of the next record wanted.
+        """
         for batch in self._batches:
             new = [i for i, (part, offset) in enumerate(batch.offsets) if offset >= positions.get(part, 0)]
             if new:

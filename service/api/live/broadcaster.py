@@ -83,7 +83,13 @@ class Broadcaster:
         return sum(map(len, self._clients.values()))
 
     def filters(self, *, refresh: bool = False) -> Sequence[FilterSpec]:
-        """Return the stored filters, at most a few seconds old or, with `refresh`, as of now."""
+        """Return the stored filters, at most a few seconds old or, with `refresh`, as of now.
+
+        Parameters
+        ----------
+        refresh
+            Read them from the store.
+        """
         return self._filters.get(refresh=refresh)
 
     async def ready(self, timeout_s: float) -> None:
@@ -104,13 +110,25 @@ class Broadcaster:
             raise BrokerUnavailableError("the output topic cannot be read") from None
 
     def join(self, client: StreamClient) -> None:
-        """Send a client all new results from now on; in the event loop."""
+        """Send a client all new results from now on; in the event loop.
+
+        Parameters
+        ----------
+        client
+            The client.
+        """
         if self._stop.is_set():
             client.end(EndReason.STOPPING)
         self._clients.setdefault(client.query, set()).add(client)
 
     def leave(self, client: StreamClient) -> None:
-        """Stop sending to a client; in the event loop."""
+        """Stop sending to a client; in the event loop.
+
+        Parameters
+        ----------
+        client
+            The client.
+        """
         group = self._clients.get(client.query)
         if group is not None:
             group.discard(client)
@@ -241,7 +259,13 @@ class ReadProgress:
         self._unfinished = {part for part, end in ends.items() if positions[part] < end}
 
     def update(self, chunk: FeedChunk) -> None:
-        """Note which partitions were read to their end; there may be no record right before it."""
+        """Note which partitions were read to their end; there may be no record right before it.
+
+        Parameters
+        ----------
+        chunk
+            The result of one poll.
+        """
         for partition, end in chunk.ends.items():
             self.positions[partition] = max(self.positions.get(partition, 0), end)
             self._unfinished.discard(partition)

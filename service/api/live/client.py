@@ -42,7 +42,13 @@ class StreamClient:
         self._changed = asyncio.Event()
 
     def push(self, events: bytes) -> None:
-        """Queue events; where they exceed the limit, drop the queue and end the stream."""
+        """Queue events; where they exceed the limit, drop the queue and end the stream.
+
+        Parameters
+        ----------
+        events
+            Server-sent events, encoded.
+        """
         if self.ended is not None:
             return
         if self._queued_bytes + len(events) > self._max_bytes:
@@ -55,7 +61,13 @@ class StreamClient:
         self._changed.set()
 
     def end(self, reason: EndReason) -> None:
-        """End the stream after the queued events."""
+        """End the stream after the queued events.
+
+        Parameters
+        ----------
+        reason
+            Sent to the client as the last event.
+        """
         self.ended = self.ended or reason
         self._changed.set()
 

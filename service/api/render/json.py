@@ -10,10 +10,24 @@ __all__ = ["json_bytes", "json_response"]
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return JSON; a float32 is the shortest decimal that reads back as the same, as in published records."""
+    """Return JSON; a float32 is the shortest decimal that reads back as the same, as in published records.
+
+    Parameters
+    ----------
+    value
+        JSON values, and NumPy scalars and arrays.
+    """
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def json_response(value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a response in JSON."""
+    """Return a response in JSON.
+
+    Parameters
+    ----------
+    value
+        As of `json_bytes`.
+    headers
+        Further headers.
+    """
     return Response(json_bytes(value), media_type="application/json", headers=dict(headers or {}))

@@ -21,7 +21,13 @@ ClassifierOf = Callable[[int], Mapping[str, Any] | None]
 
 
 def class_names(registry: ModelRegistry) -> ClassNames:
-    """Return a function from a model's digest to its class names, empty where it is not registered."""
+    """Return a function from a model's digest to its class names, empty where it is not registered.
+
+    Parameters
+    ----------
+    registry
+        The models.
+    """
 
     def names(digest: int) -> tuple[str, ...]:
         model = registry.find(digest)
@@ -31,7 +37,13 @@ def class_names(registry: ModelRegistry) -> ClassNames:
 
 
 def classifiers_of(registry: ModelRegistry) -> ClassifierOf:
-    """Return a function from a model's digest to ``classifier``, None where it is not registered."""
+    """Return a function from a model's digest to ``classifier``, None where it is not registered.
+
+    Parameters
+    ----------
+    registry
+        The models.
+    """
 
     def fields(digest: int) -> Mapping[str, Any] | None:
         model = registry.find(digest)

@@ -56,6 +56,15 @@ def summary(survey: Survey, object_id: str, state: ObjectState, registry: ModelR
 
     Its first fields are those of a list (`service.api.render.summaries`), computed from the state itself:
     reading the stored summary too would cost a second request to the store.
+
+    Parameters
+    ----------
+    survey, object_id
+        Which object.
+    state
+        Its stored state, with all rows.
+    registry
+        Names of the models.
     """
     rows = state.observations
     detections = rows[rows["kind"] == Kind.DETECTION]
@@ -106,7 +115,15 @@ def summary(survey: Survey, object_id: str, state: ObjectState, registry: ModelR
 
 
 def light_curve(survey: Survey, object_id: str, state: ObjectState) -> LightCurve:
-    """Return the whole light curve of an object."""
+    """Return the whole light curve of an object.
+
+    Parameters
+    ----------
+    survey, object_id
+        Which object.
+    state
+        Its stored state, with all rows.
+    """
     rows = observations(state.observations)
     return LightCurve(
         id=object_key(survey, object_id),
@@ -120,7 +137,19 @@ def light_curve(survey: Survey, object_id: str, state: ObjectState) -> LightCurv
 def object_history(
     survey: Survey, object_id: str, state: ObjectState, registry: ModelRegistry, *, limit: int
 ) -> ObjectHistory:
-    """Return every stored classification of an object; the service stores at most `limit` of each."""
+    """Return every stored classification of an object; the service stores at most `limit` of each.
+
+    Parameters
+    ----------
+    survey, object_id
+        Which object.
+    state
+        Its stored state.
+    registry
+        Names of the models.
+    limit
+        `Settings.history_length`.
+    """
     epochs = [epoch(state.history[index], registry) for index in _by_time(state.history)]
     return ObjectHistory(
         id=object_key(survey, object_id),
@@ -133,7 +162,13 @@ def object_history(
 
 
 def observations(rows: Observations) -> list[Observation]:
-    """Return the rows of a light curve with fluxes and magnitudes."""
+    """Return the rows of a light curve with fluxes and magnitudes.
+
+    Parameters
+    ----------
+    rows
+        `OBSERVATION`, canonical.
+    """
     flux = rows["flux_njy"].astype(np.float64)
     error = rows["flux_err_njy"].astype(np.float64)
     mag = magnitude_of_flux_njy(flux)
@@ -168,7 +203,15 @@ def observations(rows: Observations) -> list[Observation]:
 
 
 def epoch(item: Classification, registry: ModelRegistry) -> Epoch:
-    """Return one classification with the class names of its model."""
+    """Return one classification with the class names of its model.
+
+    Parameters
+    ----------
+    item
+        A stored classification.
+    registry
+        Names of the models.
+    """
     model = registry.find(item.model)
     vector = class_vector(model, item.raw_probability, item.probability)
     top, top_probability = top_class(vector)
@@ -189,12 +232,24 @@ def epoch(item: Classification, registry: ModelRegistry) -> Epoch:
 
 
 def classifier_of(model: ModelInfo) -> Classifier:
-    """Return ``classifier`` for a model."""
+    """Return ``classifier`` for a model.
+
+    Parameters
+    ----------
+    model
+        The model.
+    """
     return Classifier(**classifier_fields(model))
 
 
 def classifier_fields(model: ModelInfo) -> dict[str, Any]:
-    """Return ``classifier`` for a model, ready for JSON."""
+    """Return ``classifier`` for a model, ready for JSON.
+
+    Parameters
+    ----------
+    model
+        The model.
+    """
     return {
         "name": model.name,
         "version": model.version,
@@ -227,7 +282,13 @@ def class_vector(
 
 
 def top_class(vector: Sequence[ClassProbability]) -> tuple[str | None, float | None]:
-    """Return the most probable class and its probability, None where there is no vector."""
+    """Return the most probable class and its probability, None where there is no vector.
+
+    Parameters
+    ----------
+    vector
+        A class vector; empty for none.
+    """
     top = max(vector, key=lambda entry: entry.probability, default=None)
     return (None, None) if top is None else (top.class_name, top.probability)
 

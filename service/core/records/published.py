@@ -19,6 +19,11 @@ OPT_NUMPY = orjson.OPT_SERIALIZE_NUMPY
 def parse_record(value: bytes) -> Record:
     """Return a native record, whether in JSON or in Avro.
 
+    Parameters
+    ----------
+    value
+        Value of a record of the output topic.
+
     Raises
     ------
     InputError
@@ -52,6 +57,12 @@ def _from_avro(body: bytes) -> Any:
 
 
 def top_class(record: Record) -> tuple[str, float]:
-    """Return the most probable class and its probability; ("", 0) for an abstention."""
+    """Return the most probable class and its probability; ("", 0) for an abstention.
+
+    Parameters
+    ----------
+    record
+        A parsed record.
+    """
     best = max(record["classifications"], key=lambda entry: entry["probability"], default=None)
     return ("", 0.0) if best is None else (str(best["class_name"]), float(best["probability"]))

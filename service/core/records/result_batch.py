@@ -33,13 +33,25 @@ class Vocabulary:
         self._names: dict[int, tuple[str, ...]] = {}
 
     def number(self, names: tuple[str, ...]) -> int:
-        """Return the number of a list of classes."""
+        """Return the number of a list of classes.
+
+        Parameters
+        ----------
+        names
+            Class names, in the order of a model.
+        """
         number = zlib.crc32("\0".join(names).encode()) + 1
         self._names[number] = names
         return number
 
     def names(self, number: int) -> tuple[str, ...]:
-        """Return the list of classes of a number."""
+        """Return the list of classes of a number.
+
+        Parameters
+        ----------
+        number
+            As `number` returned it.
+        """
         return self._names[number]
 
 
@@ -95,7 +107,15 @@ def result_batch(records: Sequence[Record], load: LoadStates, vocabulary: Vocabu
 
 
 def detections_as_of(state: ObjectState, mjd_tai: float) -> Observations:
-    """Return the detections of an object up to a time, by time."""
+    """Return the detections of an object up to a time, by time.
+
+    Parameters
+    ----------
+    state
+        With all rows.
+    mjd_tai
+        Days; later rows do not count.
+    """
     rows = state.observations
     detections: Observations = rows[(rows["mjd_tai"] <= mjd_tai) & (rows["kind"] == Kind.DETECTION)]
     return detections

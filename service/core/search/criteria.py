@@ -110,7 +110,13 @@ class Criteria:
         return passes
 
     def distance_deg(self, summaries: Summaries) -> NDArray[np.float64]:
-        """Return the distance of each object from the cone's centre, degrees; NaN without a cone."""
+        """Return the distance of each object from the cone's centre, degrees; NaN without a cone.
+
+        Parameters
+        ----------
+        summaries
+            Of n objects.
+        """
         columns = summaries.columns
         if self.cone is None:
             return np.full(len(columns), np.nan)
@@ -119,7 +125,15 @@ class Criteria:
     def class_probability(
         self, summaries: Summaries, class_names: ClassNames
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the probability of `class_name` for each object, and whether it is the most probable."""
+        """Return the probability of `class_name` for each object, and whether it is the most probable.
+
+        Parameters
+        ----------
+        summaries
+            Of n objects.
+        class_names
+            Class names of the models by digest.
+        """
         columns = summaries.columns
         probability = np.full(len(columns), np.nan, np.float32)
         is_best = np.zeros(len(columns), np.bool_)
@@ -157,30 +171,90 @@ class ObjectIndex(Protocol):
     """
 
     def add(self, entries: Mapping[IndexName, Mapping[str, float]]) -> None:
-        """Write entries, as `service.core.state.summary.index_entries` returns them."""
+        """Write entries, as `service.core.state.summary.index_entries` returns them.
+
+        Parameters
+        ----------
+        entries
+            Index to object id to score.
+        """
 
     def forget(self, keys: Sequence[str]) -> None:
-        """Remove objects from the indexes by time and position, which hold each object once."""
+        """Remove objects from the indexes by time and position, which hold each object once.
+
+        Parameters
+        ----------
+        keys
+            Keys of objects.
+        """
 
     def remove(self, index: IndexName, keys: Sequence[str]) -> None:
-        """Remove objects from one index."""
+        """Remove objects from one index.
+
+        Parameters
+        ----------
+        index
+            The index.
+        keys
+            Keys of objects.
+        """
 
     def summaries(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Read the stored summaries of objects, None for each that is not stored."""
+        """Read the stored summaries of objects, None for each that is not stored.
+
+        Parameters
+        ----------
+        keys
+            Keys of n objects.
+        """
 
     def ranked(self, ranges: Sequence[ScoreRange]) -> list[list[IndexEntry]]:
-        """Return entries of indexes by time or class, greatest score first, then by name backwards."""
+        """Return entries of indexes by time or class, greatest score first, then by name backwards.
+
+        Parameters
+        ----------
+        ranges
+            Which entries of which indexes.
+        """
 
     def count(self, index: IndexName, most: float, least: float) -> int:
-        """Count the objects that an index has between two scores."""
+        """Count the objects that an index has between two scores.
+
+        Parameters
+        ----------
+        index
+            The index.
+        most, least
+            Greatest and least score, both included.
+        """
 
     def within(
         self, surveys: Sequence[Survey], ranges: Sequence[tuple[int, int]], *, limit: int
     ) -> list[str]:
-        """Return the keys of the objects in some ranges of pixels, at most `limit` of each range."""
+        """Return the keys of the objects in some ranges of pixels, at most `limit` of each range.
+
+        Parameters
+        ----------
+        surveys
+            Surveys of the objects.
+        ranges
+            Ranges of pixels, `service.core.sky.cone_ranges`.
+        limit
+            Objects to return of each range.
+        """
 
     def scan(self, index: IndexName, cursor: int, *, count: int) -> tuple[int, list[str]]:
-        """Return the next cursor and some keys of an index; a scan begins and ends with cursor 0."""
+        """Return the next cursor and some keys of an index; a scan begins and ends with cursor 0.
+
+        Parameters
+        ----------
+        index
+            The index.
+        cursor
+            As the previous call returned it; 0 to begin.
+        count
+            About how many keys to return.
+        """
 
     def names(self) -> list[IndexName]:
         """Return the names of all indexes."""

@@ -65,7 +65,13 @@ class FilterSpec:
         return TOPIC_PREFIX + self.name
 
     def mask(self, batch: ResultBatch) -> NDArray[np.bool_]:
-        """Return which results pass; bool, shape (n,)."""
+        """Return which results pass; bool, shape (n,).
+
+        Parameters
+        ----------
+        batch
+            n results, with the states of their objects.
+        """
         passes = self.criteria.mask(batch.surveys, batch.summaries, batch.vocabulary.names)
         passes &= batch.summaries.columns["reason"] == Reason.CLASSIFIED
         if self.rising or self.stable_epochs or self.first_time:
@@ -119,16 +125,33 @@ class FilterStore(Protocol):
         """Return every filter, by name."""
 
     def put(self, spec: FilterSpec) -> bool:
-        """Store a filter, and return whether it is new."""
+        """Store a filter, and return whether it is new.
+
+        Parameters
+        ----------
+        spec
+            The filter; replaces one of the same name.
+        """
 
     def remove(self, name: str) -> bool:
-        """Remove a filter, and return whether there was one."""
+        """Remove a filter, and return whether there was one.
+
+        Parameters
+        ----------
+        name
+            Name of the filter.
+        """
 
 
 def write_filter(spec: FilterSpec) -> dict[str, Any]:
     """Return a filter in its stored form, which `read_filter` reads.
 
     The stored form keeps its own names of fields, so that services of an earlier version read it too.
+
+    Parameters
+    ----------
+    spec
+        The filter.
     """
     value = asdict(spec)
     value["criteria"] = {_STORED_NAMES.get(name, name): each for name, each in value["criteria"].items()}
@@ -136,7 +159,13 @@ def write_filter(spec: FilterSpec) -> dict[str, Any]:
 
 
 def read_filter(value: dict[str, Any]) -> FilterSpec:
-    """Return the filter of a stored form."""
+    """Return the filter of a stored form.
+
+    Parameters
+    ----------
+    value
+        As `write_filter` returns it.
+    """
     names = {stored: name for name, stored in _STORED_NAMES.items()}
     criteria = {names.get(stored, stored): each for stored, each in value["criteria"].items()}
     criteria["surveys"] = tuple(Survey(survey) for survey in criteria["surveys"])

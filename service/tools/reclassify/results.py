@@ -81,13 +81,27 @@ class ShadowResults:
         self._limit = limit
 
     def known(self, pending: Sequence[PendingAlert]) -> list[bool]:
-        """Return which alerts are in the histories."""
+        """Return which alerts are in the histories.
+
+        Parameters
+        ----------
+        pending
+            n alerts.
+        """
         keys = list(dict.fromkeys(alert.key for alert in pending))
         histories = dict(zip(keys, read_histories(self._store, keys), strict=True))
         return [histories[alert.key].find(alert.earlier.alert_id) is not None for alert in pending]
 
     def write(self, pending: Sequence[PendingAlert], results: Sequence[Classification]) -> None:
-        """Add results to the histories; one that is there already stays."""
+        """Add results to the histories; one that is there already stays.
+
+        Parameters
+        ----------
+        pending
+            n alerts.
+        results
+            Shape (n,), one for each.
+        """
         by_key: dict[str, list[Classification]] = {}
         for alert, result in zip(pending, results, strict=True):
             by_key.setdefault(alert.key, []).append(result)
@@ -148,11 +162,25 @@ class TopicResults:
             }
 
     def known(self, pending: Sequence[PendingAlert]) -> list[bool]:
-        """Return which alerts the topic holds results of."""
+        """Return which alerts the topic holds results of.
+
+        Parameters
+        ----------
+        pending
+            n alerts.
+        """
         return [short_name(alert.name) in self._written for alert in pending]
 
     def write(self, pending: Sequence[PendingAlert], results: Sequence[Classification]) -> None:
-        """Publish results in one transaction."""
+        """Publish results in one transaction.
+
+        Parameters
+        ----------
+        pending
+            n alerts.
+        results
+            Shape (n,), one for each.
+        """
         alerts = alert_batch(pending)
         now_ms = max(result.classified_at_ms for result in results)
         times = AlertTimes(np.full(len(pending), -1, np.int64), now_ms)
