@@ -45,7 +45,8 @@ def test_workers_of_both_commits_share_a_group_and_a_store(
     old = earlier.worker(deployment.settings.model_copy(update={"metrics_port": old_port}), tmp_path)
     old.start()
     deployment.workers.append(old)
-    deployment.wait_until_logged(old, ASSIGNED)
+    # The earlier code compiles its kernels first: no cache on disk has them.
+    deployment.wait_until_logged(old, ASSIGNED, timeout_s=300)
     new = deployment.start_worker("current")
     # The newcomer takes half of the partitions from the other, which gets a new assignment.
     wait_until(lambda: old.output().count(ASSIGNED) >= 2, "the group to share the partitions")

@@ -157,7 +157,9 @@ def test_broker_outage_in_mid_stream_loses_and_repeats_nothing(
 
     assert worker.running
     wait_until_recovered(worker)
-    assert events(worker).count("waiting") <= 1, worker.output()
+    # Once per outage. A frozen broker answers the commit first and may then take long to let the group form
+    # again, which is another outage: the first one has ended by then.
+    assert events(worker).count("waiting") <= (1 if rough_broker.durable else 2), worker.output()
     assert_nothing_is_lost_or_repeated(deployment, redis_url.removesuffix("/0") + "/1")
     assert worker.stop() == 0
 
