@@ -51,7 +51,7 @@ def test_workers_of_both_commits_share_a_group_and_a_store(
     # The newcomer takes half of the partitions from the other, which gets a new assignment.
     wait_until(lambda: old.output().count(ASSIGNED) >= 2, "the group to share the partitions")
     deployment.send(ALERTS, partition=lambda index: index * 7 % 4)
-    deployment.wait_until_done()
+    deployment.wait_until_done(timeout_s=300.0)
 
     assert len(deployment.answers()) == len(ALERTS)
     assert deployment.dead_letters() == []
@@ -132,7 +132,7 @@ def test_records_of_both_commits_differ_in_nothing_but_times(
     for deployment in (before, after):
         deployment.send([*FEWER, (Survey.ZTF, b"no alert")])
     for deployment in (before, after):
-        deployment.wait_until_done()
+        deployment.wait_until_done(timeout_s=300.0)
     assert_stopped(old, new)
 
     assert len(after.results()) == len(FEWER)
@@ -164,15 +164,15 @@ def test_code_of_the_commit_before_takes_over_what_this_one_stored(
     deployment, half = deploy(embedded_broker, redis_url, partitions=1, desc_topic=""), len(FEWER) // 2
     deployment.send(FEWER[:half])
     new = deployment.start_worker("current")
-    deployment.wait_until_done()
+    deployment.wait_until_done(timeout_s=300.0)
     assert_stopped(new)
     old = earlier.worker(deployment.settings, tmp_path)
     old.start()
     deployment.workers.append(old)
     # Alerts with a result of this code come once more: that result, its time included, counts.
     deployment.send([*FEWER[half:], *FEWER[:half]])
-    deployment.wait_until_done()
-    undisturbed.wait_until_done()
+    deployment.wait_until_done(timeout_s=300.0)
+    undisturbed.wait_until_done(timeout_s=300.0)
     assert_stopped(old, alone)
 
     expected, published = by_alert(undisturbed.results()), by_alert(deployment.results())
